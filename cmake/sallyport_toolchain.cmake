@@ -1,0 +1,36 @@
+# Warnings, sanitizers, hardening: one interface target each.
+find_program(CCACHE ccache)
+if(CCACHE)
+  set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+endif()
+
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fcoroutines>)
+if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
+  # clang takes the coroutine keywords from -std=c++20 alone.
+  set_property(DIRECTORY PROPERTY COMPILE_OPTIONS "")
+endif()
+
+add_library(sallyport_warnings INTERFACE)
+target_compile_options(sallyport_warnings INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor -Wold-style-cast -Werror>
+  $<$<COMPILE_LANGUAGE:C>:-Wall -Wextra -Werror>)
+
+if(SALLYPORT_SANITIZE)
+  add_compile_options(-fsanitize=${SALLYPORT_SANITIZE} -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${SALLYPORT_SANITIZE})
+  if(SALLYPORT_SANITIZE MATCHES thread)
+    add_compile_options(-Wno-tsan)
+  endif()
+endif()
+
+if(SALLYPORT_HARDEN)
+  add_compile_options(-fstack-protector-strong -fstack-clash-protection -fcf-protection -D_FORTIFY_SOURCE=2)
+  add_link_options(-Wl,-z,relro,-z,now,-z,noexecstack)
+endif()
+
+find_program(MOLD mold)
+if(MOLD AND CMAKE_CXX_COMPILER_ID STREQUAL GNU AND NOT SALLYPORT_HARDEN)
+  add_link_options(-fuse-ld=mold)
+endif()
