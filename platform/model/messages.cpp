@@ -1,0 +1,144 @@
+#include "platform/model/messages.h"
+
+#include <algorithm>
+#include <array>
+
+namespace sallyport {
+namespace {
+
+constexpr std::array k_messages = {
+    // ---- login
+    Message{"SP-1001", "login refused", "none of the proofs that you gave was accepted", "Check which key your client offers (ssh -v) and ask an administrator which keys are enrolled for you."},
+    Message{"SP-1002", "too many login attempts", "this connection used up its attempts", "Offer fewer keys (IdentitiesOnly yes) and connect again."},
+    Message{"SP-1003", "the user name changed during login", "one connection may log in one user only", "Connect again with the right user name."},
+    Message{"SP-1004", "the second factor belongs to someone else", "all factors of a login must be of the same principal", "Log in again with your own factors."},
+    Message{"SP-1005", "login took too long", "30 seconds are given to the first proof and 60 more to each further one", "Connect again and have your second factor at hand."},
+    Message{"SP-1006", "the inner login is of another principal", "a jump must be proven by the same principal as the outer connection", "Use the same key for both hops, or connect with principal+account+target@gateway."},
+    Message{"SP-1007", "a jump is proven by key or certificate", "passwords and 'none' are not accepted on an inner connection", "Let your agent offer the key that you used for the gateway."},
+    Message{"SP-1008", "this login is locked", "an administrator has locked the principal", "Ask an administrator; the reason stands in the lock."},
+    Message{"SP-1009", "this login has expired", "the principal's end date has passed", "Ask an administrator to extend it."},
+    Message{"SP-1010", "login refused from this network", "the principal may log in from listed networks only", "Connect from one of its networks or ask an administrator to add yours."},
+    Message{"SP-1011", "the user name is not understood", "it must be principal, principal+target or principal+account+target", "Write for example engineer+deploy+recs-1@gateway."},
+    Message{"SP-1012", "the signature is not for this connection", "it was made over another session identifier", "Connect again; if it happens again tell your security team."},
+    Message{"SP-1013", "login is not possible now", "the service that checks identities did not answer", "Try again in a minute."},
+    // ---- policy
+    Message{"SP-2001", "not permitted", "no role of yours allows it", "Ask an administrator for a role, or see what you may reach: ssh gateway ls."},
+    Message{"SP-2002", "not permitted", "a role of yours denies it", "Ask an administrator which rule applies: sallyport explain."},
+    Message{"SP-2003", "locked", "an administrator has locked the principal", "Ask an administrator; the reason stands in the lock."},
+    Message{"SP-2004", "locked", "an administrator has locked the target", "Ask an administrator; the reason stands in the lock."},
+    Message{"SP-2005", "locked", "an administrator has locked the account on this target", "Ask an administrator; the reason stands in the lock."},
+    Message{"SP-2006", "a fresh second factor is needed", "the role asks for one and yours is missing or too old", "Log in again and give your second factor."},
+    Message{"SP-2007", "not permitted at this hour", "the role is limited to certain days and hours", "Come back within the hours, or ask an administrator."},
+    Message{"SP-2008", "not permitted from this network", "the role is limited to certain source networks", "Connect from a permitted network."},
+    Message{"SP-2009", "this kind of channel is not permitted", "no role of yours allows it on this target", "See what you may do: ssh gateway whoami."},
+    Message{"SP-2010", "this direction is not permitted", "no role of yours allows transfers this way", "Ask an administrator for up or down transfers on this target."},
+    Message{"SP-2011", "this tunnel is not permitted", "the destination is not on the list of your role", "Ask an administrator to add host:port to the role."},
+    Message{"SP-2012", "too many sessions", "the role limits how many you may have at once", "Close one of your sessions first."},
+    Message{"SP-2013", "the session is over", "it reached the longest duration that the role allows", "Connect again if you still need access."},
+    Message{"SP-2014", "the session is over", "it was idle for longer than the role allows", "Connect again."},
+    Message{"SP-2015", "the session is over", "your access has ended or the policy has changed", "See what you may still reach: ssh gateway ls."},
+    Message{"SP-2016", "the session is over", "an administrator ended it", "Ask an administrator."},
+    Message{"SP-2017", "the command is not permitted", "a machine may run exactly the commands that are listed for it", "Compare the command with the machine's definition; every character counts."},
+    Message{"SP-2018", "agent forwarding is not permitted", "it is off unless a role allows it", "Use a jump (ssh -J) instead; it needs no agent on the target."},
+    Message{"SP-2019", "X11 is not permitted", "it is off unless a role allows it", "Ask an administrator."},
+    Message{"SP-2020", "no such target for you", "it does not exist or no role of yours reaches it", "See what you may reach: ssh gateway ls."},
+    Message{"SP-2021", "which account", "more than one account on this target is granted to you", "Name it: principal+account+target@gateway."},
+    Message{"SP-2022", "your certificate does not permit this", "a critical option or a missing extension of it stands against it", "Ask for a certificate with the needed extension."},
+    Message{"SP-2023", "this session has no target", "it serves ls, config, help, whoami, explain, the menu and jumps only", "Connect with principal+account+target@gateway."},
+    Message{"SP-2024", "no policy is loaded", "the gateway has no valid policy and denies everything", "An administrator must apply one: sallyport apply -f dir."},
+    Message{"SP-2025", "the outer session has ended", "a jump lives no longer than the connection that carries it", "Connect again."},
+    Message{"SP-2026", "the grant has expired", "the binding's end date has passed", "Ask an administrator to extend it."},
+    // ---- target
+    Message{"SP-3001", "the target does not answer", "no connection within 10 seconds", "Check that the target is up and that the gateway may reach it."},
+    Message{"SP-3002", "the target refused the connection", "nothing listens on its SSH port", "Check sshd on the target."},
+    Message{"SP-3003", "the target cannot be reached", "the network gave an error", "Check the target's address and the network between."},
+    Message{"SP-3004", "the target's address cannot be resolved", "its name has no address", "Check the address in the target's definition."},
+    Message{"SP-3005", "the target's address is not permitted", "it is a loopback, link-local or gateway address and the target's definition does not name it", "An administrator may list it under allow_networks of the target."},
+    Message{"SP-3006", "the target's host key is wrong", "it is not one of the keys that are pinned for this target", "Do not go on; tell your security team. An administrator can compare the fingerprints."},
+    Message{"SP-3007", "the target did not accept our credential", "none of the account's credentials worked", "An administrator must set the target up: sallyport target setup."},
+    Message{"SP-3008", "the target speaks no usable SSH", "key exchange with it failed", "Check that the port belongs to a modern sshd."},
+    Message{"SP-3009", "the target closed the connection", "it is gone or the network broke", "Connect again."},
+    Message{"SP-3010", "no credential for this account", "the vault has none that is listed for it", "An administrator must put the secret into the vault."},
+    Message{"SP-3011", "the vault is sealed", "no credential can be lent until it is unsealed", "An administrator must run sallyport unseal."},
+    // ---- recording
+    Message{"SP-4001", "no recording, no access", "the recorder does not answer", "Try again in a minute; an administrator sees the cause in sallyport status."},
+    Message{"SP-4002", "no recording, no access", "the recorder has too little space left", "An administrator must make room in the journal's file system."},
+    Message{"SP-4003", "the session ended because it could not be recorded", "writing the recording failed", "Connect again; an administrator sees the cause in sallyport status."},
+    Message{"SP-4004", "no audit, no access", "the decision could not be written to the journal", "Try again in a minute; an administrator sees the cause in sallyport status."},
+    Message{"SP-4005", "no recording, no access", "the vault gave no key for the recording", "An administrator must check that the vault is unsealed."},
+    // ---- gateway
+    Message{"SP-5000", "something went wrong in the gateway", "an internal error", "Tell an administrator the reference."},
+    Message{"SP-5001", "too many connections", "the gateway's limit of unauthenticated connections is reached", "Try again in a minute."},
+    Message{"SP-5002", "too many connections from your address", "the limit for one source is reached", "Close some, or wait a minute."},
+    Message{"SP-5003", "please wait", "failed logins from your address are answered more slowly for a while", "Try again later."},
+    Message{"SP-5004", "a part of the gateway is restarting", "it did not come back in time", "Connect again."},
+    Message{"SP-5005", "the gateway is stopping", "an administrator stops or upgrades it", "Connect again."},
+    Message{"SP-5006", "the session did not follow the protocol", "it asked for something that its state does not allow", "Connect again; if it happens again tell an administrator the reference."},
+    Message{"SP-5007", "the vault does not answer", "a part of the gateway is restarting or sealed", "Try again in a minute."},
+    Message{"SP-5008", "too many channels", "the limit for one session is reached", "Close some channels, or open a second connection."},
+    // ---- files and tunnels
+    Message{"SP-6001", "this path is not permitted", "no file rule of your role allows it", "Ask an administrator which paths your role reaches."},
+    Message{"SP-6002", "this file operation is not permitted", "your role allows transfers but no changes here", "Ask an administrator for the right to change files."},
+    Message{"SP-6003", "use sftp", "your role needs evidence for each file and this tool cannot give it", "Use sftp, or scp without -O."},
+    Message{"SP-6004", "this rsync call is not permitted", "an option of it is unknown to the gateway or starts a daemon", "Use plain rsync options over ssh."},
+    Message{"SP-6005", "onward SSH is not permitted through this tunnel", "the first bytes are an SSH connection to somewhere else", "Use ssh -J gateway target."},
+    Message{"SP-6006", "the transfer was cut", "the policy changed while it ran", "See what you may still do: ssh gateway whoami."},
+    Message{"SP-6007", "one command per channel", "this channel already runs a command or a shell", "Open another channel."},
+    Message{"SP-6008", "the file is too large", "the role limits the size of one file", "Ask an administrator for another way."},
+    // ---- admin and input
+    Message{"SP-7001", "the input is not valid", "it does not follow the documented form", "Correct it at the place that is named."},
+    Message{"SP-7002", "not found", "there is nothing of this name", "Check the spelling with sallyport get."},
+    Message{"SP-7003", "not permitted", "you may not do this on the admin side", "Ask an administrator whose role names this right."},
+    Message{"SP-7004", "conflict", "somebody else changed it meanwhile, or it exists already", "Read the present state and try again."},
+    Message{"SP-7005", "a reason is needed", "this act is recorded together with its reason", "Give --reason \"...\"."},
+    Message{"SP-7006", "the vault is sealed", "it must be unsealed first", "Run sallyport unseal."},
+    Message{"SP-7007", "the passphrase is wrong", "it does not open the vault", "Try again; nothing was changed."},
+    Message{"SP-7008", "the request is too large", "it is above the documented limit", "Send less at once."},
+    Message{"SP-7009", "this is not how the API is used", "method, path or content type does not fit", "See docs/reference/admin-api.md."},
+    Message{"SP-7010", "the service is not available", "a part of the gateway does not answer", "Try again; see sallyport status."},
+    // ---- verification
+    Message{"SP-8001", "verification failed", "the recording or journal was changed", "Keep the files as they are and tell your security team."},
+    Message{"SP-8002", "the session is incomplete", "it has no end entry", "It was cut by a crash, or its tail is missing; compare with an outside checkpoint."},
+    Message{"SP-8003", "the journal is older than a checkpoint", "entries that were witnessed are missing", "Keep the files as they are and tell your security team."},
+    Message{"SP-8004", "the database is older than the journal", "it was rolled back", "Restore the database of the same moment, or start with the documented override."},
+};
+
+std::string_view digits_of(std::string_view code) noexcept {
+  if (code.size() > 3 && (code[0] == 'S' || code[0] == 's') && (code[1] == 'P' || code[1] == 'p') && code[2] == '-')
+    code.remove_prefix(3);
+  return code;
+}
+
+}  // namespace
+
+std::span<const Message> all_messages() noexcept { return k_messages; }
+
+const Message* find_message(std::string_view code) noexcept {
+  const std::string_view digits = digits_of(code);
+  const auto found = std::find_if(k_messages.begin(), k_messages.end(),
+                                  [&](const Message& message) { return digits_of(message.code) == digits; });
+  return found == k_messages.end() ? nullptr : &*found;
+}
+
+const Message& message_of(std::string_view code) noexcept {
+  const Message* found = find_message(code);
+  if (found == nullptr) found = find_message("SP-5000");
+  return *found;
+}
+
+Notice make_notice(std::string_view code, std::string_view why, std::string_view reference) {
+  const Message& message = message_of(code);
+  return Notice{std::string(message.code), std::string(message.what), std::string(why.empty() ? message.why : why),
+                std::string(message.remedy), std::string(reference)};
+}
+
+std::string render(const Notice& notice) {
+  std::string text = "sallyport: " + notice.code + " " + notice.what + " - " + notice.why + ". " + notice.remedy;
+  if (!notice.reference.empty()) text += " (ref " + notice.reference + ")";
+  std::replace_if(
+      text.begin(), text.end(),
+      [](char c) { return static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) == 0x7f; }, '?');
+  return text;
+}
+
+}  // namespace sallyport
