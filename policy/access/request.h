@@ -1,0 +1,96 @@
+// policy/access/request.h -- the question and the answer of every access decision.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "platform/model/clock.h"
+#include "platform/model/ip.h"
+#include "policy/access/role.h"
+
+namespace sallyport::policy {
+
+/// Key and certificate are one kind of factor: two of them are still one.
+enum class FactorKind : std::uint8_t { key, certificate, password, totp };
+[[nodiscard]] std::string_view name_of(FactorKind kind) noexcept;
+[[nodiscard]] std::optional<FactorKind> parse_factor_kind(std::string_view text) noexcept;
+
+struct ProvenFactor {
+  FactorKind kind = FactorKind::key;
+  WallTime proven{};
+  bool user_verified = false;  ///< sk key with PIN or biometry: counts as two factors
+};
+
+/// When the login became one of two factors: the time of the newest second factor. Empty: one factor only.
+[[nodiscard]] std::optional<WallTime> second_factor_time(const std::vector<ProvenFactor>& factors);
+
+/// What a user certificate allows at most (PROTOCOL.certkeys).
+struct CertificateLimits {
+  std::string force_command;
+  bool permit_pty = true;
+  bool permit_port_forwarding = true;
+  bool permit_agent_forwarding = true;
+  bool permit_x11_forwarding = true;
+};
+
+/// The engine has no clock and asks nobody: everything it may look at stands here.
+struct AccessRequest {
+  PrincipalId principal;
+  std::vector<ProvenFactor> factors;
+  std::optional<CertificateLimits> certificate;
+  IpAddress source;
+  TargetId target;
+  AccountName account;  ///< empty for `jump`: any account of the target will do
+  ChannelKind kind = ChannelKind::connect;
+  bool up = false;    ///< scp, rsync: client to target
+  bool down = false;  ///< scp, rsync: target to client; sftp asks with neither
+  std::string command;  ///< exec, scp, rsync: as sent; subsystem: its name
+  std::string host;     ///< tunnels
+  std::uint16_t port = 0;
+  std::string path;  ///< tunnel-unix: the socket
+  WallTime now{};
+  /// Set when something that is already open is judged again (policy change, lock, time passed): MFA freshness is then
+  /// measured at this moment, and the number of parallel sessions is not judged.
+  std::optional<WallTime> opened;
+  std::chrono::seconds session_age{0};   ///< by the boot clock
+  std::uint32_t parallel_sessions = 0;   ///< of this principal at this target and account, this one not counted
+};
+
+/// Comes with `allow`. Where several rules allow the same, what they grant adds up (files, tunnels, env) and the strictest
+/// limit of them holds (durations; `end` before `full` before `hash`).
+struct Obligations {
+  bool file_rules_apply = false;  ///< false: no file rule, every path
+  std::vector<FileRule> file_rules;  ///< longest prefix first
+  std::vector<std::string> env;      ///< patterns of variables the client may set
+  std::optional<std::chrono::seconds> max_duration;
+  std::optional<std::chrono::seconds> idle_timeout;
+  Bulk bulk = Bulk::hash;
+  bool sniff_onward_hop = true;   ///< tunnels: an SSH banner ends it; false where the policy lists the hop
+  std::string replaced_command;   ///< the certificate's force-command, to be run instead of what was asked
+};
+
+enum class Outcome : std::uint8_t { allow, deny, ask };
+
+/// Which rule decided; empty role: none did (default deny, a lock, an expired principal).
+struct RuleReference {
+  std::string role;
+  bool is_deny = false;
+  std::uint32_t index = 0;  ///< within the role's allow or deny list
+  Place place;
+  [[nodiscard]] std::string str() const;  ///< "role operator, allow 1 (roles.yaml:12)"
+};
+
+struct Decision {
+  Outcome outcome = Outcome::deny;
+  std::string code;  ///< "SP-2001" when not allowed
+  std::string why;   ///< one sentence for the person
+  RuleReference rule;
+  Obligations obligations;                ///< meaningful when allowed
+  bool second_factor_would_help = false;  ///< denied only for want of a (fresh) second factor
+  [[nodiscard]] bool allowed() const noexcept { return outcome == Outcome::allow; }
+};
+
+}  // namespace sallyport::policy

@@ -1,0 +1,163 @@
+// policy/identity/login.h -- the login of one connection, as a state machine without I/O.
+//
+// An offered key proves nothing; only a verified signature does. The user name is fixed by the first attempt. Unknown and
+// known principals get the same methods and cost the same work. Use, per connection:
+//
+//   Login login(context);
+//   Login::Step step = login.take(attempt, snapshot, throttle, now);
+//   while (not LoginAnswer) { do what PasswordCheck or TotpCheck asks; step = login.resume(right, snapshot, throttle, now); }
+//
+// The caller makes audit events from LoginAnswer::event. One attempt at a time; not thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "platform/model/secret.h"
+#include "policy/access/engine.h"
+#include "policy/access/request.h"
+#include "policy/access/snapshot.h"
+#include "policy/identity/throttle.h"
+
+namespace sallyport::policy {
+
+constexpr unsigned k_max_login_attempts = 6;
+constexpr std::size_t k_max_password_bytes = 1024;
+constexpr unsigned k_max_password_checks_at_once = 4;
+
+/// `principal+account+target`, `principal+target` or `principal`; nothing looser. Names as in the policy.
+struct UserString {
+  std::string principal;
+  std::string account;  ///< empty: not named
+  std::string target;   ///< empty: bare session
+};
+[[nodiscard]] std::optional<UserString> parse_user_string(std::string_view user);
+
+/// [a-z0-9][a-z0-9_.-]{0,62}: principals, groups, targets, roles.
+[[nodiscard]] bool is_name(std::string_view text) noexcept;
+/// [A-Za-z0-9_][A-Za-z0-9_.@\$-]{0,63}: accounts, which other systems named.
+[[nodiscard]] bool is_account_name(std::string_view text) noexcept;
+
+/// The content of one AuthAttempt.
+struct LoginAttempt {
+  enum class Method : std::uint8_t { none, publickey, password, keyboard_interactive, other };
+  std::string user;
+  Method method = Method::none;
+  bool probe = false;
+  std::string algorithm;     ///< as sent
+  std::string key_blob;      ///< SSH wire, a certificate included
+  std::string session_hash;  ///< of this connection as the *vault* signed it, not as the session says
+  std::string signed_data;   ///< what follows the session identifier in the signed data, RFC 4252 section 7
+  std::string signature;     ///< SSH wire
+  Secret password;
+  std::vector<Secret> responses;
+  bool invalid_signature = false;  ///< the library refused it already; counts as a failure
+};
+[[nodiscard]] LoginAttempt::Method parse_login_method(std::string_view text) noexcept;
+
+/// A jump: the outer session's principal proves herself again by key, for the target that was asked for.
+struct OuterLogin {
+  PrincipalId principal;
+  TargetId target;
+  std::vector<ProvenFactor> factors;
+};
+
+struct LoginContext {
+  IpAddress source;
+  std::optional<OuterLogin> outer;
+};
+
+struct LoginTimes {
+  WallTime wall{};
+  BootTime boot{};
+};
+
+struct LoginIdentity {
+  PrincipalId principal;
+  std::string display;
+  AccountName account;  ///< empty: bare session, or see problem_code
+  TargetId target;
+  bool bare = false;
+  std::vector<ProvenFactor> factors;
+  std::optional<CertificateLimits> certificate;
+  std::string key_fingerprint;  ///< of the key or of the certificate's key
+  std::string certificate_id;   ///< key id and serial, for the audit log
+  /// Who she is stands, but where to is unclear (no such target, none or several accounts): let her in and refuse every
+  /// channel with this code and sentence.
+  std::string problem_code;
+  std::string problem;
+};
+
+/// What the audit log shall say about an attempt.
+struct LoginEvent {
+  std::string user;       ///< as sent, printable characters only, at most 255
+  std::string principal;  ///< only when it exists
+  std::string method;     ///< none publickey certificate password totp
+  std::string result;     ///< offered, refused, partial, success, disconnect, asked
+  std::string reason;     ///< for operators, never shown to the client: "wrong signature", "unknown principal" ...
+  std::string fingerprint;
+  std::string code;       ///< SP-1xxx when refused
+  bool counted = false;   ///< as a failed attempt
+};
+
+struct LoginPrompt {
+  std::string text;
+  bool echo = false;
+};
+
+struct LoginAnswer {
+  enum class Result : std::uint8_t { refused, key_ok, partial, success, disconnect, ask };
+  Result result = Result::refused;
+  std::vector<std::string> methods_left;
+  std::string instruction;
+  std::vector<LoginPrompt> prompts;
+  std::string message;  ///< with disconnect
+  std::chrono::milliseconds delay{0};
+  std::optional<LoginIdentity> identity;  ///< with success
+  LoginEvent event;
+};
+
+/// Run verify_password(hash, password) on a worker, at most k_max_password_checks_at_once together, then resume().
+struct PasswordCheck {
+  std::string hash;  ///< of nobody's password when the principal is unknown or has none
+  Secret password;
+};
+
+/// Ask the vault whether this code is right now and was never used (keep the last step per principal), then resume().
+/// When `dummy` is set there is nothing to ask: take as long as it would have taken and resume(false).
+struct TotpCheck {
+  PrincipalId principal;
+  std::string secret;
+  Secret code;
+  bool dummy = false;
+};
+
+class Login {
+ public:
+  using Step = std::variant<LoginAnswer, PasswordCheck, TotpCheck>;
+
+  explicit Login(LoginContext context);
+  ~Login();
+  Login(Login&&) noexcept;
+  Login& operator=(Login&&) noexcept;
+
+  /// Judges one attempt. After `disconnect` or `success` every further attempt is answered by `disconnect`.
+  [[nodiscard]] Step take(LoginAttempt attempt, const Snapshot& snapshot, const Locks& locks, Throttle& throttle, LoginTimes now);
+  /// The answer to the check that the last step asked for. The snapshot may be a newer one: it is looked at again.
+  [[nodiscard]] Step resume(bool right, const Snapshot& snapshot, const Locks& locks, Throttle& throttle, LoginTimes now);
+
+  [[nodiscard]] unsigned failures() const noexcept;
+  /// Has one factor been proven? Ends the time for the first proven factor, starts the one for the next.
+  [[nodiscard]] unsigned factors_proven() const noexcept;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace sallyport::policy
