@@ -29,7 +29,7 @@ int length_of(ByteView bytes) {
 
 Nonce nonce_of(std::uint64_t sequence) noexcept {
   Nonce nonce{};
-  for (std::size_t i = 0; i < 8; ++i) nonce[11 - i] = static_cast<std::byte>(sequence >> (8 * i));
+  for (std::size_t i = 0; i < 8; ++i) nonce[i] = static_cast<std::byte>(sequence >> (8 * i));
   return nonce;
 }
 

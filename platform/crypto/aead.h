@@ -20,7 +20,7 @@ constexpr std::size_t k_aead_tag_size = 16;
 using Nonce = std::array<std::byte, k_aead_nonce_size>;
 using Tag = std::array<std::byte, k_aead_tag_size>;
 
-/// The nonce of message `sequence` under one key: four zero bytes, then the number, big-endian.
+/// The nonce of message `sequence` under one key: the number, little-endian, then four zero bytes.
 [[nodiscard]] Nonce nonce_of(std::uint64_t sequence) noexcept;
 
 /// Holds the expanded key; a nonce must never be used twice with it. Not thread-safe. The key is wiped with the object.

@@ -104,7 +104,7 @@ TEST_CASE("a changed seal, tag, nonce or additional byte does not open and leave
   CHECK(opened == Bytes(100));
 }
 
-TEST_CASE("the nonce of an entry is its number, big-endian") { CHECK(to_hex(nonce_of(0x0102)) == "000000000000000000000102"); }
+TEST_CASE("the nonce of an entry is its number, little-endian") { CHECK(to_hex(nonce_of(0x0102)) == "020100000000000000000000"); }
 
 TEST_CASE("Ed25519 signs and verifies the vectors of RFC 8032 section 7.1") {
   const auto key = Ed25519PrivateKey::from_seed(hex("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb"));
