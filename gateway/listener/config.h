@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "gateway/listener/source.h"
+#include "platform/model/ip.h"
 #include "gateway/ssh/session_handover.h"
 #include "platform/model/result.h"
 

@@ -8,13 +8,13 @@
 #include <vector>
 
 #include "gateway/sandbox/program.h"
+#include "platform/model/bytes.h"
+#include "platform/model/bytes.h"
 #include "platform/model/ids.h"
 #include "platform/model/settings.h"
 #include "platform/os/fd.h"
 
 namespace sallyport::gateway {
-
-using Bytes = std::vector<std::byte>;
 
 /// What every session of this listener is served with. Made from the keeper's settings, never changed after the fork.
 struct SessionOptions {
