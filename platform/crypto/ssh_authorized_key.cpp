@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstring>
 
+#include "platform/crypto/base64.h"
 #include "platform/crypto/ssh_public_key.h"
 
 namespace sallyport::crypto {
@@ -175,7 +176,7 @@ Result<AuthorizedKey> parse_authorized_key(std::string_view line) {
   }
   parsed.key_name = std::string(take_word(rest));
   if (!looks_like_key_type(parsed.key_name)) return fail(Errc::invalid, "unknown key type on the key line");
-  auto blob = ssh_base64_decode(take_word(rest));
+  auto blob = from_base64(take_word(rest));
   if (!blob) return fail(Errc::invalid, "key is not base64");
   parsed.blob = std::move(*blob);
   parsed.comment = std::string(trimmed(rest));

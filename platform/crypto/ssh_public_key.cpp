@@ -10,18 +10,13 @@
 #include <algorithm>
 #include <array>
 
+#include "platform/crypto/base64.h"
+#include "platform/crypto/hash.h"
+#include "platform/crypto/openssl_handles.h"
+
 namespace sallyport::crypto {
 namespace {
 
-template <auto Free>
-struct FreeWith {
-  template <class T>
-  void operator()(T* pointer) const noexcept {
-    Free(pointer);
-  }
-};
-using Context = std::unique_ptr<EVP_PKEY_CTX, FreeWith<EVP_PKEY_CTX_free>>;
-using Digest = std::unique_ptr<EVP_MD_CTX, FreeWith<EVP_MD_CTX_free>>;
 using Number = std::unique_ptr<BIGNUM, FreeWith<BN_free>>;
 using ParamBuilder = std::unique_ptr<OSSL_PARAM_BLD, FreeWith<OSSL_PARAM_BLD_free>>;
 using Params = std::unique_ptr<OSSL_PARAM, FreeWith<OSSL_PARAM_free>>;
@@ -36,7 +31,7 @@ constexpr std::size_t k_max_exponent_bytes = 8;
 
 std::shared_ptr<evp_pkey_st> from_params(const char* algorithm, OSSL_PARAM_BLD* builder) {
   Params params(OSSL_PARAM_BLD_to_param(builder));
-  Context context(EVP_PKEY_CTX_new_from_name(nullptr, algorithm, nullptr));
+  PkeyContextHandle context(EVP_PKEY_CTX_new_from_name(nullptr, algorithm, nullptr));
   EVP_PKEY* key = nullptr;
   if (!params || !context || EVP_PKEY_fromdata_init(context.get()) != 1 ||
       EVP_PKEY_fromdata(context.get(), &key, EVP_PKEY_PUBLIC_KEY, params.get()) != 1)
@@ -84,7 +79,7 @@ constexpr std::array k_curves{
 
 bool verify_with(evp_pkey_st* key, const EVP_MD* digest, std::span<const std::byte> signature,
                  std::span<const std::byte> data) {
-  Digest context(EVP_MD_CTX_new());
+  DigestContextHandle context(EVP_MD_CTX_new());
   return context && EVP_DigestVerifyInit(context.get(), nullptr, digest, nullptr, key) == 1 &&
          EVP_DigestVerify(context.get(), raw(signature), signature.size(), raw(data), data.size()) == 1;
 }
@@ -117,13 +112,6 @@ bool verify_rsa(evp_pkey_st* key, const EVP_MD* digest, std::span<const std::byt
   Bytes padded(size, std::byte{0});
   std::copy(signature.begin(), signature.end(), padded.end() - static_cast<std::ptrdiff_t>(signature.size()));
   return verify_with(key, digest, padded, data);
-}
-
-std::array<std::byte, 32> sha256_of(std::span<const std::byte> data) {
-  std::array<std::byte, 32> digest{};
-  unsigned size = 0;
-  EVP_Digest(data.data(), data.size(), reinterpret_cast<unsigned char*>(digest.data()), &size, EVP_sha256(), nullptr);
-  return digest;
 }
 
 constexpr std::array<std::string_view, 8> k_modern{
@@ -207,7 +195,7 @@ Result<SshPublicKey> SshPublicKey::parse_line(std::string_view line) {
 
 std::string SshPublicKey::fingerprint() const { return ssh_fingerprint(blob_); }
 
-std::string SshPublicKey::line() const { return std::string(name()) + " " + ssh_base64_encode(blob_); }
+std::string SshPublicKey::line() const { return std::string(name()) + " " + to_base64(blob_); }
 
 Result<SshSignatureFacts> SshPublicKey::verify(std::span<const std::byte> signature, std::span<const std::byte> data,
                                                std::span<const std::string_view> allowed) const {
@@ -244,7 +232,7 @@ Result<SshSignatureFacts> SshPublicKey::verify(std::span<const std::byte> signat
     case SshKeyType::sk_ecdsa_p256: {
       // PROTOCOL.u2f: sha256(application) || flags || counter || sha256(message)
       SshWriter signed_bytes;
-      signed_bytes.raw(sha256_of(bytes_of(application_))).u8(flags).u32(facts.counter).raw(sha256_of(data));
+      signed_bytes.raw(sha256(application_)).u8(flags).u32(facts.counter).raw(sha256(data));
       right = type_ == SshKeyType::sk_ed25519
                   ? bytes.size() == 64 && verify_with(key_.get(), nullptr, bytes, signed_bytes.view())
                   : verify_ecdsa(key_.get(), EVP_sha256(), bytes, signed_bytes.view());
@@ -255,31 +243,6 @@ Result<SshSignatureFacts> SshPublicKey::verify(std::span<const std::byte> signat
   return facts;
 }
 
-std::string ssh_fingerprint(std::span<const std::byte> blob) {
-  std::string text = ssh_base64_encode(sha256_of(blob));
-  while (!text.empty() && text.back() == '=') text.pop_back();
-  return "SHA256:" + text;
-}
-
-std::string ssh_base64_encode(std::span<const std::byte> bytes) {
-  std::string text((bytes.size() + 2) / 3 * 4 + 1, '\0');
-  const int size = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()), raw(bytes), length(bytes));
-  text.resize(static_cast<std::size_t>(size));
-  return text;
-}
-
-Result<Bytes> ssh_base64_decode(std::string_view text) {
-  constexpr std::size_t k_max_text = 1024 * 1024;
-  const std::size_t padding = text.ends_with("==") ? 2 : text.ends_with('=') ? 1 : 0;
-  const std::string_view body = text.substr(0, text.size() - padding);
-  if (text.size() > k_max_text || text.empty() || text.size() % 4 != 0 ||
-      body.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/") != std::string_view::npos)
-    return fail(Errc::invalid, "not base64");
-  Bytes bytes(text.size() / 4 * 3);
-  if (EVP_DecodeBlock(reinterpret_cast<unsigned char*>(bytes.data()), raw(bytes_of(text)), static_cast<int>(text.size())) < 0)
-    return fail(Errc::invalid, "not base64");
-  bytes.resize(bytes.size() - padding);
-  return bytes;
-}
+std::string ssh_fingerprint(std::span<const std::byte> blob) { return "SHA256:" + to_base64_unpadded(sha256(blob)); }
 
 }  // namespace sallyport::crypto

@@ -74,10 +74,6 @@ class SshPublicKey {
 
 /// SHA256 fingerprint of any key blob, parsed or not.
 [[nodiscard]] std::string ssh_fingerprint(std::span<const std::byte> blob);
-/// Strict base64 with padding, as SSH files use it. Errc::invalid otherwise.
-[[nodiscard]] Result<Bytes> ssh_base64_decode(std::string_view text);
-[[nodiscard]] std::string ssh_base64_encode(std::span<const std::byte> bytes);
-
 /// One line of an authorized_keys file.
 struct AuthorizedKey {
   std::vector<std::pair<std::string, std::string>> options;  ///< name (lower case) and value; a bare flag has an empty value

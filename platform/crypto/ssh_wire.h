@@ -4,20 +4,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <string>
 #include <string_view>
-#include <vector>
+#include <utility>
+
+#include "platform/model/bytes.h"
 
 namespace sallyport::crypto {
-
-using Bytes = std::vector<std::byte>;
-
-[[nodiscard]] inline std::span<const std::byte> bytes_of(std::string_view text) noexcept {
-  return std::as_bytes(std::span(text.data(), text.size()));
-}
-[[nodiscard]] inline std::string_view text_of(std::span<const std::byte> bytes) noexcept {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
 
 /// Reads one value after the other. The first value that does not fit makes the reader fail for good: every later
 /// getter gives zero or an empty view, so that a parser may read all its fields and ask ok() or finished() once.
