@@ -99,7 +99,8 @@ Result<void> Link::send(Envelope envelope, std::span<const int> descriptors) {
   for (;;) {
     if (::sendmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) return {};
     if (errno == EINTR) continue;
-    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS) return fail(Errc::unavailable, "control link is full");
+    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS || errno == ETOOMANYREFS)
+      return fail(Errc::unavailable, "control link is full");
     if (errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN) return fail(Errc::cancelled, "the peer process is gone");
     return fail(Errc::internal, errno_text("sendmsg"));
   }
