@@ -1,0 +1,85 @@
+#include <malloc.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <string>
+
+#include "gateway/listener/fork_server.h"
+#include "gateway/listener/run_state.h"
+
+namespace sallyport::gateway {
+namespace {
+
+constexpr int k_cannot_serve = 1;
+
+int give_up(const std::string& why) {
+  const std::string line = "sallyport-session: " + why + "\n";
+  static_cast<void>(::write(STDERR_FILENO, line.data(), line.size()) == 0);
+  return k_cannot_serve;
+}
+
+/// As the kernel has them: the door is called without them.
+std::vector<std::string> own_arguments() {
+  std::ifstream file("/proc/self/cmdline", std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  std::vector<std::string> arguments;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find('\0', at), text.size());
+    arguments.push_back(text.substr(at, end - at));
+    at = end + 1;
+  }
+  return arguments;
+}
+
+/// Sessions inherit what is set here: little and predictable memory, no cores, enough descriptors for the kits.
+void set_up_process() {
+  mallopt(M_ARENA_MAX, 1);
+  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  const rlimit no_core{0, 0};
+  setrlimit(RLIMIT_CORE, &no_core);
+  rlimit descriptors{};
+  if (getrlimit(RLIMIT_NOFILE, &descriptors) == 0) {
+    descriptors.rlim_cur = descriptors.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &descriptors);
+  }
+}
+
+/// The descriptor that an earlier execution left, or none.
+Fd inherited_state() {
+  const char* text = std::getenv(k_state_variable);
+  if (text == nullptr) return Fd();
+  int number = -1;
+  std::from_chars(text, text + std::string_view(text).size(), number);
+  unsetenv(k_state_variable);
+  return Fd(number);
+}
+
+}  // namespace
+
+int run_listener_with(Fd keeper_link, const ListenerHooks& hooks) {
+  set_up_process();
+  auto program = sandbox::build_program(hooks.on_forbidden);
+  if (!program) return give_up(program.error().detail);
+  ForkServer server(std::move(keeper_link), hooks, std::move(*program), system_clock(), own_arguments());
+  auto prepared = server.prepare();
+  if (!prepared) return give_up(prepared.error().detail);
+  if (Fd saved = inherited_state()) {
+    auto state = read_state(saved);
+    saved.reset();
+    if (!state) return give_up(state.error().detail);
+    auto adopted = server.adopt(std::move(*state));
+    if (!adopted) return give_up(adopted.error().detail);
+  }
+  if (hooks.warm_up != nullptr) {
+    auto warm = hooks.warm_up();
+    if (!warm) return give_up("warm-up: " + warm.error().detail);
+  }
+  return server.run();
+}
+
+}  // namespace sallyport::gateway
