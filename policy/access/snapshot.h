@@ -15,6 +15,15 @@ namespace sallyport::policy {
 
 struct Compiled;
 
+/// A name that stands for something defined elsewhere, and where it is written.
+struct Reference {
+  enum class Kind : std::uint8_t { principal, group, target, account, role };
+  Kind kind = Kind::principal;
+  std::string name;
+  Place place;
+  std::string pointer;
+};
+
 /// What a policy file says, after parsing: names not yet resolved. Built by load.h; tests and benches fill it by hand.
 struct Documents {
   std::vector<Principal> principals;
@@ -23,6 +32,7 @@ struct Documents {
   std::vector<Target> targets;
   std::vector<Role> roles;
   std::vector<Binding> bindings;
+  std::vector<Reference> references;  ///< may stay empty: then they are collected from the above
 };
 
 /// One thing that is wrong, and where.

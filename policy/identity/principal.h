@@ -52,11 +52,9 @@ struct LoginKey {
   std::string algorithm;    ///< "ssh-ed25519"
   std::string fingerprint;  ///< "SHA256:..."
   std::string comment;
-  std::vector<Network> from;      ///< from="...": empty means anywhere
-  std::vector<Network> not_from;  ///< the entries with "!"
+  std::string from;         ///< from="...", a list as sshd(8) describes it; empty: anywhere
   std::optional<WallTime> expires;
-  bool touch_required = true;  ///< sk keys: user presence; `no-touch-required` is refused at load
-  bool verify_required = false;
+  bool verify_required = false;  ///< sk keys: PIN or finger as well; a touch is always required
   Place place;
 };
 
@@ -89,6 +87,7 @@ struct TrustedCa {
   std::string fingerprint;
   std::shared_ptr<const crypto::Krl> krl;  ///< may be null
   std::string krl_file;
+  std::string krl_digest;  ///< SHA-256 of the file, hexadecimal
   Place place;
 };
 

@@ -1,0 +1,68 @@
+// policy/access/compiled.h -- the indexes of a Snapshot, for the engine and the plan only.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "policy/access/snapshot.h"
+
+namespace sallyport::policy {
+
+/// A set of small numbers: everything, a short sorted list, or bits.
+class IndexSet {
+ public:
+  static IndexSet all() { IndexSet s; s.all_ = true; return s; }
+  /// `members` sorted, out of 0..universe-1.
+  static IndexSet of(std::vector<std::uint32_t> members, std::size_t universe);
+  [[nodiscard]] bool has(std::uint32_t index) const;
+  [[nodiscard]] bool is_all() const noexcept { return all_; }
+
+ private:
+  bool all_ = false;
+  std::vector<std::uint32_t> list_;
+  std::vector<std::uint64_t> bits_;
+};
+
+struct CompiledRule {
+  const Rule* rule = nullptr;
+  KindSet channels;
+  IndexSet targets;
+  IndexSet accounts;  ///< over Compiled::account_ids
+  std::uint32_t role = 0;
+  std::uint32_t index = 0;
+  bool is_deny = false;
+};
+
+struct CompiledRole {
+  std::vector<CompiledRule> allow;
+  std::vector<CompiledRule> deny;
+};
+
+/// A principal's role, by the binding that lasts longest.
+struct Grant {
+  std::uint32_t role = 0;
+  std::uint32_t binding = 0;
+  std::optional<WallTime> expires;
+};
+
+struct Compiled {
+  Documents documents;
+  std::vector<CompiledRole> roles;           ///< as documents.roles
+  std::vector<std::vector<Grant>> grants;    ///< as documents.principals
+  std::unordered_map<std::string_view, std::uint32_t> principal_ids;
+  std::unordered_map<std::string_view, std::uint32_t> target_ids;
+  std::unordered_map<std::string_view, std::uint32_t> instance_ids;
+  std::unordered_map<std::string_view, std::uint32_t> role_ids;
+  std::unordered_map<std::string_view, std::uint32_t> group_ids;
+  std::unordered_map<std::string_view, std::uint32_t> account_ids;
+  std::unordered_map<std::string_view, std::uint32_t> key_owners;
+  std::unordered_map<std::string_view, std::uint32_t> ca_ids;
+  bool offers_passwords = false;
+  std::string digest;
+};
+
+}  // namespace sallyport::policy
