@@ -57,6 +57,8 @@ constexpr std::array k_routes = {
     Route{PEER_LISTENER, PEER_KEEPER, Body::kDiscardKit},
     Route{PEER_KEEPER, PEER_LISTENER, Body::kSessionKit},
     Route{PEER_KEEPER, PEER_LISTENER, Body::kListenSockets},
+    Route{PEER_KEEPER, PEER_VAULT, Body::kPublicKeys},
+    Route{PEER_VAULT, PEER_KEEPER, Body::kPublicKeySet},
     Route{PEER_SESSION, PEER_VAULT, Body::kHostkeySign},
     Route{PEER_VAULT, PEER_SESSION, Body::kHostkeySignature},
     Route{PEER_SESSION, PEER_VAULT, Body::kRecordingKeyRequest},
