@@ -1,0 +1,42 @@
+// recorder/replay/checked_tree.h -- a growing Merkle tree that can still tell its root at sizes not yet confirmed.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "platform/crypto/merkle.h"
+
+namespace sallyport::replay {
+
+/// Keeps the leaves since the last confirmed size, and of what is before only the frontier.
+class CheckedTree {
+ public:
+  void append(const crypto::Hash256& leaf) { since_.push_back(leaf); }
+  [[nodiscard]] std::uint64_t size() const noexcept { return confirmed_.size() + since_.size(); }
+  [[nodiscard]] std::uint64_t confirmed() const noexcept { return confirmed_.size(); }
+
+  /// Nothing when `size` is below the confirmed size or above what is there.
+  [[nodiscard]] std::optional<crypto::Hash256> root_at(std::uint64_t size) const {
+    if (size < confirmed_.size() || size > this->size()) return std::nullopt;
+    return grown_to(size).root();
+  }
+  /// Forgets the leaves up to `size`.
+  void confirm(std::uint64_t size) {
+    if (size <= confirmed_.size() || size > this->size()) return;
+    const auto count = static_cast<std::ptrdiff_t>(size - confirmed_.size());
+    confirmed_ = grown_to(size);
+    since_.erase(since_.begin(), since_.begin() + count);
+  }
+
+ private:
+  [[nodiscard]] crypto::MerkleTree grown_to(std::uint64_t size) const {
+    crypto::MerkleTree tree = confirmed_;
+    for (std::size_t i = 0; tree.size() < size; ++i) tree.append_leaf(since_[i]);
+    return tree;
+  }
+  crypto::MerkleTree confirmed_;
+  std::vector<crypto::Hash256> since_;
+};
+
+}  // namespace sallyport::replay

@@ -1,0 +1,327 @@
+#include "recorder/replay/verify.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <thread>
+#include <utility>
+
+#include "recorder/replay/checked_tree.h"
+#include "recorder/replay/journal_files.h"
+#include "recorder/replay/session_check.h"
+
+namespace sallyport::replay {
+namespace {
+
+std::string_view kind_name(FileDamage::Kind kind) {
+  switch (kind) {
+    case FileDamage::Kind::file_missing: return "file-missing";
+    case FileDamage::Kind::file_header: return "file-header";
+    case FileDamage::Kind::file_unreadable: return "file-unreadable";
+    case FileDamage::Kind::bytes_unreadable: return "bytes-unreadable";
+    case FileDamage::Kind::frame_checksum: return "frame-checksum";
+    case FileDamage::Kind::frame_order: return "frames-missing";
+    case FileDamage::Kind::tail_unfinished: return "tail-unfinished";
+  }
+  return "file-damaged";
+}
+
+std::string count_text(std::uint64_t count, std::string_view what) {
+  return std::to_string(count) + " " + std::string(what) + (count == 1 ? "" : "s");
+}
+
+class Verifier {
+ public:
+  explicit Verifier(const VerifyOptions& options) : options_(options) {
+    for (const auto& outside : options.outside) outside_.push_back(outside);
+    std::sort(outside_.begin(), outside_.end(), [](const auto& a, const auto& b) { return a.checkpoint.size < b.checkpoint.size; });
+    for (const auto& session : options.sessions) wanted_.insert(session.str());
+  }
+
+  Result<VerifyReport> run();
+
+ private:
+  void find(Finding finding);
+  void find_in_log(std::string kind, std::uint64_t leaf, std::string text);
+  void take(const Frame& frame);
+  void take_entries(const Frame& frame);
+  void take_leaf(const Frame& frame);
+  void take_checkpoint(const Frame& frame);
+  void check_outside_at_present_size();
+  void finish();
+  [[nodiscard]] bool is_wanted(std::string_view session) const { return wanted_.empty() || wanted_.contains(std::string(session)); }
+  SessionCheck& session(const seal::Label& label);
+
+  const VerifyOptions& options_;
+  const decltype(VerifyOptions::unwrap) no_unwrap_;
+  VerifyReport report_;
+  std::set<std::string> wanted_;
+  std::vector<OutsideCheckpoint> outside_;
+  std::size_t next_outside_ = 0;
+  std::map<seal::Label, SessionCheck> sessions_;
+  CheckedTree log_;
+  std::uint64_t missing_leaves_ = 0;  ///< leaves that were skipped: added to the tree's size
+  bool log_broken_ = false;
+  bool resigned_ = false;
+  std::uint64_t largest_checkpoint_ = 0;
+  std::uint64_t unsigned_checkpoints_ = 0;
+  std::int64_t last_wall_us_ = 0;
+  std::uint64_t file_ = 0;
+  std::uint64_t offset_ = 0;
+};
+
+void Verifier::find(Finding finding) {
+  if (!finding.session.empty() && !is_wanted(finding.session)) return;
+  if (report_.findings.size() >= options_.most_findings) {
+    report_.more_findings = true;
+    return;
+  }
+  if (finding.file == 0) {
+    finding.file = file_;
+    finding.offset = offset_;
+  }
+  report_.findings.push_back(std::move(finding));
+}
+
+void Verifier::find_in_log(std::string kind, std::uint64_t leaf, std::string text) {
+  Finding finding;
+  finding.kind = std::move(kind);
+  finding.leaf = leaf;
+  finding.since_us = last_wall_us_;
+  finding.text = std::move(text);
+  find(std::move(finding));
+}
+
+SessionCheck& Verifier::session(const seal::Label& label) {
+  auto known = sessions_.find(label);
+  if (known == sessions_.end()) {
+    const auto& unwrap = is_wanted(seal::text_of(label)) ? options_.unwrap : no_unwrap_;
+    known = sessions_.emplace(label, SessionCheck(label, unwrap, [this](Finding finding) { find(std::move(finding)); })).first;
+  }
+  return known->second;
+}
+
+void Verifier::take_entries(const Frame& frame) {
+  auto entries = EntriesFrame::parse(frame.payload);
+  if (!entries) {
+    find_in_log("frame-malformed", 0, "frame " + std::to_string(frame.header.number) + " does not hold entries");
+    return;
+  }
+  SessionCheck& check = session(entries->label());
+  Finding damage;
+  damage.session = seal::text_of(entries->label());
+  damage.since_us = last_wall_us_;
+  std::uint64_t first = 0, last = 0;
+  while (const auto entry = entries->next()) {
+    if (first == 0) first = entry->header.sequence;
+    last = entry->header.sequence;
+    last_wall_us_ = entry->header.wall_us;
+    check.take(*entry);
+  }
+  damage.first_entry = first;
+  damage.last_entry = last;
+  if (!frame.crc_right) {
+    damage.kind = "frame-checksum";
+    damage.text = "the checksum of frame " + std::to_string(frame.header.number) + " is wrong";
+    find(damage);
+  }
+  if (!entries->is_sound()) {
+    damage.kind = "frame-malformed";
+    damage.text = "frame " + std::to_string(frame.header.number) + " does not hold the entries it announces";
+    find(damage);
+  }
+}
+
+void Verifier::take_leaf(const Frame& frame) {
+  const bool is_head = frame.header.type == static_cast<std::uint32_t>(FrameType::session_head);
+  const std::uint64_t due = log_.size() + missing_leaves_ + 1;
+  if (frame.payload.size() < 8) {
+    find_in_log("frame-malformed", due, "frame " + std::to_string(frame.header.number) + " is no leaf of the log");
+    return;
+  }
+  const auto leaf = seal::get_number<std::uint64_t>(frame.payload.data());
+  if (leaf != due) {
+    find_in_log(leaf > due ? "leaves-missing" : "leaves-reordered", due,
+                leaf > due ? "leaves " + std::to_string(due) + " to " + std::to_string(leaf - 1) + " of the node log are missing"
+                           : "leaf " + std::to_string(leaf) + " of the node log stands where " + std::to_string(due) + " belongs");
+    log_broken_ = true;
+    if (leaf > due && frame.crc_right) missing_leaves_ += leaf - due;
+  }
+  Bytes typed(1 + frame.payload.size());
+  typed[0] = static_cast<std::byte>(frame.header.type);
+  std::copy(frame.payload.begin(), frame.payload.end(), typed.begin() + 1);
+  log_.append(crypto::merkle_leaf(typed));
+  check_outside_at_present_size();
+  if (is_head) {
+    if (const auto head = parse_session_head(frame.payload)) {
+      last_wall_us_ = head->wall_us;
+      session(head->label).take(*head);
+      return;
+    }
+  } else if (const auto event = parse_audit_event(frame.payload)) {
+    last_wall_us_ = event->wall_us;
+    return;
+  }
+  find_in_log("frame-malformed", leaf, "leaf " + std::to_string(leaf) + " of the node log has a wrong form");
+}
+
+/// Outside checkpoints of exactly the present size.
+void Verifier::check_outside_at_present_size() {
+  const std::uint64_t size = log_.size() + missing_leaves_;
+  for (; next_outside_ < outside_.size() && outside_[next_outside_].checkpoint.size <= size; ++next_outside_) {
+    const auto& outside = outside_[next_outside_];
+    if (outside.checkpoint.size < size && !log_broken_) continue;  // an empty log's
+    if (log_broken_) {
+      find_in_log("outside-mismatch", outside.checkpoint.size, "with leaves missing, the log cannot be the one of the checkpoint in " + outside.where);
+    } else if (log_.root_at(size) != outside.checkpoint.root) {
+      find_in_log("outside-mismatch", size,
+                  "the first " + count_text(size, "leaf") + " of the log are not those of the checkpoint in " + outside.where + ": changed and signed anew");
+      resigned_ = true;
+    }
+  }
+}
+
+void Verifier::take_checkpoint(const Frame& frame) {
+  const std::string where = "the checkpoint in frame " + std::to_string(frame.header.number);
+  auto note = crypto::parse_note(text_of(frame.payload));
+  const auto checkpoint = note ? crypto::parse_checkpoint(note->body) : Result<crypto::Checkpoint>(tl::unexpected(note.error()));
+  if (!checkpoint) {
+    find_in_log("checkpoint-malformed", 0, where + " cannot be read: " + checkpoint.error().detail);
+    return;
+  }
+  ++report_.checkpoints;
+  const std::uint64_t size = checkpoint->size;
+  bool right = true;
+  if (!options_.checkpoint_keys.empty()) {
+    if (const auto verified = crypto::verify_note(*note, options_.checkpoint_keys); !verified) {
+      find_in_log("checkpoint-signature", size, where + ": " + verified.error().detail);
+      right = false;
+    }
+    const auto& keys = options_.checkpoint_keys;
+    if (std::none_of(keys.begin(), keys.end(), [&](const auto& key) { return key.name == checkpoint->origin; })) {
+      find_in_log("checkpoint-signature", size, where + " is of another log: " + checkpoint->origin);
+      right = false;
+    }
+  } else {
+    ++unsigned_checkpoints_;
+  }
+  if (size < largest_checkpoint_) {
+    find_in_log("checkpoint-reordered", size, where + " is older than one before it");
+    return;
+  }
+  largest_checkpoint_ = size;
+  if (log_broken_) return;
+  if (size > log_.size()) {
+    find_in_log("leaves-missing", log_.size() + 1, where + " covers " + count_text(size, "leaf") + ", only " + std::to_string(log_.size()) + " stand before it");
+    return;
+  }
+  if (log_.root_at(size) != checkpoint->root) {
+    find_in_log("log-changed", log_.confirmed() + 1,
+                "leaves " + std::to_string(log_.confirmed() + 1) + " to " + std::to_string(size) + " of the node log are not those of " + where);
+    log_broken_ = true;
+    return;
+  }
+  log_.confirm(size);
+  if (!right) return;
+  report_.signed_leaves = size;
+  report_.newest_parsed = *checkpoint;
+  report_.newest_checkpoint = std::move(*note);
+}
+
+void Verifier::take(const Frame& frame) {
+  file_ = frame.file;
+  offset_ = frame.offset;
+  const auto type = static_cast<FrameType>(frame.header.type);
+  if (!frame.crc_right && type != FrameType::entries)
+    find_in_log("frame-checksum", 0, "the checksum of frame " + std::to_string(frame.header.number) + " is wrong");
+  switch (type) {
+    case FrameType::entries: take_entries(frame); return;
+    case FrameType::audit_event:
+    case FrameType::session_head: take_leaf(frame); return;
+    case FrameType::checkpoint: take_checkpoint(frame); return;
+    case FrameType::state: return;
+  }
+  find_in_log("frame-malformed", 0, "frame " + std::to_string(frame.header.number) + " is of an unknown type");
+}
+
+void Verifier::finish() {
+  report_.leaves = log_.size() + missing_leaves_;
+  for (; next_outside_ < outside_.size(); ++next_outside_) {
+    const auto& outside = outside_[next_outside_];
+    find_in_log("rolled-back", report_.leaves,
+                "the checkpoint in " + outside.where + " covers " + count_text(outside.checkpoint.size, "leaf") + ", the files end after " +
+                    std::to_string(report_.leaves) + ": cut or rolled back");
+  }
+  if (!outside_.empty() && !log_broken_ && !resigned_ && outside_.back().checkpoint.size > largest_checkpoint_ &&
+      outside_.back().checkpoint.size <= report_.leaves)
+    find_in_log("checkpoint-missing", outside_.back().checkpoint.size,
+                "the files lack the checkpoint over " + count_text(outside_.back().checkpoint.size, "leaf") + " that is in " + outside_.back().where);
+
+  auto& open_points = report_.not_checked;
+  if (outside_.empty()) open_points.emplace_back("roll-back (no outside checkpoint)");
+  if (options_.checkpoint_keys.empty()) open_points.emplace_back("signatures (no checkpoint key)");
+  else if (report_.checkpoints == 0) open_points.emplace_back("signatures (no checkpoint in the files)");
+  if (report_.signed_leaves < report_.leaves && report_.checkpoints > 0 && !log_broken_)
+    open_points.push_back("leaves " + std::to_string(report_.signed_leaves + 1) + " to " + std::to_string(report_.leaves) + " (behind the newest checkpoint)");
+
+  std::uint64_t without_seals = 0, uncovered = 0, uncovered_sessions = 0;
+  for (auto& [label, check] : sessions_) {
+    const SessionId id{std::string(seal::text_of(label))};
+    if (!is_wanted(id.view())) continue;
+    const bool is_live = options_.is_live && options_.is_live(id);
+    report_.sessions.push_back(check.finish(report_.signed_leaves, is_live, static_cast<bool>(options_.is_live)));
+    const SessionVerdict& verdict = report_.sessions.back();
+    if (!verdict.seals_checked) ++without_seals;
+    if (verdict.entries > verdict.covered && verdict.findings == 0) {
+      uncovered += verdict.entries - verdict.covered;
+      ++uncovered_sessions;
+    }
+  }
+  if (uncovered > 0)
+    open_points.push_back("the newest " + std::to_string(uncovered) + " entries of " + count_text(uncovered_sessions, "session") + " (under no head yet)");
+  if (without_seals > 0)
+    open_points.push_back(options_.unwrap ? "seals of " + count_text(without_seals, "session") + " (no key opens them)" : "seals (no session key given)");
+}
+
+Result<VerifyReport> Verifier::run() {
+  auto files = JournalFiles::open(options_.journal);
+  if (!files) return tl::unexpected(files.error());
+  files->on_damage([this](const FileDamage& damage) {
+    if (damage.kind == FileDamage::Kind::frame_checksum) return;  // said with the frame's content
+    Finding finding;
+    finding.kind = kind_name(damage.kind);
+    finding.since_us = last_wall_us_;
+    finding.file = damage.file;
+    finding.offset = damage.offset;
+    finding.text = damage.text;
+    find(std::move(finding));
+  });
+  while (const auto frame = files->next()) take(*frame);
+  if (files->unfinished()) {
+    // A recorder may be in the middle of a write; what is still unfinished a moment later was left so.
+    std::this_thread::sleep_for(options_.patience);
+    bool grows = false;
+    for (; const auto frame = files->next(); grows = true) take(*frame);
+    if (!grows) files->set_checks({.crc = true, .at_rest = true});
+    while (const auto frame = files->next()) take(*frame);
+  }
+  report_.bytes = files->bytes_read();
+  finish();
+  for (const auto& wanted : wanted_) {
+    const auto& found = report_.sessions;
+    if (std::any_of(found.begin(), found.end(), [&](const auto& verdict) { return verdict.session.view() == wanted; })) continue;
+    if (report_.is_clean()) return fail(Errc::not_found, "no session " + wanted + " in the journal");
+    Finding finding;
+    finding.kind = "session-missing";
+    finding.session = wanted;
+    finding.text = "no session " + wanted + " is in the journal, which is damaged";
+    find(std::move(finding));
+  }
+  return std::move(report_);
+}
+
+}  // namespace
+
+Result<VerifyReport> verify_journal(const VerifyOptions& options) { return Verifier(options).run(); }
+
+}  // namespace sallyport::replay

@@ -1,0 +1,419 @@
+// Attacks on a journal, by hand and at random, and what verify says.
+#include <catch2/catch.hpp>
+#include <cstdlib>
+#include <fstream>
+#include <random>
+#include <set>
+
+#include "recorder/replay/journal_files.h"
+#include "recorder/replay/verify.h"
+#include "tests/unit/recorder/journal_maker.h"
+
+using namespace sallyport;
+using namespace sallyport::replay;
+using namespace sallyport::test;
+
+namespace {
+
+using seal::SessionLog;
+using seal::Stream;
+
+bool has(const VerifyReport& report, std::string_view kind) {
+  return std::any_of(report.findings.begin(), report.findings.end(), [&](const Finding& finding) { return finding.kind == kind; });
+}
+bool says_not_checked(const VerifyReport& report, std::string_view what) {
+  return std::any_of(report.not_checked.begin(), report.not_checked.end(), [&](const std::string& line) { return line == what; });
+}
+constexpr std::string_view k_roll_back = "roll-back (no outside checkpoint)";
+
+/// Three sessions, interleaved; all ended; a checkpoint in the middle and one at the end.
+struct Fixture {
+  Fixture() {
+    auto& one = made.begin(R"({"principal":"engineer","account":"deploy","target":"recs-1"})");
+    auto& two = made.begin(R"({"principal":"auditor","account":"deploy","target":"recs-2"})");
+    made.event("session.started", R"({"principal":"engineer"})", one.id.str());
+    for (int round = 0; round < 6; ++round) {
+      for (auto* session : {&one, &two}) {
+        const std::string text = "round " + std::to_string(round) + " of " + session->id.str() + "\r\n";
+        REQUIRE(session->log->append_data(0, Stream::out, bytes_of(text)) == SessionLog::Put::stored);
+        REQUIRE(session->log->append_input_typed(0, static_cast<std::uint64_t>(round), bytes_of("ls\r")) == SessionLog::Put::stored);
+        if (round % 2 == 0) REQUIRE(session->log->reveal_line(0, static_cast<std::uint64_t>(round)) == SessionLog::Put::stored);
+        else REQUIRE(session->log->drop_line(0, static_cast<std::uint64_t>(round), 3) == SessionLog::Put::stored);
+        REQUIRE(session->log->append_event(R"({"event":"file.read","path":"/srv/x"})") == SessionLog::Put::stored);
+        made.drain(*session);
+        made.clock.pass(900'000);
+      }
+      if (round == 2) made.checkpoint();
+      made.event("policy.applied", R"({"version":)" + std::to_string(round) + "}");
+    }
+    auto& three = made.begin(R"({"principal":"engineer","account":"root","target":"recs-1"})");
+    made.drain(three);
+    for (auto* session : {&one, &two, &three}) made.end(*session);
+    final_note = made.checkpoint();
+  }
+
+  VerifyOptions options(const std::filesystem::path& journal, bool outside) const {
+    VerifyOptions result;
+    result.journal = journal;
+    result.patience = std::chrono::milliseconds(0);
+    result.checkpoint_keys = {made.note_key()};
+    if (outside) result.outside = {{crypto::parse_checkpoint(crypto::parse_note(final_note).value().body).value(), "witness"}};
+    return result;
+  }
+  VerifyReport verify(const std::vector<MadeFrame>& frames, bool outside) const {
+    TemporaryFolder folder;
+    write_journal(folder.path(), frames, 12);
+    auto report = verify_journal(options(folder.path(), outside));
+    REQUIRE(report);
+    return std::move(*report);
+  }
+
+  JournalMaker made;
+  std::string final_note;
+};
+
+std::string session_of(const MadeFrame& frame) { return std::string(text_of(ByteView(frame.payload).first(26))); }
+
+}  // namespace
+
+TEST_CASE("an unharmed journal verifies, seals included, and says what it cannot know") {
+  Fixture fixture;
+  auto report = fixture.verify(fixture.made.frames, false);
+  for (const auto& finding : report.findings) WARN(finding.kind << " " << finding.text);
+  CHECK(report.is_clean());
+  CHECK(says_not_checked(report, k_roll_back));
+  CHECK(report.sessions.size() == 3);
+  CHECK(report.leaves == report.signed_leaves);
+  for (const auto& session : report.sessions) {
+    CHECK(session.state == "complete");
+    CHECK(session.signed_entries == session.entries);
+  }
+
+  TemporaryFolder folder;
+  fixture.made.write(folder.path(), 7);
+  auto options = fixture.options(folder.path(), true);
+  options.unwrap = [&](const SessionId&, ByteView wrapped) -> std::optional<Secret> {
+    auto key = crypto::unwrap_with(wrapped, fixture.made.recipient.private_key_pem, fixture.made.recipient.certificate_der);
+    return key ? std::optional(std::move(*key)) : std::nullopt;
+  };
+  auto opened = verify_journal(options);
+  REQUIRE(opened);
+  for (const auto& finding : opened->findings) WARN(finding.kind << " " << finding.text);
+  CHECK(opened->is_clean());
+  CHECK(opened->not_checked.empty());
+  for (const auto& session : opened->sessions) CHECK(session.seals_checked);
+}
+
+TEST_CASE("a session without its end is truncated, or live while its ring is there") {
+  JournalMaker made;
+  auto& session = made.begin("{}");
+  REQUIRE(session.log->append_data(1, Stream::out, bytes_of("x")) == SessionLog::Put::stored);
+  made.drain(session);
+  made.checkpoint();
+  TemporaryFolder folder;
+  made.write(folder.path());
+  VerifyOptions options;
+  options.journal = folder.path();
+  CHECK(verify_journal(options)->sessions.at(0).state == "open");
+  options.is_live = [](const SessionId&) { return true; };
+  CHECK(verify_journal(options)->sessions.at(0).state == "live");
+  options.is_live = [](const SessionId&) { return false; };
+  const auto report = verify_journal(options);
+  CHECK(report->sessions.at(0).state == "truncated");
+  CHECK(report->is_clean());
+  CHECK(says_not_checked(*report, "signatures (no checkpoint key)"));
+}
+
+TEST_CASE("an entry that was changed, with every checksum put right, is named with session, entry and time") {
+  Fixture fixture;
+  auto frames = fixture.made.frames;
+  const auto frame = std::find_if(frames.begin() + 8, frames.end(), [](const MadeFrame& f) { return f.type == 1; });
+  const std::string session = session_of(*frame);
+  frame->payload[40 + 4 + 50] ^= std::byte{1};  // in the sealed body of its first entry
+  const auto report = fixture.verify(frames, false);
+  REQUIRE(has(report, "entries-changed"));
+  const auto& finding = *std::find_if(report.findings.begin(), report.findings.end(), [](const Finding& f) { return f.kind == "entries-changed"; });
+  CHECK(finding.session == session);
+  CHECK(finding.first_entry > 1);
+  CHECK(finding.last_entry >= finding.first_entry);
+  CHECK(finding.since_us > 1'800'000'000'000'000);
+  for (const auto& other : report.findings) CHECK((other.session.empty() || other.session == session));
+}
+
+TEST_CASE("a removed session is missed by the log, also when the log's numbers are closed up") {
+  Fixture fixture;
+  const std::string victim = fixture.made.sessions[2]->id.str();
+  auto frames = fixture.made.frames;
+  std::erase_if(frames, [&](const MadeFrame& frame) { return frame.type == 1 && session_of(frame) == victim; });
+  const auto report = fixture.verify(frames, false);
+  REQUIRE(has(report, "session-missing"));
+  CHECK(report.findings.front().session == victim);
+
+  std::erase_if(frames, [&](const MadeFrame& frame) { return frame.type == 3 && text_of(ByteView(frame.payload).subspan(62, 26)) == victim; });
+  CHECK(has(fixture.verify(frames, false), "leaves-missing"));
+  std::uint64_t leaf = 0;
+  for (auto& frame : frames)
+    if (frame.type == 2 || frame.type == 3) seal::put_number(frame.payload.data(), ++leaf);
+  CHECK_FALSE(fixture.verify(frames, false).is_clean());
+
+  rebuild_log(frames, fixture.made.origin, fixture.made.key);  // with the stolen checkpoint key
+  const auto resigned = fixture.verify(frames, false);
+  CHECK(resigned.is_clean());
+  CHECK(says_not_checked(resigned, k_roll_back));
+  CHECK_FALSE(fixture.verify(frames, true).is_clean());
+  rebuild_log(frames, fixture.made.origin, crypto::Ed25519PrivateKey::generate(crypto::system_random()));
+  CHECK(has(fixture.verify(frames, false), "checkpoint-signature"));
+}
+
+TEST_CASE("a roll-back to an earlier state is seen only with an outside checkpoint, and said so without") {
+  Fixture fixture;
+  auto frames = fixture.made.frames;
+  const auto first_checkpoint = std::find_if(frames.begin(), frames.end(), [](const MadeFrame& frame) { return frame.type == 4; });
+  frames.erase(first_checkpoint + 1, frames.end());
+  const auto without = fixture.verify(frames, false);
+  CHECK(without.is_clean());
+  CHECK(says_not_checked(without, k_roll_back));
+  const auto with = fixture.verify(frames, true);
+  CHECK(has(with, "rolled-back"));
+  CHECK_FALSE(says_not_checked(with, k_roll_back));
+}
+
+TEST_CASE("files that are no journal give findings or an error, never a crash") {
+  TemporaryFolder folder;
+  VerifyOptions options;
+  options.journal = folder.path() / "none";
+  CHECK(verify_journal(options).error().code == Errc::not_found);
+  options.journal = folder.path();
+  CHECK(verify_journal(options).error().code == Errc::not_found);
+  std::ofstream(folder.path() / "00000001.journal") << std::string(3'000'000, 'S');
+  CHECK_FALSE(verify_journal(options)->is_clean());
+  std::ofstream(folder.path() / "00000001.journal") << "";
+  CHECK_FALSE(verify_journal(options)->is_clean());
+  std::filesystem::create_directory(folder.path() / "00000002.journal");
+  CHECK_FALSE(verify_journal(options)->is_clean());
+}
+
+namespace {
+
+struct Attack {
+  std::string name;
+  bool needs_outside = false;  ///< a clean result without an outside checkpoint is allowed
+};
+
+class Attacker {
+ public:
+  Attacker(const Fixture& fixture, std::uint64_t seed) : fixture_(fixture), random_(seed) {}
+
+  /// Spoils a fresh copy of the journal in `folder`.
+  Attack strike(const std::filesystem::path& folder) {
+    frames_ = fixture_.made.frames;
+    for (;;) {
+      const Attack attack = pick(16) < 7 ? strike_files(folder) : strike_frames(folder);
+      if (!attack.name.empty()) return attack;
+    }
+  }
+
+ private:
+  std::size_t pick(std::size_t count) { return std::uniform_int_distribution<std::size_t>(0, count - 1)(random_); }
+  std::size_t pick_frame(std::initializer_list<std::uint32_t> types) {
+    for (;;) {
+      const std::size_t at = pick(frames_.size());
+      if (std::find(types.begin(), types.end(), frames_[at].type) != types.end()) return at;
+    }
+  }
+  std::filesystem::path file(const std::filesystem::path& folder, std::uint64_t number) { return folder / journal_file_name(number); }
+  static std::string load(const std::filesystem::path& path) {
+    std::ifstream in(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+  static void store(const std::filesystem::path& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
+
+  Attack strike_files(const std::filesystem::path& folder) {
+    write_journal(folder, frames_, 12);
+    const std::uint64_t count = (frames_.size() + 11) / 12;
+    const std::uint64_t number = 1 + pick(count);
+    const auto path = file(folder, number);
+    std::string text = load(path);
+    const std::size_t at = pick(text.size());
+    switch (pick(7)) {
+      case 0:
+        text[at] = static_cast<char>(text[at] ^ (1 << pick(8)));
+        store(path, text);
+        return {"flip a bit in file " + std::to_string(number) + " at " + std::to_string(at)};
+      case 1: {
+        const std::string before = text;
+        for (std::size_t i = at; i < std::min(text.size(), at + 1 + pick(300)); ++i) text[i] = 0;
+        if (text == before) return {};
+        store(path, text);
+        return {"zero bytes"};
+      }
+      case 2:
+        text.resize(at);
+        store(path, text);
+        return {"cut file " + std::to_string(number) + " at " + std::to_string(at), number == count};
+      case 3:
+        if (number == count) return {};
+        std::filesystem::remove(path);
+        return {"remove file " + std::to_string(number)};
+      case 4: {
+        const std::uint64_t other = 1 + pick(count);
+        if (other == number) return {};
+        store(path, load(file(folder, other)));
+        store(file(folder, other), text);
+        return {"swap two files"};
+      }
+      case 5:
+        text.insert(at, std::string(1 + pick(100), static_cast<char>(pick(256))));
+        store(path, text);
+        return {"insert bytes"};
+      default: {
+        const std::size_t length = 1 + pick(200);
+        if (at + length >= text.size()) return {};
+        text.erase(at, length);
+        store(path, text);
+        return {"remove bytes from the middle"};
+      }
+    }
+  }
+
+  // Frame numbers and checksums are always right here: the attacker knows the format.
+  Attack strike_frames(const std::filesystem::path& folder) {
+    const Attack attack = change_frames();
+    if (!attack.name.empty()) write_journal(folder, frames_, 12);
+    return attack;
+  }
+
+  std::vector<std::pair<std::size_t, std::size_t>> entries_of(const MadeFrame& frame) {
+    std::vector<std::pair<std::size_t, std::size_t>> places;
+    for (std::size_t at = 40; at < frame.payload.size();) {
+      const std::size_t size = 4 + seal::get_number<std::uint32_t>(&frame.payload[at]);
+      places.emplace_back(at, size);
+      at += size;
+    }
+    return places;
+  }
+
+  Attack change_frames() {
+    switch (pick(10)) {
+      case 0: {
+        frames_.erase(frames_.begin() + static_cast<std::ptrdiff_t>(pick_frame({1, 2, 3})));
+        return {"remove a frame"};
+      }
+      case 1: {
+        auto& payload = frames_[pick_frame({1, 2, 3, 4})].payload;
+        payload[pick(payload.size())] ^= static_cast<std::byte>(1 << pick(8));
+        // ring_end is the recorder's own note and proves nothing.
+        return frames_changed_outside_ring_end() ? Attack{"flip a bit inside a frame"} : Attack{};
+      }
+      case 2: {  // one entry out of the middle, count put right
+        MadeFrame& frame = frames_[pick_frame({1})];
+        const auto places = entries_of(frame);
+        const auto [at, size] = places[pick(places.size())];
+        frame.payload.erase(frame.payload.begin() + static_cast<std::ptrdiff_t>(at), frame.payload.begin() + static_cast<std::ptrdiff_t>(at + size));
+        seal::put_number(frame.payload.data() + 28, static_cast<std::uint32_t>(places.size() - 1));
+        return {"remove an entry"};
+      }
+      case 3: {  // two entries change places
+        MadeFrame& frame = frames_[pick_frame({1})];
+        const auto places = entries_of(frame);
+        if (places.size() < 2) return {};
+        const std::size_t first = pick(places.size() - 1);
+        const auto begin = frame.payload.begin() + static_cast<std::ptrdiff_t>(places[first].first);
+        const auto middle = begin + static_cast<std::ptrdiff_t>(places[first].second);
+        std::rotate(begin, middle, middle + static_cast<std::ptrdiff_t>(places[first + 1].second));
+        return {"reorder entries"};
+      }
+      case 4: {  // the label of a frame becomes another session's
+        MadeFrame& frame = frames_[pick_frame({1})];
+        const std::string& other = fixture_.made.sessions[pick(3)]->id.str();
+        if (session_of(frame) == other) return {};
+        std::copy_n(bytes_of(other).begin(), 26, frame.payload.begin());
+        return {"give a frame to another session"};
+      }
+      case 5: {  // two frames of entries change their labels
+        MadeFrame& first = frames_[pick_frame({1})];
+        MadeFrame& second = frames_[pick_frame({1})];
+        if (session_of(first) == session_of(second)) return {};
+        std::swap_ranges(first.payload.begin(), first.payload.begin() + 26, second.payload.begin());
+        return {"swap between sessions"};
+      }
+      case 6: {
+        const std::size_t first = pick_frame({2, 3});
+        const std::size_t second = pick_frame({2, 3});
+        if (first == second) return {};
+        std::swap(frames_[first], frames_[second]);
+        return {"reorder leaves"};
+      }
+      case 7: {  // a whole session goes, heads and all, numbers of leaves closed up
+        const std::string victim = fixture_.made.sessions[pick(3)]->id.str();
+        std::erase_if(frames_, [&](const MadeFrame& frame) {
+          return (frame.type == 1 && session_of(frame) == victim) ||
+                 (frame.type == 3 && text_of(ByteView(frame.payload).subspan(62, 26)) == victim);
+        });
+        const bool resign = pick(2) == 0;
+        if (resign) {
+          rebuild_log(frames_, fixture_.made.origin, fixture_.made.key);
+        } else {
+          std::uint64_t leaf = 0;
+          for (auto& frame : frames_)
+            if (frame.type == 2 || frame.type == 3) seal::put_number(frame.payload.data(), ++leaf);
+        }
+        return {resign ? "remove a session and sign anew" : "remove a session", resign};
+      }
+      case 8: {  // the tail goes
+        frames_.resize(2 + pick(frames_.size() - 2));
+        return {"cut the tail", true};
+      }
+      default: {  // content changed, everything computed and signed anew with the stolen key
+        MadeFrame& frame = frames_[pick_frame({2})];
+        frame.payload.back() ^= std::byte{1};
+        rebuild_log(frames_, fixture_.made.origin, fixture_.made.key);
+        return {"sign anew", true};
+      }
+    }
+  }
+
+  bool frames_changed_outside_ring_end() {
+    for (std::size_t i = 0; i < frames_.size(); ++i) {
+      Bytes before = fixture_.made.frames[i].payload, after = frames_[i].payload;
+      if (frames_[i].type == 1) std::fill_n(before.begin() + 32, 8, std::byte{0}), std::fill_n(after.begin() + 32, 8, std::byte{0});
+      if (before != after) return true;
+    }
+    return false;
+  }
+
+  const Fixture& fixture_;
+  std::mt19937_64 random_;
+  std::vector<MadeFrame> frames_;
+};
+
+}  // namespace
+
+TEST_CASE("random attacks are found, or are of the kind that only an outside checkpoint shows, which is said") {
+  const char* wanted = std::getenv("SALLYPORT_ATTACKS");
+  const int rounds = wanted != nullptr ? std::atoi(wanted) : 500;
+  const char* seeded = std::getenv("SALLYPORT_ATTACK_SEED");
+  const std::uint64_t seed = seeded != nullptr ? std::strtoull(seeded, nullptr, 10) : 20261122;
+  Fixture fixture;
+  Attacker attacker(fixture, seed);
+  std::map<std::string, int> only_outside;
+  for (int round = 0; round < rounds; ++round) {
+    TemporaryFolder folder;
+    const Attack attack = attacker.strike(folder.path());
+    INFO("seed " << seed << ", round " << round << ": " << attack.name);
+    const auto without = verify_journal(fixture.options(folder.path(), false));
+    const auto with = verify_journal(fixture.options(folder.path(), true));
+    if (!without || !with) {  // nothing of it is left to be read
+      CHECK(without.error().code == Errc::not_found);
+      continue;
+    }
+    CHECK_FALSE(with->is_clean());
+    if (!attack.needs_outside) {
+      CHECK_FALSE(without->is_clean());
+    } else if (without->is_clean()) {
+      CHECK(says_not_checked(*without, k_roll_back));
+      ++only_outside[attack.name.substr(0, 12)];
+    }
+  }
+  CHECK(only_outside.size() >= 2);
+}
