@@ -1,0 +1,263 @@
+#include "gateway/ssh/session.h"
+
+#include <fmt/format.h>
+#include <malloc.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+#include "gateway/sandbox/sandbox.h"
+#include "gateway/ssh/messages.h"
+#include "gateway/ssh/refusal.h"
+#include "gateway/ssh/serve_session.h"
+#include "platform/seal/session_log.h"
+
+namespace sallyport::gateway {
+namespace {
+
+constexpr std::int64_t k_second_us = 1'000'000;
+constexpr std::chrono::milliseconds k_vault_deadline{10'000};
+constexpr int k_most_unanswered_keepalives = 3;
+constexpr std::uint64_t k_default_keepalive_ms = 30'000;
+
+}  // namespace
+
+Session::Session(SessionHandover handover)
+    : handover_(std::move(handover)),
+      vault_(std::move(handover_.vault)),
+      authority_(io_, std::move(handover_.authority)),
+      tape_(io_, std::move(handover_.recorder), system_clock()),
+      wake_(io_),
+      second_(io_) {
+  started_us_ = last_client_bytes_us_ = system_clock().boot().count();
+}
+
+Session::~Session() {
+  if (ephemeral_ != nullptr) ssh_key_free(ephemeral_);
+}
+
+int Session::run() {
+  authority_.start([this](control::Received message) { on_authority(std::move(message)); },
+                   [this] { finish("the authority is gone"); });
+  tape_.start([this] { if (relay_) relay_->turn(); },
+              [this](std::string why) {
+                if (over_.empty()) end(make_notice("SP-4003", why));
+                finish("recording failed: " + why);
+              });
+  boost::asio::co_spawn(io_, serve(), [this](std::exception_ptr failure) {
+    if (failure) exit_code_ = 2;
+    io_.stop();
+  });
+  io_.run();
+  return exit_code_;
+}
+
+boost::asio::awaitable<void> Session::serve() {
+  auto session = make_server_session();
+  if (!session) {
+    exit_code_ = 2;
+    co_return;
+  }
+  client_ = std::make_unique<net::SshPump>(io_, std::move(*session), std::move(handover_.client));
+  watch();
+  if (!co_await exchange_keys()) co_return;
+  auto identity = co_await log_in();
+  if (!identity) {
+    client_->close();
+    co_return;
+  }
+  identity_ = std::move(*identity);
+  relay_ = std::make_unique<Relay>(io_, *client_, authority_, tape_, identity_);
+  relay_->on_over = [this](std::string reason) { finish(std::move(reason)); };
+  const auto to_relay = [](ssh_session, std::uint8_t type, const void* payload, size_t size, void* user) -> int {
+    auto* self = static_cast<Session*>(user);
+    self->relay_->on_message(Side::client, type, std::span(static_cast<const std::byte*>(payload), size));
+    return SSH_PACKET_USED;
+  };
+  ssh_session_set_payload_handler(client_->raw(), 80, 100, to_relay, this);
+
+  if (identity_.bare()) {
+    bare_ = std::make_unique<BareSession>(*relay_, authority_, identity_.principal());
+    relay_->serve_bare(*bare_);
+  } else if (!co_await reach_target()) {
+    // reach_target() has told the relay what to say to the person.
+  }
+  const auto target_ended = [this] { return target_ && target_->is_closed(); };
+  bool told_target_gone = false;
+  while (over_.empty() && !client_->is_closed()) {
+    if (target_ended() && !told_target_gone) {
+      told_target_gone = true;
+      tell_outcome(control::TargetOutcome::LOST, printable(target_->close_reason(), 200));
+      relay_->target_gone(printable(target_->close_reason(), 200));
+    }
+    if (ending_) {
+      relay_->end_all(*ending_);
+      const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+      while (relay_->has_open_channels() && !client_->is_closed() && co_await wake_.wait(until)) relay_->turn();
+      if (over_.empty()) over_ = ending_->code + " " + ending_->what + ": " + ending_->why;
+      break;
+    }
+    co_await wake_.wait();
+    if (relay_) relay_->turn();
+  }
+  if (over_.empty()) over_ = client_->close_reason();
+
+  // Whatever was started on the target ends with the session.
+  if (target_ && !target_->is_closed()) {
+    relay_->client_gone();
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+    while (relay_->has_target_channels() && !target_->is_closed() && co_await wake_.wait(until)) {
+    }
+    ssh_disconnect(target_->raw());
+    target_->close();
+  }
+  if (!client_->is_closed()) {
+    disconnect_client(over_);
+    client_->close();
+  }
+  if (tape_.is_open()) {
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+    while (tape_.end(printable(over_, 300)) == Tape::Put::no_room && co_await wake_.wait(until)) {
+    }
+  }
+}
+
+bool Session::open_recording() {
+  control::Envelope question;
+  question.mutable_recording_key_request();
+  auto answer = vault_.call_blocking(std::move(question), k_vault_deadline);
+  if (!answer || answer->envelope.recording_key().key().size() != 32) {
+    relay_->refuse_all(make_notice("SP-4005", answer ? "" : answer.error().detail));
+    return false;
+  }
+  auto* key = answer->envelope.mutable_recording_key();
+  auto ring = seal::RingProducer::adopt(handover_.ring);
+  if (!ring) {
+    relay_->refuse_all(make_notice("SP-4001", ring.error().detail));
+    return false;
+  }
+  Secret session_key(std::string_view(key->key()));
+  OPENSSL_cleanse(key->mutable_key()->data(), key->key().size());
+  tape_.open(std::make_unique<seal::SessionLog>(std::move(*ring), handover_.session, std::move(session_key), system_clock()));
+  std::string factors;
+  for (const std::string& factor : identity_.factors()) factors += (factors.empty() ? "" : ",") + json_string(factor);
+  const std::string header = fmt::format(
+      R"({{"session":"{}","principal":{},"account":{},"target":{},"source":"{}","source_port":{},"gateway_address":"{}","gateway_port":{},"outer_session":"{}","factors":[{}],"client_version":{},"client_algorithms":{},"recipients":{}}})",
+      handover_.session.view(), json_string(identity_.principal()), json_string(identity_.account()), json_string(identity_.target()),
+      handover_.peer_address, handover_.peer_port, handover_.local_address, handover_.local_port, handover_.outer_session, factors,
+      json_string(printable(ssh_session_negotiated(client_->raw(), 6), 255)), json_string(algorithms_of(client_->raw())),
+      json_string(key->recipients()));
+  const Tape::Put put = tape_.header(header, bytes_of(key->wrapped()));
+  if (put != Tape::Put::stored) {
+    relay_->refuse_all(make_notice("SP-4001", "the recording could not be opened"));
+    return false;
+  }
+  return true;
+}
+
+std::string Session::algorithms_of(ssh_session session) const {
+  const auto fact = [&](int what) { return std::string(ssh_session_negotiated(session, what)); };
+  return fmt::format("kex={} hostkey={} c2s={}{}{} s2c={}{}{} {}", fact(0), fact(1), fact(2), fact(4).empty() ? "" : "+", fact(4), fact(3),
+                     fact(5).empty() ? "" : "+", fact(5), fact(7));
+}
+
+void Session::on_authority(control::Received message) {
+  const control::Envelope& envelope = message.envelope;
+  if (envelope.has_end_session()) {
+    end(notice_of(envelope.end_session().reason()));
+  } else if (envelope.has_end_channel() && relay_) {
+    relay_->end_channel(envelope.end_channel().channel(), notice_of(envelope.end_channel().reason()));
+    relay_->turn();
+  }
+}
+
+void Session::end(const Notice& notice) {
+  if (!ending_) ending_ = notice;
+  if (!relay_) finish(render(notice));
+  wake_.notify();
+}
+
+void Session::finish(std::string reason) {
+  if (over_.empty()) over_ = reason.empty() ? "ended" : std::move(reason);
+  wake_.notify();
+}
+
+void Session::watch() {
+  // An idle session wakes only for its next deadline: a thousand of them must cost nothing.
+  const std::int64_t now = system_clock().boot().count();
+  std::int64_t next = now + k_second_us;
+  if (rested_ && relay_) {
+    next = last_client_bytes_us_ + keepalive_us();
+    if (last_keepalive_us_ >= last_client_bytes_us_) next = last_keepalive_us_ + keepalive_us();
+    if (grant_.max_ms() > 0) next = std::min(next, started_us_ + static_cast<std::int64_t>(grant_.max_ms()) * 1000);
+    if (grant_.idle_ms() > 0) next = std::min(next, idle_since() + static_cast<std::int64_t>(grant_.idle_ms()) * 1000);
+    next = std::max(next, now) + 1000;
+  }
+  second_.expires_after(std::chrono::microseconds(next - now));
+  second_.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    on_time();
+    if (over_.empty()) watch();
+  });
+}
+
+std::int64_t Session::keepalive_us() const {
+  return static_cast<std::int64_t>(grant_.keepalive_ms() > 0 ? grant_.keepalive_ms() : k_default_keepalive_ms) * 1000;
+}
+
+std::int64_t Session::idle_since() const { return std::max(relay_ ? relay_->last_input_us() : 0, started_us_); }
+
+void Session::on_client_bytes() {
+  last_client_bytes_us_ = system_clock().boot().count();
+  unanswered_keepalives_ = 0;
+  if (rested_) {
+    rested_ = false;
+    watch();
+  }
+}
+
+void Session::on_time() {
+  const std::int64_t now = system_clock().boot().count();
+  if (!relay_) return;
+  relay_->tick();
+  const auto is_after = [&](std::uint64_t ms, std::int64_t since) {
+    return ms > 0 && now - since >= static_cast<std::int64_t>(ms) * 1000;
+  };
+  if (is_after(grant_.max_ms(), started_us_)) end(make_notice("SP-2013"));
+  if (is_after(grant_.idle_ms(), idle_since())) end(make_notice("SP-2014"));
+  if (now - last_client_bytes_us_ >= keepalive_us() && now - last_keepalive_us_ >= keepalive_us() && client_ && !client_->is_closed()) {
+    last_keepalive_us_ = now;
+    if (++unanswered_keepalives_ > k_most_unanswered_keepalives) finish("the client does not answer");
+    crypto::SshWriter writer;
+    writer.u8(message::k_global_request).string("keepalive@openssh.com").boolean(true);
+    const iovec part{const_cast<std::byte*>(writer.view().data()), writer.size()};
+    ssh_session_send_payload(client_->raw(), &part, 1);
+    client_->flush();
+  }
+  if (!rested_ && now - last_client_bytes_us_ > 2 * k_second_us) {
+    rested_ = true;
+    tape_.rest();
+    ssh_session_trim(client_->raw());
+    if (target_) ssh_session_trim(target_->raw());
+    ::malloc_trim(0);
+  }
+}
+
+int serve_session(SessionHandover&& handover) {
+  sandbox::Limits limits;
+#if defined(__SANITIZE_ADDRESS__)
+  limits.address_space = 0;
+#endif
+  const auto entered = sandbox::enter(*handover.program, limits);
+  if (!entered) return 1;
+  try {
+    Session session(std::move(handover));
+    return session.run();
+  } catch (const std::exception&) {
+    return 2;
+  }
+}
+
+}  // namespace sallyport::gateway

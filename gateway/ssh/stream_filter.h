@@ -1,0 +1,30 @@
+// gateway/ssh/stream_filter.h -- a gate in the byte stream of a channel whose protocol we know (sftp, scp, rsync, agent).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace sallyport::gateway {
+
+/// Reads both directions as they pass. What may go on is appended to `forward`; what answers the sender itself (a
+/// refusal in the protocol's own words) is appended to `back`. Bounded: never holds more than k_most_held bytes.
+class StreamFilter {
+ public:
+  using EventSink = std::function<void(std::string_view name, const std::string& json)>;
+  static constexpr std::size_t k_most_held = 300 * 1024;
+
+  virtual ~StreamFilter() = default;
+  /// False: the stream broke its protocol; `error` says how, and the channel ends.
+  [[nodiscard]] virtual bool from_client(std::span<const std::byte> data, std::vector<std::byte>& forward, std::vector<std::byte>& back) = 0;
+  [[nodiscard]] virtual bool from_target(std::span<const std::byte> data, std::vector<std::byte>& forward, std::vector<std::byte>& back) = 0;
+  /// The channel ended: events about what was left incomplete.
+  virtual void finish() = 0;
+  [[nodiscard]] virtual std::string_view error() const { return {}; }
+};
+
+}  // namespace sallyport::gateway

@@ -1,0 +1,240 @@
+#include "gateway/ssh/tape.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace sallyport::gateway {
+namespace {
+
+constexpr std::uint64_t k_bulk_rate = 1024 * 1024;               // bytes in a second above which hash mode may begin or go on
+constexpr std::uint64_t k_marker_bytes = 64ull * 1024 * 1024;    // a hash never covers more than this
+constexpr std::int64_t k_second_us = 1'000'000;
+
+}  // namespace
+
+Tape::Tape(boost::asio::io_context& io, Fd recorder_link, Clock& clock)
+    : link_(std::move(recorder_link)), ready_(io, ::dup(link_.native())), clock_(clock) {}
+
+void Tape::start(std::function<void()> on_room, std::function<void(std::string)> on_failed) {
+  on_room_ = std::move(on_room);
+  on_failed_ = std::move(on_failed);
+  wait();
+}
+
+void Tape::wait() {
+  ready_.async_wait(boost::asio::posix::stream_descriptor::wait_read, [this](const boost::system::error_code& error) {
+    if (!error) on_readable();
+  });
+}
+
+void Tape::on_readable() {
+  bool room = false;
+  for (;;) {
+    auto received = link_.receive();
+    if (!received) {
+      failed_ = true;
+      if (on_failed_) on_failed_("the recorder is gone");
+      return;
+    }
+    if (!*received) break;
+    const control::Envelope& envelope = (*received)->envelope;
+    if (envelope.has_ring_space()) {
+      room = true;
+      if (envelope.ring_space().durable()) durable_ = std::max(durable_, envelope.ring_space().sequence());
+    } else if (envelope.has_recording_failed()) {
+      failed_ = true;
+      if (on_failed_) on_failed_(envelope.recording_failed().reason());
+      return;
+    } else if (envelope.has_resume()) {
+      room = true;
+      asked_sync_ = 0;
+      bell();
+    }
+  }
+  if (room && on_room_) on_room_();
+  wait();
+}
+
+void Tape::bell(bool end) {
+  control::Envelope envelope;
+  envelope.mutable_ring_bell()->set_end(end);
+  // A full queue means that earlier bells still wait there: this one adds nothing.
+  static_cast<void>(link_.send(std::move(envelope)));
+}
+
+void Tape::want_sync() {
+  const std::uint64_t newest = sequence();
+  if (asked_sync_ >= newest) return;
+  control::Envelope envelope;
+  envelope.mutable_ring_bell()->set_sync(true);
+  if (link_.send(std::move(envelope))) asked_sync_ = newest;
+}
+
+Tape::Put Tape::took(seal::SessionLog::Put put) {
+  if (log_->bell_needed()) bell();
+  switch (put) {
+    case seal::SessionLog::Put::stored: return Put::stored;
+    case seal::SessionLog::Put::no_room: return failed_ ? Put::failed : Put::no_room;
+    case seal::SessionLog::Put::failed: break;
+  }
+  if (!failed_) {
+    failed_ = true;
+    if (on_failed_) on_failed_(std::string(log_->failure()));
+  }
+  return Put::failed;
+}
+
+Tape::Put Tape::header(std::string_view json, std::span<const std::byte> wrapped_key) {
+  if (failed_ || !log_) return Put::failed;
+  return took(log_->append_header(json, wrapped_key));
+}
+
+Tape::Put Tape::event(std::string_view json) {
+  if (failed_ || !log_) return Put::failed;
+  return took(log_->append_event(json));
+}
+
+Tape::Put Tape::resize(const Channel& channel) {
+  if (failed_ || !log_) return Put::failed;
+  return took(log_->append_resize(channel.id, channel.columns, channel.rows, channel.x_pixels, channel.y_pixels));
+}
+
+Tape::Put Tape::exit(const Channel& channel) {
+  if (failed_ || !log_) return Put::failed;
+  return took(log_->append_exit(channel.id, static_cast<std::uint32_t>(std::max(channel.exit_status, 0)), channel.exit_signal));
+}
+
+Tape::Put Tape::end(std::string_view reason) {
+  if (failed_ || !log_) return Put::failed;
+  const Put put = took(log_->append_end(reason));
+  if (put == Put::stored) bell(true);
+  return put;
+}
+
+Tape::Put Tape::input(Channel& channel, std::span<const std::byte> data, std::size_t& done) {
+  if (failed_ || !log_) return Put::failed;
+  if (!channel.pty) {
+    // Standard input is evidence in full, whatever its rate.
+    while (done < data.size()) {
+      const auto part = data.subspan(done, std::min(data.size() - done, seal::k_max_data));
+      const Put put = took(log_->append_data(channel.id, seal::Stream::in, part));
+      if (put != Put::stored) return put;
+      done += part.size();
+      channel.in.total += part.size();
+      channel.in.full += part.size();
+    }
+    return Put::stored;
+  }
+  while (done < data.size()) {
+    const auto pieces = channel.typed.split(data.subspan(done));
+    const TypedLines::Piece& piece = pieces.front();
+    const auto part = data.subspan(done, piece.length);
+    const Put put = took(log_->append_input_typed(channel.id, piece.line, part));
+    if (put != Put::stored) return put;
+    channel.typed.released(piece, part);
+    done += part.size();
+    channel.in.total += part.size();
+    channel.in.full += part.size();
+  }
+  return Put::stored;
+}
+
+bool Tape::wants_hash(Channel& channel, StreamTape& tape, std::size_t bytes) {
+  const std::int64_t now = clock_.boot().count();
+  if (now - tape.rate_since_us >= k_second_us) {
+    tape.fast = tape.rate_bytes > k_bulk_rate && now - tape.rate_since_us < 2 * k_second_us;
+    tape.rate_since_us = now;
+    tape.rate_bytes = 0;
+  }
+  tape.rate_bytes += bytes;
+  if (tape.rate_bytes > k_bulk_rate) tape.fast = true;
+  const bool may_hash = !channel.pty && channel.bulk != control::BULK_FULL && channel.full_recording_bytes > 0 &&
+                        tape.total >= channel.full_recording_bytes;
+  return may_hash && tape.fast;
+}
+
+Tape::Put Tape::close_hash(Channel& channel, StreamTape& tape, seal::Stream stream) {
+  if (!tape.hashing) return Put::stored;
+  crypto::Sha256 running = *tape.hash;
+  const Put put = took(log_->append_bulk_marker(channel.id, stream, tape.hash_start, tape.hash_bytes, running.finish()));
+  if (put != Put::stored) return put;
+  tape.hashing = false;
+  tape.hash_bytes = 0;
+  return Put::stored;
+}
+
+Tape::Put Tape::output(Channel& channel, bool is_stderr, std::span<const std::byte> data, std::size_t& done) {
+  if (failed_ || !log_) return Put::failed;
+  StreamTape& tape = is_stderr ? channel.err : channel.out;
+  const seal::Stream stream = is_stderr ? seal::Stream::err : seal::Stream::out;
+  if (done < data.size() && wants_hash(channel, tape, data.size() - done)) {
+    if (tape.hashing && tape.hash_bytes >= k_marker_bytes) {
+      const Put put = close_hash(channel, tape, stream);
+      if (put != Put::stored) return put;
+    }
+    if (!tape.hashing) {
+      tape.hashing = true;
+      tape.hash_start = tape.total;
+      tape.hash_bytes = 0;
+      tape.hash.emplace();
+    }
+    const auto part = data.subspan(done);
+    tape.hash->update(part);
+    tape.hash_bytes += part.size();
+    tape.total += part.size();
+    done = data.size();
+    return Put::stored;
+  }
+  if (done < data.size()) {
+    const Put put = close_hash(channel, tape, stream);
+    if (put != Put::stored) return put;
+  }
+  while (done < data.size()) {
+    const auto part = data.subspan(done, std::min(data.size() - done, seal::k_max_data));
+    const Put put = took(log_->append_data(channel.id, stream, part));
+    if (put != Put::stored) return put;
+    if (channel.pty) channel.typed.shown(part);
+    done += part.size();
+    tape.total += part.size();
+    tape.full += part.size();
+  }
+  return Put::stored;
+}
+
+Tape::Put Tape::settle_lines(Channel& channel) {
+  if (!log_ || failed_) return Put::failed;
+  for (const TypedLines::Verdict& verdict : channel.typed.take_verdicts()) channel.unsettled.push_back(verdict);
+  while (!channel.unsettled.empty()) {
+    const TypedLines::Verdict& verdict = channel.unsettled.front();
+    const Put put = took(verdict.echoed ? log_->reveal_line(channel.id, verdict.line)
+                                        : log_->drop_line(channel.id, verdict.line, verdict.bytes));
+    if (put == Put::failed) return put;
+    if (put == Put::no_room && verdict.echoed) return Put::stored;  // later: the key stays in this process until then
+    channel.unsettled.pop_front();
+  }
+  return Put::stored;
+}
+
+Tape::Put Tape::finish_streams(Channel& channel) {
+  if (!log_ || failed_) return Put::failed;
+  if (channel.pty) {
+    channel.typed.finish();
+    const Put put = settle_lines(channel);
+    if (put != Put::stored) return put;
+  }
+  const Put out = close_hash(channel, channel.out, seal::Stream::out);
+  if (out != Put::stored) return out;
+  return close_hash(channel, channel.err, seal::Stream::err);
+}
+
+void Tape::forget(const Channel& channel) {
+  if (log_) log_->forget_channel(channel.id);
+}
+
+void Tape::rest() {
+  if (log_ && !failed_) log_->rest();
+}
+
+}  // namespace sallyport::gateway

@@ -1,0 +1,71 @@
+// gateway/ssh/typed_lines.h -- decides which typed lines of a terminal were shown on the screen.
+//
+// What a person types on a pty is recorded under a key of its own per line. The key is written down when the echo has
+// shown the line, and destroyed when it has not: a password prompt leaves only a byte count. The judge here is strict:
+// what it cannot see echoed (history recall, heavy editing, full-screen programs) counts as not echoed. Nothing is lost
+// for an auditor by that, because the screen itself is recorded; only the keys are not.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace sallyport::gateway {
+
+/// One terminal channel. Pure: no clock, no I/O.
+class TypedLines {
+ public:
+  struct Verdict {
+    std::uint64_t line = 0;
+    std::size_t bytes = 0;
+    bool echoed = false;
+  };
+
+  /// A run of typed bytes that belongs to one line.
+  struct Piece {
+    std::uint64_t line = 0;
+    std::size_t length = 0;
+    bool ends_line = false;
+  };
+
+  /// Splits what was typed at line ends; the pieces cover `typed` in order. Lines also end after k_longest bytes.
+  [[nodiscard]] std::vector<Piece> split(std::span<const std::byte> typed) const;
+  /// Notes one piece as released to the target.
+  void released(const Piece& piece, std::span<const std::byte> bytes);
+  /// Notes what the target sent to the screen. Verdicts that became clear are waiting in take_verdicts().
+  void shown(std::span<const std::byte> output);
+  /// Call about once a second: lines that ended before the last call and still wait are judged as they stand.
+  void tick();
+  /// Judges everything that is left.
+  void finish();
+  [[nodiscard]] std::vector<Verdict> take_verdicts();
+  [[nodiscard]] bool is_waiting() const noexcept { return !lines_.empty(); }
+
+  static constexpr std::size_t k_longest = 1024;  ///< bytes of one line; a longer one is cut into several
+  static constexpr std::size_t k_most_waiting = 16;
+
+ private:
+  struct Line {
+    std::uint64_t number = 0;
+    std::size_t bytes = 0;
+    std::string expected;       // printable bytes as the echo should show them
+    std::size_t matched = 0;
+    std::size_t mismatched = 0;
+    bool ended = false;
+    bool blind = false;         // cannot be echoed as typed (recall, completion, escape keys)
+    int ticks_since_end = 0;
+  };
+
+  void judge_front();
+  void match(char visible);
+
+  std::vector<Line> lines_;
+  std::vector<Verdict> verdicts_;
+  std::uint64_t current_ = 1;
+  std::size_t current_bytes_ = 0;
+  enum class Escape { none, started, csi, string, string_escape } escape_ = Escape::none;
+};
+
+}  // namespace sallyport::gateway
