@@ -172,9 +172,7 @@ LinkPort::LinkPort(boost::asio::io_context& io, Deadlines& deadlines, Fd socket,
 LinkPort::~LinkPort() {
   state_->close();
   for (auto& [call, question] : state_->questions) state_->deadlines.cancel(question.deadline);
-  state_->questions.clear();
-  state_->message = nullptr;
-  state_->lost = nullptr;
+  state_->questions.clear();  // `message` and `lost` may be running right now: they die with the state
 }
 
 void LinkPort::start(Message message, Lost lost) {

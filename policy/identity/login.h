@@ -4,8 +4,8 @@
 // known principals get the same methods and cost the same work. Use, per connection:
 //
 //   Login login(context);
-//   Login::Step step = login.take(attempt, snapshot, throttle, now);
-//   while (not LoginAnswer) { do what PasswordCheck or TotpCheck asks; step = login.resume(right, snapshot, throttle, now); }
+//   Login::Step step = login.take(attempt, snapshot, locks, throttle, now);
+//   while (not LoginAnswer) { do what PasswordCheck or TotpCheck asks; step = login.resume(right, snapshot, locks, throttle, now); }
 //
 // The caller makes audit events from LoginAnswer::event. One attempt at a time; not thread-safe.
 #pragma once
@@ -129,12 +129,10 @@ struct PasswordCheck {
 };
 
 /// Ask the vault whether this code is right now and was never used (keep the last step per principal), then resume().
-/// When `dummy` is set there is nothing to ask: take as long as it would have taken and resume(false).
 struct TotpCheck {
   PrincipalId principal;
   std::string secret;
   Secret code;
-  bool dummy = false;
 };
 
 class Login {

@@ -1,0 +1,124 @@
+// policy/authority/rows.h -- what the authority's database holds, as values.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "platform/model/clock.h"
+#include "policy/access/locks.h"
+
+namespace sallyport::authority {
+
+/// One session. Written when it starts, when its state changes and when it ends. `state` is one of control::SessionState's
+/// names, or "ended".
+struct SessionRow {
+  std::string label;
+  std::string state;
+  std::int64_t started_us = 0;       ///< wall clock
+  std::int64_t started_boot_us = 0;  ///< boot clock; only with the same boot id
+  std::string boot_id;
+  std::string source;
+  std::uint32_t source_port = 0;
+  std::string local;
+  std::uint32_t local_port = 0;
+  std::string outer;
+  std::string inner_target;
+  std::string principal;
+  std::string display;
+  std::string target;
+  std::string account;
+  bool bare = false;
+  std::string factors;      ///< see encode_factors()
+  std::string certificate;  ///< see encode_certificate(); empty: none
+  std::string key_fingerprint;
+  std::string problem_code;
+  std::string problem;
+  std::int64_t opened_us = 0;  ///< when the target was granted, wall clock
+  std::string address;         ///< dialled
+  std::string credential;
+  std::int64_t serial = 0;     ///< of the certificate for the target
+  std::string client_algorithms;
+  std::string target_algorithms;
+  std::string outcome;         ///< when ended: closed, cut, killed, lost, refused
+  std::string code;            ///< SP-... when it was cut or refused
+  std::int64_t ended_us = 0;
+  int exit_code = 0;
+  int signal = 0;
+  std::int64_t cpu_us = 0;
+  std::uint64_t channels = 0;
+  std::uint64_t bytes_in = 0;
+  std::uint64_t bytes_out = 0;
+  std::optional<bool> recorded_complete;  ///< the recorder's word
+};
+
+/// An open channel of a live session, as it was asked for: enough to judge it again.
+struct ChannelRow {
+  std::string session;
+  std::uint32_t channel = 0;
+  std::string kind;
+  bool up = false;
+  bool down = false;
+  std::string command;
+  std::string host;
+  std::uint32_t port = 0;
+  std::string path;
+  std::int64_t opened_us = 0;
+};
+
+struct PolicyFile {
+  std::string name;
+  std::string content;
+};
+
+struct PolicyVersion {
+  std::int64_t version = 0;
+  std::int64_t applied_us = 0;
+  std::string by;
+  std::string reason;
+  std::string digest;
+  std::uint64_t intent_sequence = 0;
+  std::uint64_t outcome_sequence = 0;  ///< 0: the outcome is not in the journal yet
+  std::vector<PolicyFile> files;
+};
+
+/// A privileged act of the admin side, from before its intent is journalled until its outcome is.
+struct Intent {
+  std::string id;
+  std::string kind;  ///< "policy.apply", "lock.set" ...
+  std::string json;
+  std::int64_t opened_us = 0;
+  bool done = false;  ///< the effect stands in the database
+};
+
+struct KnownSource {
+  std::string principal;
+  std::string source;
+  std::int64_t last_us = 0;
+};
+
+struct SessionQuery {
+  bool live = true;
+  bool ended = true;
+  std::string principal;
+  std::string target;
+  std::string before;  ///< label; for the next page
+  std::uint32_t limit = 100;
+};
+
+/// Everything that is needed at start.
+struct Remembered {
+  std::vector<SessionRow> live;
+  std::vector<ChannelRow> channels;
+  std::vector<policy::Lock> locks;
+  std::optional<PolicyVersion> policy;
+  std::map<std::string, std::int64_t> totp_steps;  ///< by principal: the last step that was used
+  std::vector<KnownSource> sources;
+  std::vector<Intent> intents;
+  std::int64_t last_serial = 0;
+  std::int64_t wall_high_us = 0;  ///< the latest moment this authority has seen
+};
+
+}  // namespace sallyport::authority

@@ -1,0 +1,438 @@
+#include "policy/identity/login.h"
+
+#include <algorithm>
+
+#include "platform/model/messages.h"
+#include "policy/access/compiled.h"
+#include "policy/identity/login_key.h"
+#include "policy/identity/password.h"
+
+namespace sallyport::policy {
+namespace {
+
+constexpr unsigned k_max_accepted_probes = 24;  ///< a client asks once per key it holds
+constexpr std::size_t k_max_user_bytes = 255;
+constexpr std::size_t k_max_code_bytes = 64;
+
+using Method = LoginAttempt::Method;
+using Result = LoginAnswer::Result;
+
+std::string printable(std::string_view text) {
+  std::string result;
+  for (const char c : text.substr(0, k_max_user_bytes)) result += c >= 0x20 && c < 0x7f ? c : '?';
+  return result;
+}
+
+std::string_view word_of(Method method) {
+  switch (method) {
+    case Method::none: return "none";
+    case Method::publickey: return "publickey";
+    case Method::password: return "password";
+    case Method::keyboard_interactive: return "keyboard-interactive";
+    case Method::other: return "other";
+  }
+  return "other";
+}
+
+bool is_key(FactorKind kind) { return kind == FactorKind::key || kind == FactorKind::certificate; }
+
+}  // namespace
+
+bool is_name(std::string_view text) noexcept {
+  const auto is_start = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
+  return !text.empty() && text.size() <= 63 && is_start(text.front()) &&
+         std::all_of(text.begin(), text.end(), [&](char c) { return is_start(c) || c == '_' || c == '.' || c == '-'; });
+}
+
+bool is_account_name(std::string_view text) noexcept {
+  const auto is_start = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; };
+  return !text.empty() && text.size() <= 64 && is_start(text.front()) && std::all_of(text.begin(), text.end(), [&](char c) {
+    return is_start(c) || std::string_view(".@\\$-").find(c) != std::string_view::npos;
+  });
+}
+
+std::optional<UserString> parse_user_string(std::string_view user) {
+  if (user.size() > k_max_user_bytes) return std::nullopt;
+  UserString result;
+  const std::size_t last = user.rfind('+');
+  if (last == std::string_view::npos) {
+    result.principal = std::string(user);
+  } else {
+    result.target = std::string(user.substr(last + 1));
+    const std::string_view before = user.substr(0, last);
+    const std::size_t first = before.find('+');
+    result.principal = std::string(before.substr(0, first));
+    if (first != std::string_view::npos) {
+      result.account = std::string(before.substr(first + 1));
+      if (!is_account_name(result.account)) return std::nullopt;
+    }
+    if (!is_name(result.target)) return std::nullopt;
+  }
+  if (!is_name(result.principal)) return std::nullopt;
+  return result;
+}
+
+LoginAttempt::Method parse_login_method(std::string_view text) noexcept {
+  for (const Method method : {Method::none, Method::publickey, Method::password, Method::keyboard_interactive}) {
+    if (text == word_of(method)) return method;
+  }
+  return Method::other;
+}
+
+struct Login::State {
+  explicit State(LoginContext given) : context(std::move(given)) {}
+
+  enum class Waiting { nothing, password, code };
+  enum class Asked { nothing, password, code };
+
+  LoginContext context;
+  std::optional<std::string> user;   ///< fixed by the first attempt
+  std::optional<UserString> parsed;  ///< empty: not understood
+  unsigned failures = 0;
+  unsigned free_nones = 1;           ///< every client begins by asking with "none"
+  unsigned accepted_probes = 0;
+  bool finished = false;
+  std::vector<ProvenFactor> factors;  ///< proven on this connection
+  std::optional<CertificateLimits> certificate;
+  std::string key_fingerprint;
+  std::string certificate_id;
+  Asked asked = Asked::nothing;
+  Waiting waiting = Waiting::nothing;
+  std::string waiting_hash;  ///< the hash that is being checked; empty: the dummy
+  LoginEvent event;          ///< of the attempt at hand
+
+  [[nodiscard]] std::string name() const { return parsed ? parsed->principal : printable(*user); }
+  [[nodiscard]] const Principal* principal(const Snapshot& snapshot) const { return parsed ? snapshot.find_principal(parsed->principal) : nullptr; }
+  [[nodiscard]] bool has(FactorKind kind) const {
+    return std::any_of(factors.begin(), factors.end(), [&](const ProvenFactor& f) { return f.kind == kind || (is_key(f.kind) && is_key(kind)); });
+  }
+  [[nodiscard]] std::vector<ProvenFactor> all_factors() const {
+    std::vector<ProvenFactor> all = factors;
+    // The key must be proven anew on the inner connection; what else was given outside counts while it is fresh.
+    if (context.outer) {
+      std::copy_if(context.outer->factors.begin(), context.outer->factors.end(), std::back_inserter(all),
+                   [](const ProvenFactor& f) { return !is_key(f.kind) || f.user_verified; });
+    }
+    return all;
+  }
+
+  [[nodiscard]] std::vector<std::string> methods_left(const Snapshot& snapshot) const {
+    if (context.outer) return {"publickey"};
+    if (factors.empty()) {
+      if (!snapshot.offers_passwords()) return {"publickey"};
+      return {"publickey", "password", "keyboard-interactive"};
+    }
+    std::vector<std::string> methods;
+    const Principal* p = principal(snapshot);
+    if (p == nullptr) return methods;
+    const bool password = !p->password_hash.empty() && !has(FactorKind::password);
+    const bool code = !p->totp_secret.empty() && !has(FactorKind::totp);
+    if (!has(FactorKind::key) && (!p->keys.empty() || !snapshot.user_cas().empty())) methods.emplace_back("publickey");
+    if (password) methods.emplace_back("password");
+    if (password || code) methods.emplace_back("keyboard-interactive");
+    return methods;
+  }
+
+  LoginAnswer answer(Result result, std::string reason, std::string code) {
+    LoginAnswer out;
+    out.result = result;
+    event.reason = std::move(reason);
+    event.code = std::move(code);
+    switch (result) {
+      case Result::refused: event.result = "refused"; break;
+      case Result::key_ok: event.result = "offered"; break;
+      case Result::partial: event.result = "partial"; break;
+      case Result::success: event.result = "success"; break;
+      case Result::disconnect: event.result = "disconnect"; break;
+      case Result::ask: event.result = "asked"; break;
+    }
+    out.event = event;
+    return out;
+  }
+
+  LoginAnswer disconnect(std::string code, std::string reason, std::string_view told = {}) {
+    finished = true;
+    waiting = Waiting::nothing;
+    LoginAnswer out = answer(Result::disconnect, std::move(reason), code);
+    out.message = render(make_notice(code, told));
+    return out;
+  }
+
+  /// A counted failure; the sixth ends the connection.
+  LoginAnswer refuse(const Snapshot& snapshot, Throttle& throttle, LoginTimes now, std::string reason, std::string code = "SP-1001") {
+    ++failures;
+    event.counted = true;
+    if (failures >= k_max_login_attempts) return disconnect("SP-1002", std::move(reason));
+    LoginAnswer out = answer(Result::refused, std::move(reason), std::move(code));
+    out.methods_left = methods_left(snapshot);
+    out.delay = throttle.penalty(context.source, now.boot);
+    return out;
+  }
+
+  /// Reasons to stop a principal who has just proven who she is; before the proof nobody learns of them.
+  std::optional<LoginAnswer> stop_proven(const Principal& p, const Locks& locks, LoginTimes now) {
+    if (const Lock* lock = locks.find(p.name.view(), "", "", now.wall)) return disconnect("SP-1008", "locked: " + lock->reason, lock->reason);
+    if (p.expires && *p.expires <= now.wall) return disconnect("SP-1009", "the principal has expired");
+    const bool from_here = p.networks.empty() || std::any_of(p.networks.begin(), p.networks.end(), [&](const Network& n) { return n.contains(context.source); });
+    if (!from_here) return disconnect("SP-1010", "the principal's networks do not hold " + context.source.str());
+    return std::nullopt;
+  }
+
+  [[nodiscard]] AccessRequest request_for(const Principal& p, LoginTimes now) const {
+    AccessRequest request;
+    request.principal = p.name;
+    request.factors = all_factors();
+    request.certificate = certificate;
+    request.source = context.source;
+    request.kind = ChannelKind::connect;
+    request.now = now.wall;
+    if (parsed) {
+      request.target = TargetId(parsed->target);
+      request.account = AccountName(parsed->account);
+    }
+    return request;
+  }
+
+  /// How many different factors this login needs before it may end.
+  [[nodiscard]] unsigned needed(const Principal& p, const Snapshot& snapshot, const Locks& locks, LoginTimes now) const {
+    bool wants_second = false;
+    if (!parsed->target.empty()) {
+      const AccessRequest request = request_for(p, now);
+      if (parsed->account.empty()) {
+        const auto rows = list_accounts(snapshot, locks, request);
+        wants_second = std::any_of(rows.begin(), rows.end(), [](const Reachable& row) { return row.needs_second_factor; });
+      } else {
+        wants_second = decide(snapshot, locks, request).second_factor_would_help;
+      }
+    } else {
+      // A bare session is the door to many targets: ask now if any role of hers will.
+      const Compiled& compiled = snapshot.compiled();
+      for (const Grant& grant : compiled.grants[compiled.principal_ids.at(p.name.view())]) {
+        if (grant.expires && *grant.expires <= now.wall) continue;
+        const auto& rules = snapshot.roles()[grant.role].allow;
+        wants_second = wants_second || std::any_of(rules.begin(), rules.end(), [](const Rule& r) { return r.mfa_within.has_value(); });
+      }
+    }
+    return std::max(p.factors, wants_second ? 2U : 1U);
+  }
+
+  [[nodiscard]] unsigned count_kinds() const {
+    const auto all = all_factors();
+    unsigned count = 0;
+    const auto any = [&](auto&& test) { return std::any_of(all.begin(), all.end(), test); };
+    if (any([](const ProvenFactor& f) { return is_key(f.kind); })) ++count;
+    if (any([](const ProvenFactor& f) { return is_key(f.kind) && f.user_verified; })) ++count;
+    if (any([](const ProvenFactor& f) { return f.kind == FactorKind::password; })) ++count;
+    if (any([](const ProvenFactor& f) { return f.kind == FactorKind::totp; })) ++count;
+    return count;
+  }
+
+  LoginAnswer prove(const Principal& p, ProvenFactor factor, const Snapshot& snapshot, const Locks& locks, Throttle& throttle, LoginTimes now) {
+    asked = Asked::nothing;
+    factors.push_back(factor);
+    if (auto stop = stop_proven(p, locks, now)) return *std::move(stop);
+    const auto left = methods_left(snapshot);
+    const bool can_give_more = !context.outer && !left.empty();
+    if (count_kinds() < needed(p, snapshot, locks, now) && can_give_more) {
+      LoginAnswer out = answer(Result::partial, "one factor proven", "");
+      out.methods_left = left;
+      return out;
+    }
+    // Not enough although nothing more can be given: enrolment does not fit the policy. The principal's own minimum is
+    // kept; a role's wish for a second factor is left to each decision, which says so in words.
+    if (count_kinds() < p.factors) return disconnect("SP-1001", "the principal needs more factors than are enrolled");
+    return succeed(p, snapshot, locks, throttle, now);
+  }
+
+  LoginAnswer succeed(const Principal& p, const Snapshot& snapshot, const Locks& locks, Throttle& throttle, LoginTimes now) {
+    finished = true;
+    throttle.succeeded(context.source, p.name.view(), now.boot);
+    LoginIdentity identity;
+    identity.principal = p.name;
+    identity.display = p.display.empty() ? p.name.str() : p.display;
+    identity.target = TargetId(parsed->target);
+    identity.account = AccountName(parsed->account);
+    identity.bare = parsed->target.empty();
+    identity.factors = all_factors();
+    identity.certificate = certificate;
+    identity.key_fingerprint = key_fingerprint;
+    identity.certificate_id = certificate_id;
+    if (!identity.bare && identity.account.empty()) {
+      const auto rows = list_accounts(snapshot, locks, request_for(p, now));
+      if (rows.size() == 1) {
+        identity.account = rows.front().account->name;
+      } else if (rows.empty()) {
+        identity.problem_code = "SP-2020";
+        identity.problem = "no role of yours reaches `" + parsed->target + "`";
+      } else {
+        identity.problem_code = "SP-2021";
+        for (const Reachable& row : rows) identity.problem += (identity.problem.empty() ? "you may use " : ", ") + row.account->name.str();
+        identity.problem += " on `" + parsed->target + "`";
+      }
+    }
+    LoginAnswer out = answer(Result::success, "", "");
+    out.identity = std::move(identity);
+    return out;
+  }
+
+  LoginAnswer take_key(const LoginAttempt& attempt, const Snapshot& snapshot, const Locks& locks, Throttle& throttle, LoginTimes now) {
+    const Principal* p = principal(snapshot);
+    const OfferedKey offered = judge_key(snapshot, p, name(), attempt, context.source, now.wall);
+    event.method = offered.is_certificate ? "certificate" : "publickey";
+    event.fingerprint = offered.fingerprint;
+    if (attempt.probe && !attempt.invalid_signature) {
+      if (!offered.accepted) return refuse(snapshot, throttle, now, offered.reason);
+      if (++accepted_probes > k_max_accepted_probes) return disconnect("SP-1002", "too many keys offered without a signature");
+      LoginAnswer out = answer(Result::key_ok, "", "");
+      out.delay = throttle.ask_key(context.source, now.boot).delay;
+      return out;
+    }
+    // Verified whether the key is accepted or not: the time it takes says nothing about who is known.
+    const SignatureFacts signature = attempt.invalid_signature ? SignatureFacts{false, true, false, "the library refused the signature"} : check_signature(attempt);
+    if (!signature.right) {
+      throttle.failed(context.source, name(), false, now.boot);
+      return refuse(snapshot, throttle, now, "wrong signature: " + signature.reason);
+    }
+    if (offered.belongs_to_another) {
+      if (context.outer) return refuse(snapshot, throttle, now, offered.reason, "SP-1006");
+      if (!factors.empty()) return disconnect("SP-1004", "the second factor is of another principal");
+    }
+    if (!offered.accepted) return refuse(snapshot, throttle, now, offered.reason);
+    if (!signature.user_present) return refuse(snapshot, throttle, now, "the security key was not touched");
+    if (offered.verify_required && !signature.user_verified) return refuse(snapshot, throttle, now, "the security key did not verify its user");
+    if (has(FactorKind::key)) return refuse(snapshot, throttle, now, "a key was already proven; another kind of factor is needed");
+    certificate = offered.limits;
+    key_fingerprint = offered.fingerprint;
+    certificate_id = offered.certificate_id;
+    return prove(*p, ProvenFactor{offered.is_certificate ? FactorKind::certificate : FactorKind::key, now.wall, signature.user_verified}, snapshot,
+                 locks, throttle, now);
+  }
+
+  Step take_password(Secret password, const Snapshot& snapshot, Throttle& throttle, LoginTimes now) {
+    event.method = "password";
+    const Principal* p = principal(snapshot);
+    if (context.outer) return refuse(snapshot, throttle, now, "a jump is proven by key", "SP-1007");
+    if (password.size() > k_max_password_bytes) {
+      throttle.failed(context.source, name(), true, now.boot);
+      return refuse(snapshot, throttle, now, "the password is longer than 1024 bytes");
+    }
+    if (!snapshot.offers_passwords()) return refuse(snapshot, throttle, now, "passwords are not offered");
+    const Throttle::Verdict verdict = throttle.ask_guessable(context.source, name(), now.boot);
+    if (!verdict.evaluate) {
+      LoginAnswer out = refuse(snapshot, throttle, now, "slowed down: not looked at", "SP-5003");
+      out.delay = std::max(out.delay, verdict.delay);
+      return out;
+    }
+    const bool usable = p != nullptr && p->type == PrincipalType::person && !p->password_hash.empty() && !has(FactorKind::password);
+    waiting = Waiting::password;
+    waiting_hash = usable ? p->password_hash : std::string();
+    return PasswordCheck{usable ? p->password_hash : dummy_password_hash(), std::move(password)};
+  }
+
+  Step take_code(Secret code, const Snapshot& snapshot, Throttle& throttle, LoginTimes now) {
+    event.method = "totp";
+    const Principal* p = principal(snapshot);
+    if (p == nullptr || p->totp_secret.empty()) return refuse(snapshot, throttle, now, "no one-time code is enrolled");
+    if (code.empty() || code.size() > k_max_code_bytes) {
+      throttle.failed(context.source, name(), true, now.boot);
+      return refuse(snapshot, throttle, now, "not a one-time code");
+    }
+    const Throttle::Verdict verdict = throttle.ask_guessable(context.source, name(), now.boot);
+    if (!verdict.evaluate) {
+      LoginAnswer out = refuse(snapshot, throttle, now, "slowed down: not looked at", "SP-5003");
+      out.delay = std::max(out.delay, verdict.delay);
+      return out;
+    }
+    waiting = Waiting::code;
+    return TotpCheck{p->name, p->totp_secret, std::move(code)};
+  }
+
+  Step take_interactive(LoginAttempt& attempt, const Snapshot& snapshot, Throttle& throttle, LoginTimes now) {
+    if (context.outer) return refuse(snapshot, throttle, now, "a jump is proven by key", "SP-1007");
+    if (!snapshot.offers_passwords()) return refuse(snapshot, throttle, now, "keyboard-interactive is not offered");
+    if (attempt.responses.empty()) {
+      if (asked != Asked::nothing) return refuse(snapshot, throttle, now, "began again without answering");
+      const Principal* p = principal(snapshot);
+      const bool wants_code = !factors.empty() && p != nullptr && !p->totp_secret.empty() && !has(FactorKind::totp);
+      asked = wants_code ? Asked::code : Asked::password;
+      LoginAnswer out = answer(Result::ask, "", "");
+      out.prompts.push_back(LoginPrompt{wants_code ? "One-time code: " : "Password: ", false});
+      return out;
+    }
+    const Asked question = std::exchange(asked, Asked::nothing);
+    if (question == Asked::nothing || attempt.responses.size() != 1) return refuse(snapshot, throttle, now, "an answer to nothing that was asked");
+    if (question == Asked::code) return take_code(std::move(attempt.responses.front()), snapshot, throttle, now);
+    return take_password(std::move(attempt.responses.front()), snapshot, throttle, now);
+  }
+};
+
+Login::Login(LoginContext context) : state_(std::make_unique<State>(std::move(context))) {}
+Login::~Login() = default;
+Login::Login(Login&&) noexcept = default;
+Login& Login::operator=(Login&&) noexcept = default;
+
+unsigned Login::failures() const noexcept { return state_->failures; }
+unsigned Login::factors_proven() const noexcept { return static_cast<unsigned>(state_->factors.size()); }
+
+Login::Step Login::take(LoginAttempt attempt, const Snapshot& snapshot, const Locks& locks, Throttle& throttle, LoginTimes now) {
+  State& s = *state_;
+  s.event = LoginEvent{};
+  s.event.user = printable(attempt.user);
+  s.event.method = std::string(word_of(attempt.method));
+  if (s.finished) return s.disconnect("SP-1002", "an attempt after the end of the login");
+  if (s.waiting != State::Waiting::nothing) return s.disconnect("SP-5006", "an attempt before the last one was answered");
+  if (s.user && *s.user != attempt.user) {
+    s.event.counted = true;
+    return s.disconnect("SP-1003", "the user name changed");
+  }
+  if (!s.user) {
+    s.user = attempt.user;
+    if (!s.context.outer) {
+      s.parsed = parse_user_string(attempt.user);
+    } else if (is_account_name(attempt.user)) {
+      s.parsed = UserString{s.context.outer->principal.str(), attempt.user, s.context.outer->target.str()};
+    }
+  }
+  if (const Principal* p = s.principal(snapshot)) s.event.principal = p->name.str();
+  // An interactive exchange that was left for another method is over.
+  if (attempt.method != Method::keyboard_interactive) s.asked = State::Asked::nothing;
+
+  switch (attempt.method) {
+    case Method::none: {
+      if (s.free_nones == 0) return s.refuse(snapshot, throttle, now, "`none` again");
+      --s.free_nones;
+      LoginAnswer out = s.answer(Result::refused, "asked which methods there are", s.context.outer ? "SP-1007" : "SP-1001");
+      out.methods_left = s.methods_left(snapshot);
+      return out;
+    }
+    case Method::publickey: return s.take_key(attempt, snapshot, locks, throttle, now);
+    case Method::password: return s.take_password(std::move(attempt.password), snapshot, throttle, now);
+    case Method::keyboard_interactive: return s.take_interactive(attempt, snapshot, throttle, now);
+    case Method::other: break;
+  }
+  return s.refuse(snapshot, throttle, now, "an unknown method");
+}
+
+Login::Step Login::resume(bool right, const Snapshot& snapshot, const Locks& locks, Throttle& throttle, LoginTimes now) {
+  State& s = *state_;
+  const State::Waiting waited = std::exchange(s.waiting, State::Waiting::nothing);
+  const std::string hash = std::exchange(s.waiting_hash, {});
+  if (s.finished || waited == State::Waiting::nothing) return s.disconnect("SP-5006", "an answer to nothing that was asked");
+  const Principal* p = s.principal(snapshot);
+  if (waited == State::Waiting::password) {
+    // The dummy hash proves nobody, nor does one that was replaced while it was being checked.
+    const bool proven = right && p != nullptr && !hash.empty() && p->password_hash == hash;
+    if (!proven) {
+      throttle.failed(s.context.source, s.name(), true, now.boot);
+      return s.refuse(snapshot, throttle, now, p == nullptr ? "unknown principal" : hash.empty() ? "no password is enrolled" : "wrong password");
+    }
+    return s.prove(*p, ProvenFactor{FactorKind::password, now.wall, false}, snapshot, locks, throttle, now);
+  }
+  if (!right || p == nullptr || p->totp_secret.empty()) {
+    throttle.failed(s.context.source, s.name(), true, now.boot);
+    return s.refuse(snapshot, throttle, now, "wrong or used one-time code");
+  }
+  return s.prove(*p, ProvenFactor{FactorKind::totp, now.wall, false}, snapshot, locks, throttle, now);
+}
+
+}  // namespace sallyport::policy
