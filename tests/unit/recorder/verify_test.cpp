@@ -206,8 +206,9 @@ class Attacker {
 
   /// Spoils a fresh copy of the journal in `folder`.
   Attack strike(const std::filesystem::path& folder) {
-    frames_ = fixture_.made.frames;
     for (;;) {
+      frames_ = fixture_.made.frames;
+      std::filesystem::remove_all(folder);
       const Attack attack = pick(16) < 7 ? strike_files(folder) : strike_frames(folder);
       if (!attack.name.empty()) return attack;
     }
@@ -362,7 +363,7 @@ class Attacker {
       }
       case 8: {  // the tail goes
         frames_.resize(2 + pick(frames_.size() - 2));
-        return {"cut the tail", true};
+        return {"cut the tail to " + std::to_string(frames_.size()) + " of " + std::to_string(fixture_.made.frames.size()) + " frames", true};
       }
       default: {  // content changed, everything computed and signed anew with the stolen key
         MadeFrame& frame = frames_[pick_frame({2})];
