@@ -237,8 +237,6 @@ Result<RingConsumer> RingConsumer::adopt(std::span<std::byte> mapping, const Ses
   consumer.capacity_ = mapping.size() - k_ring_header_bytes;
   consumer.label_crc_ = crc_of_label(*label);
   consumer.position_ = position;
-  // The producer waits for nothing but this word: bring it to where the journal is.
-  consumer.free_up_to(position);
   return consumer;
 }
 

@@ -97,7 +97,7 @@ class RingProducer {
 class RingConsumer {
  public:
   /// `position` is the ring_end of the session's last journalled frame, 0 for a fresh one. Errc::corrupt: no ring, or not
-  /// the ring of `session`. The mapping must outlive the consumer.
+  /// the ring of `session`. The mapping must outlive the consumer. Writes nothing yet.
   [[nodiscard]] static Result<RingConsumer> adopt(std::span<std::byte> mapping, const SessionId& session, std::uint64_t position);
 
   enum class Next { entry, nothing, broken };

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "platform/crypto/hkdf.h"
+#include "platform/model/json_text.h"
 
 namespace sallyport::seal {
 namespace {
@@ -22,27 +23,6 @@ EntryKind kind_of(Stream stream) noexcept {
     case Stream::err: return EntryKind::data_err;
   }
   return EntryKind::data_in;
-}
-
-/// For the few texts of ours that go into JSON: reasons and signal names.
-std::string json_text(std::string_view text) {
-  constexpr std::string_view hex = "0123456789abcdef";
-  std::string quoted = "\"";
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      quoted += '\\';
-      quoted += c;
-    } else if (byte < 0x20) {
-      quoted += "\\u00";
-      quoted += hex[byte >> 4];
-      quoted += hex[byte & 15];
-    } else {
-      quoted += c;
-    }
-  }
-  quoted += '"';
-  return quoted;
 }
 
 }  // namespace
@@ -306,14 +286,14 @@ SessionLog::Put SessionLog::append_exit(std::uint32_t channel, std::uint32_t sta
   if (!is_open(verdict)) return verdict;
   const std::string json = signal.empty()
                                ? "{\"status\":" + std::to_string(status) + "}"
-                               : "{\"signal\":" + json_text(signal.substr(0, 64)) + ",\"core\":" + (core_dumped ? "true}" : "false}");
+                               : "{\"signal\":" + json_quote(signal.substr(0, 64)) + ",\"core\":" + (core_dumped ? "true}" : "false}");
   return put_plain({.kind = EntryKind::exit, .channel = channel}, bytes_of(json));
 }
 
 SessionLog::Put SessionLog::append_end(std::string_view reason) {
   Put verdict{};
   if (!is_open(verdict)) return verdict;
-  const std::string json = "{\"reason\":" + json_text(reason.substr(0, 1024)) + "}";
+  const std::string json = "{\"reason\":" + json_quote(reason.substr(0, 1024)) + "}";
   verdict = put_plain({.kind = EntryKind::end}, bytes_of(json));
   if (verdict == Put::stored) ended_ = true;
   return verdict;

@@ -1,0 +1,537 @@
+#include "recorder/recorder.h"
+
+#include <sys/epoll.h>
+#include <sys/statvfs.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "platform/crypto/note.h"
+#include "platform/model/json_text.h"
+
+namespace sallyport::recorder {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr std::uint64_t k_tag_syncer = 1;
+constexpr int k_packets_per_turn = 64;             ///< of one peer, so that none keeps the others waiting
+constexpr std::size_t k_write_at = 4 * 1024 * 1024;  ///< bytes pending
+constexpr BootTime k_space_every = seconds(1);
+constexpr BootTime k_open_again = seconds(1);
+constexpr BootTime k_open_corrupt_again = seconds(30);  ///< only an operator can help
+constexpr BootTime k_first_checkpoint = seconds(5);
+constexpr BootTime k_signature_within = seconds(10);
+constexpr BootTime k_alone = seconds(35);          ///< without a keeper
+constexpr std::uint32_t k_missed_alarm = 5;
+
+BootTime boot_of(milliseconds duration) { return std::chrono::duration_cast<BootTime>(duration); }
+
+SaidBy said_by(control::Peer kind) {
+  if (kind == control::PEER_KEEPER) return SaidBy::keeper;
+  return kind == control::PEER_VAULT ? SaidBy::vault : SaidBy::authority;
+}
+
+}  // namespace
+
+Recorder::Recorder(Fd keeper_link, Clock& clock, crypto::Random& random)
+    : clock_(clock), random_(random), epoll_(::epoll_create1(EPOLL_CLOEXEC)), peers_(epoll_.get()) {
+  if (!peers_.add(control::PEER_KEEPER, {}, std::move(keeper_link))) {
+    exit_code_ = 1;
+    done_ = true;
+  }
+}
+
+Recorder::~Recorder() = default;
+
+int Recorder::run() {
+  while (!done_) {
+    wait();
+    if (configured_) turn();
+  }
+  return exit_code_;
+}
+
+// ---------------------------------------------------------------------------------------------------- what comes in
+
+void Recorder::wait() {
+  std::array<epoll_event, 256> events{};
+  const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout_ms());
+  for (int i = 0; i < count; ++i) {
+    const epoll_event& event = events[static_cast<std::size_t>(i)];
+    if (event.data.u64 == k_tag_syncer) {
+      on_synced();
+      continue;
+    }
+    Peer* const peer = peers_.find(event.data.u64);
+    if (peer == nullptr) continue;
+    if ((event.events & EPOLLOUT) != 0 && !peers_.flush(*peer)) {
+      on_peer_gone(event.data.u64);
+      continue;
+    }
+    if ((event.events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) read_peer(event.data.u64);
+  }
+  for (const PeerId id : std::exchange(gone_, {})) on_peer_gone(id);
+}
+
+void Recorder::read_peer(PeerId id) {
+  for (int packets = 0; packets < k_packets_per_turn; ++packets) {
+    Peer* const peer = peers_.find(id);
+    if (peer == nullptr || done_) return;
+    auto received = peer->link.receive();
+    if (!received) {
+      if (received.error().code == Errc::corrupt) drop_violator(*peer, received.error().detail);
+      return on_peer_gone(id);
+    }
+    if (!*received) return;
+    handle(*peer, std::move(**received));
+  }
+}
+
+void Recorder::on_peer_gone(PeerId id) {
+  Peer* const peer = peers_.find(id);
+  if (peer == nullptr) return;
+  const control::Peer kind = peer->kind;
+  const std::string session = peer->session;
+  peers_.remove(id);
+  if (kind == control::PEER_SESSION && desk_) desk_->hang_up(session);
+  if (kind == control::PEER_VAULT && asked_) asked_->until = {};
+  if (kind == control::PEER_KEEPER) {
+    if (!configured_) done_ = true;
+    keeper_gone_ = true;
+    stop_until_ = clock_.boot() + k_alone;
+  }
+}
+
+void Recorder::drop_violator(Peer& peer, std::string_view what) {
+  ring_event(peer.session, "control.violated",
+             "{\"service\":\"recorder\",\"reason\":" + json_quote(what) + ",\"peer\":" + std::to_string(peer.kind) + "}");
+  if (peer.kind == control::PEER_SESSION) recording_failed(peer.session, "its control link was misused");
+}
+
+void Recorder::handle(Peer& peer, control::Received received) {
+  const control::Envelope& envelope = received.envelope;
+  if (peer.kind == control::PEER_SESSION) return handle_session(peer, envelope);
+  if (envelope.has_ping()) {
+    auto answer = control::reply_to(envelope);
+    answer.mutable_ready()->set_detail(trouble());
+    return say(&peer, std::move(answer));
+  }
+  if (peer.kind == control::PEER_KEEPER && (envelope.has_reload() || envelope.has_attach() || envelope.has_shutdown()))
+    return handle_keeper(peer, std::move(received));
+  if (envelope.has_append_event()) return on_append(peer, envelope);
+  if (envelope.has_recorder_status_ask()) {
+    look_at_space(true);
+    auto answer = control::reply_to(envelope);
+    *answer.mutable_recorder_status() = status().recorder_status();
+    return say(&peer, std::move(answer));
+  }
+  if (peer.kind == control::PEER_VAULT && envelope.reply() && asked_ && envelope.call() == asked_->call)
+    return on_checkpoint_answer(envelope);
+  if (envelope.reply()) return;  // a late answer
+  const PeerId id = peer.id;
+  drop_violator(peer, "an unexpected message");
+  on_peer_gone(id);
+}
+
+void Recorder::handle_session(Peer& peer, const control::Envelope& envelope) {
+  if (envelope.has_ring_bell()) {
+    if (desk_) desk_->bell(peer.session, envelope.ring_bell().sync());
+    return;
+  }
+  const PeerId id = peer.id;
+  drop_violator(peer, "an unexpected message");
+  on_peer_gone(id);
+}
+
+void Recorder::handle_keeper(Peer& peer, control::Received received) {
+  const control::Envelope& envelope = received.envelope;
+  if (envelope.has_reload()) return on_reload(peer, envelope);
+  if (envelope.has_attach()) return on_attach(std::move(received));
+  begin_stop(milliseconds(envelope.shutdown().grace_ms()));
+}
+
+void Recorder::on_reload(Peer& peer, const control::Envelope& envelope) {
+  auto settings = Settings::parse(envelope.reload().config_yaml());
+  auto options = settings ? recorder_options(*settings) : Result<RecorderOptions>(tl::unexpected(settings.error()));
+  if (!options) {
+    notice("the settings cannot be used: " + options.error().detail);
+    if (!configured_) {
+      exit_code_ = 2;
+      done_ = true;
+    }
+    return;
+  }
+  options_ = std::move(*options);
+  witness_ = std::make_unique<Witness>(options_.witness_files, options_.syslog);
+  if (!configured_) {
+    configured_ = true;
+    syncer_ = std::make_unique<Syncer>();
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.u64 = k_tag_syncer;
+    ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, syncer_->event_fd(), &event);
+    desk_ = std::make_unique<RingDesk>(options_, *this, clock_);
+    leftovers_at_ = clock_.boot() + boot_of(options_.leftover_grace);
+    leftovers_due_ = true;
+    open_journal();
+    next_checkpoint_ = clock_.boot() + std::min(k_first_checkpoint, boot_of(options_.checkpoint_interval));
+  }
+  auto answer = envelope.call() != 0 ? control::reply_to(envelope) : control::Envelope();
+  answer.mutable_ready()->set_detail(trouble());
+  say(&peer, std::move(answer));
+}
+
+void Recorder::on_attach(control::Received received) {
+  const control::Attach& attach = received.envelope.attach();
+  auto& descriptors = received.descriptors;
+  const bool is_session = attach.peer() == control::PEER_SESSION;
+  if (descriptors.size() != (is_session ? 2U : 1U) || (is_session && !seal::label_of(attach.session())))
+    return notice("the keeper attached something that is not as agreed; ignored");
+  const std::string session = is_session ? attach.session() : std::string();
+  auto added = peers_.add(attach.peer(), session, std::move(descriptors[0]));
+  if (!added) return notice("attaching a link: " + added.error().detail);
+  if (!is_session) {
+    if (attach.peer() == control::PEER_AUTHORITY) told_trouble_ = "not told yet";
+    return;
+  }
+  if (desk_) desk_->attach(session, descriptors[1], attach.again());
+}
+
+void Recorder::on_append(Peer& peer, const control::Envelope& envelope) {
+  const auto& event = envelope.append_event();
+  auto appended = journal_ ? journal_->append_event(said_by(peer.kind), event.session(), event.name(), event.json())
+                           : Result<Journal::Appended>(fail(Errc::unavailable, "the journal: " + journal_trouble_));
+  if (!appended) {
+    if (envelope.call() == 0) return notice("an event was refused: " + appended.error().detail);
+    auto answer = control::failure_reply(envelope, appended.error());
+    answer.mutable_failure()->set_code("SP-4004");
+    return say(&peer, std::move(answer));
+  }
+  waiting_write_.push_back({peer.id, envelope.call(), appended->leaf, std::move(appended->id), event.durable()});
+}
+
+// ---------------------------------------------------------------------------------------------------- to disk
+
+void Recorder::turn() {
+  const BootTime now = clock_.boot();
+  if (!journal_ && now >= next_open_) open_journal();
+  const bool is_tick = desk_->has_active() && now >= next_tick_;
+  if (is_tick) next_tick_ = now + boot_of(options_.commit_interval);
+  if (is_tick || desk_->has_bells()) desk_->drain(is_tick);
+  if (leftovers_due_ && journal_ && now >= leftovers_at_) {
+    leftovers_due_ = false;
+    desk_->take_leftovers(true);
+  }
+  flush();
+  look_at_space(false);
+  checkpoint_when_due();
+  if (witness_)
+    for (const std::string& problem : witness_->take_problems()) {
+      ring_event({}, "checkpoint.witness_failed", "{\"reason\":" + json_quote(problem) + "}");
+      notice("a witness file cannot be written: " + problem);
+    }
+  flush();
+  sync_when_due();
+  tell_health();
+  if (keeper_gone_ && !stopping_ && (peers_.session_count() == 0 || now >= stop_until_)) begin_stop(seconds(2));
+  if (stopping_ && may_end()) done_ = true;
+}
+
+void Recorder::open_journal() {
+  next_open_ = clock_.boot() + k_open_again;
+  look_at_space(true);
+  auto journal = Journal::open({options_.journal_dir, options_.roll_bytes}, clock_, random_);
+  if (!journal) {
+    journal_trouble_ = journal.error().detail;
+    if (journal.error().code == Errc::corrupt) next_open_ = clock_.boot() + k_open_corrupt_again;
+    return;
+  }
+  const bool is_first = journal_trouble_ == "not opened yet";
+  journal_ = std::move(*journal);
+  const auto& recovery = journal_->recovery();
+  if (recovery.cut_bytes > 0)
+    ring_event({}, recovery.damaged ? "journal.damaged" : "journal.tail_cut",
+               "{\"bytes\":" + std::to_string(recovery.cut_bytes) + ",\"kept_as\":" + json_quote(recovery.cut_file) + "}");
+  ring_event({}, is_first ? "recorder.started" : "recorder.recovered",
+             "{\"frames_read\":" + std::to_string(recovery.frames) + ",\"leaves\":" + std::to_string(journal_->log().size()) + "}");
+  desk_->use_journal(journal_.get());
+  desk_->take_leftovers(false);
+  if (!is_first) {
+    leftovers_due_ = true;
+    leftovers_at_ = std::max(leftovers_at_, clock_.boot());
+  }
+  // Healthy again only when that much could really be written.
+  if (auto written = journal_->write(); !written) return journal_failed(written.error().detail);
+  journal_trouble_.clear();
+}
+
+void Recorder::flush() {
+  if (!journal_) return;
+  if (journal_->has_pending()) grew_ = true;
+  if (auto written = journal_->write(); !written) return journal_failed(written.error().detail);
+  for (auto& file : journal_->take_unsynced())
+    if (std::find(unsynced_.begin(), unsynced_.end(), file) == unsynced_.end()) unsynced_.push_back(std::move(file));
+  desk_->written();
+  for (auto& waiter : std::exchange(waiting_write_, {})) {
+    if (waiter.durable) {
+      waiting_sync_.push_back(std::move(waiter));
+      continue;
+    }
+    Peer* const peer = peers_.find(waiter.peer);
+    if (peer == nullptr || waiter.call == 0) continue;
+    control::Envelope answer;
+    answer.set_call(waiter.call);
+    answer.set_reply(true);
+    answer.mutable_event_appended()->set_sequence(waiter.leaf);
+    answer.mutable_event_appended()->set_id(std::move(waiter.id));
+    say(peer, std::move(answer));
+  }
+}
+
+void Recorder::sync_when_due() {
+  if (!syncer_ || syncer_->is_busy() || unsynced_.empty() || !journal_) return;
+  const BootTime now = clock_.boot();
+  const bool is_awaited = !waiting_sync_.empty() || desk_->wants_sync() || stopping_;
+  if (!is_awaited && now - last_sync_ < boot_of(options_.commit_interval)) return;
+  last_sync_ = now;
+  for (auto& waiter : std::exchange(waiting_sync_, {})) syncing_.push_back(std::move(waiter));
+  desk_->sync_begins();
+  syncer_->start(std::exchange(unsynced_, {}));
+}
+
+void Recorder::on_synced() {
+  std::string error;
+  if (!syncer_->finish(error)) return;
+  if (!error.empty()) return journal_failed(error);
+  if (!journal_) return;
+  for (auto& waiter : std::exchange(syncing_, {})) {
+    Peer* const peer = peers_.find(waiter.peer);
+    if (peer == nullptr || waiter.call == 0) continue;
+    control::Envelope answer;
+    answer.set_call(waiter.call);
+    answer.set_reply(true);
+    answer.mutable_event_appended()->set_sequence(waiter.leaf);
+    answer.mutable_event_appended()->set_id(std::move(waiter.id));
+    say(peer, std::move(answer));
+  }
+  desk_->durable();
+}
+
+void Recorder::journal_failed(const std::string& why) {
+  journal_trouble_ = why;
+  journal_.reset();
+  unsynced_.clear();
+  asked_.reset();
+  next_open_ = clock_.boot() + k_open_again;
+  notice("recording failed: " + why);
+  desk_->use_journal(nullptr);
+  for (auto* waiters : {&waiting_write_, &waiting_sync_, &syncing_}) {
+    for (const Waiter& waiter : std::exchange(*waiters, {})) {
+      Peer* const peer = peers_.find(waiter.peer);
+      if (peer == nullptr || waiter.call == 0) continue;
+      control::Envelope asked;
+      asked.set_call(waiter.call);
+      auto answer = control::failure_reply(asked, Error{Errc::unavailable, why});
+      answer.mutable_failure()->set_code("SP-4004");
+      say(peer, std::move(answer));
+    }
+  }
+}
+
+void Recorder::look_at_space(bool at_once) {
+  const BootTime now = clock_.boot();
+  if (!at_once && now - last_space_look_ < k_space_every) return;
+  last_space_look_ = now;
+  struct statvfs facts {};
+  if (::statvfs(options_.journal_dir.c_str(), &facts) != 0) return;  // opening the journal says what is wrong
+  free_bytes_ = static_cast<std::uint64_t>(facts.f_bavail) * facts.f_frsize;
+  space_trouble_.clear();
+  if (free_bytes_ < options_.min_free_bytes)
+    space_trouble_ = "SP-4002 too little space for the journal: " + std::to_string(free_bytes_) + " of at least " +
+                     std::to_string(options_.min_free_bytes) + " bytes";
+  if (!desk_) return;
+  desk_->refuse_new(space_trouble_);
+  if (free_bytes_ < options_.min_free_bytes / 4) desk_->fail_sessions(space_trouble_);
+}
+
+std::string Recorder::trouble() const {
+  if (!journal_) return "SP-4001 the journal: " + journal_trouble_;
+  return space_trouble_;
+}
+
+void Recorder::tell_health() {
+  const std::string now = trouble();
+  if (now.empty() == told_trouble_.empty() && told_trouble_ != "starting" && told_trouble_ != "not told yet") return;
+  const bool was_bad = !told_trouble_.empty() && told_trouble_ != "starting" && told_trouble_ != "not told yet";
+  told_trouble_ = now;
+  if (!now.empty()) {
+    ring_event({}, "recorder.unhealthy", "{\"reason\":" + json_quote(now) + "}");
+    notice("no session can be recorded: " + now);
+  } else if (was_bad) {
+    ring_event({}, "recorder.healthy", "{}");
+    notice("recording is possible again");
+  }
+  if (Peer* const authority = peers_.service(control::PEER_AUTHORITY)) say(authority, status());
+  flush();
+}
+
+// ---------------------------------------------------------------------------------------------------- checkpoints, end
+
+void Recorder::checkpoint_when_due() {
+  if (!journal_) return;
+  const BootTime now = clock_.boot();
+  if (asked_ && now >= asked_->until) {
+    asked_.reset();
+    if (++checkpoints_missed_ == k_missed_alarm) ring_event({}, "checkpoint.overdue", "{\"missed\":5}");
+    next_checkpoint_ = now + std::min(k_first_checkpoint, boot_of(options_.checkpoint_interval));
+  }
+  if (grew_ && !asked_ && now >= next_checkpoint_) ask_checkpoint();
+}
+
+void Recorder::ask_checkpoint() {
+  const BootTime now = clock_.boot();
+  next_checkpoint_ = now + boot_of(options_.checkpoint_interval);
+  desk_->append_heads();
+  flush();
+  if (!journal_ || journal_->log().size() == 0 || journal_->log().size() == journal_->checkpointed_leaves()) {
+    grew_ = false;
+    return;
+  }
+  AskedCheckpoint asked;
+  asked.call = ++last_call_;
+  asked.body = crypto::checkpoint_body({options_.origin, journal_->log().size(), journal_->log().root(), {}});
+  Peer* const vault = peers_.service(control::PEER_VAULT);
+  asked.until = vault != nullptr ? now + k_signature_within : BootTime{};
+  if (vault != nullptr) {
+    control::Envelope question;
+    question.set_call(asked.call);
+    question.mutable_sign_checkpoint()->set_body(asked.body);
+    say(vault, std::move(question));
+  }
+  grew_ = false;
+  asked_ = std::move(asked);
+  if (vault == nullptr) {  // nobody to sign: again soon
+    asked_.reset();
+    grew_ = true;
+    next_checkpoint_ = now + k_first_checkpoint;
+  }
+}
+
+void Recorder::on_checkpoint_answer(const control::Envelope& envelope) {
+  const std::string body = asked_->body;
+  std::string line = envelope.checkpoint_signature().line();
+  if (!line.empty() && line.back() != '\n') line += '\n';
+  const std::string note = crypto::join_note(body, line);
+  const auto parsed = crypto::parse_note(note);
+  if (envelope.has_failure() || !envelope.has_checkpoint_signature() || !parsed || parsed->body != body || !journal_) {
+    asked_->until = {};  // counts as missed
+    grew_ = true;
+    return;
+  }
+  asked_.reset();
+  checkpoints_missed_ = 0;
+  journal_->append_checkpoint(note);
+  witness_->tell(note);
+  const bool grew_meanwhile = grew_ || journal_->log().size() > journal_->checkpointed_leaves();
+  flush();
+  grew_ = grew_meanwhile;
+}
+
+void Recorder::begin_stop(milliseconds grace) {
+  if (stopping_) return;
+  stopping_ = true;
+  stop_until_ = clock_.boot() + std::clamp(boot_of(grace), BootTime(seconds(1)), BootTime(seconds(10)));
+  if (!configured_) {
+    done_ = true;
+    return;
+  }
+  while (desk_->drain(true)) flush();
+  ring_event({}, "recorder.stopped", "{\"live_sessions\":" + std::to_string(desk_->live_sessions()) + "}");
+  flush();
+  if (journal_ && !asked_) ask_checkpoint();
+}
+
+bool Recorder::may_end() {
+  if (clock_.boot() >= stop_until_ || !journal_) return true;
+  const bool waits_for_vault = asked_.has_value() && peers_.service(control::PEER_VAULT) != nullptr;
+  return !waits_for_vault && unsynced_.empty() && !syncer_->is_busy() && !journal_->has_pending();
+}
+
+int Recorder::timeout_ms() {
+  if (!configured_ || done_) return -1;
+  const BootTime now = clock_.boot();
+  BootTime until = BootTime::max();
+  const auto wake_at = [&until](BootTime at) { until = std::min(until, at); };
+  if (desk_->has_bells() || !gone_.empty()) return 0;
+  if (desk_->has_active()) wake_at(next_tick_);
+  if (!unsynced_.empty() && !syncer_->is_busy()) wake_at(last_sync_ + boot_of(options_.commit_interval));
+  if (!journal_) wake_at(next_open_);
+  else if (!trouble().empty()) wake_at(last_space_look_ + k_space_every);
+  if (leftovers_due_ && journal_) wake_at(leftovers_at_);
+  if (journal_ && asked_) wake_at(asked_->until);
+  else if (journal_ && grew_) wake_at(next_checkpoint_);
+  if (keeper_gone_ || stopping_) wake_at(stop_until_);
+  if (until == BootTime::max()) return -1;
+  const auto left = std::chrono::ceil<milliseconds>(until - now).count();
+  return static_cast<int>(std::clamp<std::int64_t>(left, 0, 60'000));
+}
+
+// ---------------------------------------------------------------------------------------------------- what goes out
+
+void Recorder::say(Peer* peer, control::Envelope envelope) {
+  if (peer != nullptr && !peers_.say(*peer, std::move(envelope))) gone_.push_back(peer->id);
+}
+
+void Recorder::notice(std::string text) {
+  control::Envelope envelope;
+  envelope.mutable_notice()->set_text(std::move(text));
+  say(peers_.service(control::PEER_KEEPER), std::move(envelope));
+}
+
+control::Envelope Recorder::status() {
+  control::Envelope envelope;
+  auto& status = *envelope.mutable_recorder_status();
+  const std::string now = trouble();
+  status.set_healthy(now.empty());
+  status.set_reason(now);
+  status.set_free_bytes(free_bytes_);
+  if (journal_) {
+    status.set_journal_sequence(journal_->log().size());
+    status.set_newest_checkpoint(journal_->newest_checkpoint());
+  }
+  if (desk_) status.set_live_rings(static_cast<std::uint32_t>(desk_->live_sessions()));
+  return envelope;
+}
+
+void Recorder::ring_space(const std::string& session, std::uint64_t sequence, bool durable) {
+  control::Envelope envelope;
+  envelope.mutable_ring_space()->set_sequence(sequence);
+  envelope.mutable_ring_space()->set_durable(durable);
+  say(peers_.session(session), std::move(envelope));
+}
+
+void Recorder::recording_failed(const std::string& session, std::string_view reason) {
+  control::Envelope envelope;
+  envelope.mutable_recording_failed()->set_reason(std::string(reason));
+  say(peers_.session(session), std::move(envelope));
+}
+
+void Recorder::session_recorded(const std::string& session, bool complete, std::uint64_t entries) {
+  control::Envelope envelope;
+  envelope.mutable_session_recorded()->set_session(session);
+  envelope.mutable_session_recorded()->set_complete(complete);
+  envelope.mutable_session_recorded()->set_entries(entries);
+  say(peers_.service(control::PEER_AUTHORITY), std::move(envelope));
+}
+
+void Recorder::ring_event(const std::string& session, std::string_view name, const std::string& json) {
+  if (!journal_) return;
+  const auto appended = journal_->append_event(SaidBy::recorder, session, name, json);
+  if (!appended) notice("an event of the recorder's own was refused: " + appended.error().detail);
+}
+
+}  // namespace sallyport::recorder
