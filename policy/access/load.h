@@ -30,7 +30,7 @@ struct Loaded {
 /// Never throws on any input. Refuses unknown and duplicate keys, and what the limits above say.
 [[nodiscard]] Loaded load_policy(std::span<const SourceFile> files);
 
-/// Every file directly in `folder` that is a policy file or an attachment, in the order of the names.
+/// Every file directly in `folder` that is a policy file or an attachment (.bin, .krl), in the order of the names.
 [[nodiscard]] Result<std::vector<SourceFile>> read_policy_folder(const std::string& folder);
 
 }  // namespace sallyport::policy

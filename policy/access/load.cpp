@@ -1,0 +1,76 @@
+#include "policy/access/load.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "policy/access/read_documents.h"
+
+namespace sallyport::policy {
+namespace {
+
+bool is_policy_file(std::string_view name) { return name.ends_with(".yaml") || name.ends_with(".yml") || name.ends_with(".json"); }
+
+void read_file(ReadState& state, const SourceFile& file, std::vector<Diagnostic>& problems) {
+  const auto tree = parse_yaml(file.name, file.content, problems);
+  if (!tree) return;
+  const FileContext context{std::make_shared<const std::string>(file.name), &problems};
+  const Spot root(context, *tree, "");
+  if (!root.is_map_of({"principals", "trusted_user_cas", "groups", "targets", "roles", "bindings"})) return;
+  const auto read_list = [&](std::string_view key, void (*read)(ReadState&, const Spot&)) {
+    if (const auto list = root.field(key)) {
+      list->each([&](const Spot& item) { read(state, item); });
+    }
+  };
+  read_list("principals", read_principal);
+  read_list("trusted_user_cas", read_user_ca);
+  read_list("groups", read_group);
+  read_list("targets", read_target);
+  read_list("roles", read_role);
+  read_list("bindings", read_binding);
+}
+
+}  // namespace
+
+Loaded load_policy(std::span<const SourceFile> files) {
+  Loaded loaded;
+  Documents documents;
+  ReadState state{&documents, files};
+  for (const SourceFile& file : files) {
+    if (is_policy_file(file.name)) read_file(state, file, loaded.problems);
+  }
+  if (!loaded.problems.empty()) return loaded;
+  loaded.snapshot = Snapshot::compile(std::move(documents), loaded.problems);
+  if (loaded.problems.size() > k_max_diagnostics) loaded.problems.resize(k_max_diagnostics);
+  return loaded;
+}
+
+Result<std::vector<SourceFile>> read_policy_folder(const std::string& folder) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  std::vector<SourceFile> files;
+  fs::directory_iterator entries(folder, error);
+  if (error) return fail(Errc::not_found, folder + ": " + error.message());
+  for (const auto& entry : entries) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with('.') || !entry.is_regular_file(error)) continue;
+    constexpr std::uintmax_t k_max_attachment = 16 * 1024 * 1024;
+    const std::uintmax_t size = entry.file_size(error);
+    const bool is_policy = is_policy_file(name);
+    if (!is_policy && !name.ends_with(".bin") && !name.ends_with(".krl")) continue;
+    if (error || size > (is_policy ? k_max_policy_file : k_max_attachment)) return fail(Errc::invalid, name + ": too large");
+    std::ifstream stream(entry.path(), std::ios::binary);
+    std::ostringstream content;
+    content << stream.rdbuf();
+    if (!stream) return fail(Errc::unavailable, name + ": cannot be read");
+    files.push_back(SourceFile{name, std::move(content).str()});
+  }
+  std::sort(files.begin(), files.end(), [](const SourceFile& a, const SourceFile& b) { return a.name < b.name; });
+  if (std::none_of(files.begin(), files.end(), [](const SourceFile& f) { return is_policy_file(f.name); })) {
+    return fail(Errc::not_found, folder + ": no policy file (.yaml, .yml or .json)");
+  }
+  return files;
+}
+
+}  // namespace sallyport::policy

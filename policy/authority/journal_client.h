@@ -1,0 +1,75 @@
+// policy/authority/journal_client.h -- the recorder as the authority sees it: events go in, its health comes out.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "platform/model/clock.h"
+#include "platform/model/ids.h"
+#include "policy/authority/link_port.h"
+
+namespace sallyport::authority {
+
+struct Appended {
+  std::uint64_t sequence = 0;
+  std::string id;  ///< reference that people may quote
+};
+
+/// One event as the authority wrote it, kept in memory for the admin side.
+struct RecentEvent {
+  std::uint64_t number = 0;  ///< counts from 1 since this authority started
+  std::uint64_t sequence = 0;
+  std::string id;
+  WallTime at{};
+  std::string name;
+  std::string session;
+  std::string json;
+};
+
+/// Every event is stored before its callback says so. An event that could not be stored within the deadline makes the
+/// journal unhealthy until it answers again. One thread.
+class JournalClient {
+ public:
+  using Stored = std::function<void(Result<Appended>)>;
+
+  JournalClient(boost::asio::io_context& io, Deadlines& deadlines, const Clock& clock);
+  ~JournalClient();
+
+  /// A link to the recorder, the first one or the one after its restart.
+  void attach(Fd socket, std::function<void(const control::SessionRecorded&)> recorded);
+  [[nodiscard]] bool is_attached() const noexcept { return link_ != nullptr; }
+
+  /// `stored` may be empty: a fact that nothing waits for.
+  void append(std::string name, std::string json, const std::string& session, Stored stored = {}, bool durable = false);
+
+  /// Empty when a new session may start; else the message code, SP-4xxx.
+  [[nodiscard]] std::string refusal() const;
+  [[nodiscard]] const std::string& reason() const noexcept { return reason_; }
+  [[nodiscard]] const control::RecorderStatus& status() const noexcept { return status_; }
+  [[nodiscard]] std::size_t unanswered() const noexcept { return link_ ? link_->unanswered() : 0; }
+
+  /// Events of this process with a number above `after`, oldest first.
+  [[nodiscard]] std::vector<RecentEvent> recent(std::uint64_t after, std::size_t limit) const;
+
+ private:
+  void poll_status();
+  void note_answer(bool answered, const std::string& detail);
+  void on_message(const control::Received& received);
+
+  boost::asio::io_context& io_;
+  Deadlines& deadlines_;
+  const Clock& clock_;
+  std::unique_ptr<LinkPort> link_;
+  std::function<void(const control::SessionRecorded&)> recorded_;
+  control::RecorderStatus status_;
+  bool is_answering_ = false;
+  std::string reason_ = "the recorder is not there yet";
+  Deadlines::Handle poll_ = 0;
+  std::deque<RecentEvent> recent_;
+  std::uint64_t last_number_ = 0;
+};
+
+}  // namespace sallyport::authority

@@ -1,0 +1,225 @@
+#include "policy/authority/live_sessions.h"
+
+#include <csignal>
+#include <utility>
+
+namespace sallyport::authority {
+namespace {
+
+constexpr std::chrono::seconds k_obey{5};
+constexpr std::chrono::seconds k_reap{3};
+constexpr std::chrono::seconds k_sweep{10};
+constexpr std::uint32_t k_grace_ms = 2000;
+
+}  // namespace
+
+LiveSessions::LiveSessions(Authority& authority) : authority_(authority) {
+  sweep_ = authority_.deadlines.after(k_sweep, [this] { sweep(); });
+}
+LiveSessions::~LiveSessions() { authority_.deadlines.cancel(sweep_); }
+
+// Hours end and grants expire without anybody changing anything.
+void LiveSessions::sweep() {
+  sweep_ = authority_.deadlines.after(k_sweep, [this] { sweep(); });
+  judge_all();
+}
+
+void LiveSessions::judge_all() {
+  std::vector<std::string> labels;
+  for (const auto& [label, session] : authority_.sessions)
+    if (session->is_logged_in() && session->link != nullptr && session->state != control::SessionState::ending) labels.push_back(label);
+  for (const std::string& label : labels)
+    if (Session* session = authority_.find(label)) judge(*session);
+}
+
+Notice LiveSessions::judge_session(const Session& session) const {
+  const policy::LoginIdentity& identity = *session.identity;
+  const WallTime now = authority_.now();
+  const policy::Principal* principal = authority_.snapshot->find_principal(identity.principal.view());
+  if (principal == nullptr) return make_notice("SP-2015", "the principal was removed");
+  if (authority_.locks.find(identity.principal.view(), {}, {}, now) != nullptr) return make_notice("SP-2003");
+  if (principal->expires && *principal->expires <= now) return make_notice("SP-2015", "the principal's end date has passed");
+  const bool by_key = std::any_of(identity.factors.begin(), identity.factors.end(),
+                                  [](const policy::ProvenFactor& factor) { return factor.kind == policy::FactorKind::key; });
+  if (by_key && !identity.key_fingerprint.empty()) {
+    const bool enrolled = std::any_of(principal->keys.begin(), principal->keys.end(), [&](const policy::LoginKey& key) {
+      return key.fingerprint == identity.key_fingerprint && (!key.expires || *key.expires > now);
+    });
+    if (!enrolled) return make_notice("SP-2015", "the key of this login is no longer enrolled");
+  }
+  if (!session.row.outer.empty()) {
+    const Session* outer = authority_.find(session.row.outer);
+    if (outer == nullptr || outer->link == nullptr || outer->state == control::SessionState::ending) return make_notice("SP-2025");
+  }
+  if (!session.has_target() || !session.opened) return {};
+  policy::AccessRequest request = authority_.request_of(session);
+  request.opened = session.opened;
+  const policy::Decision decision = authority_.decide(request);
+  if (decision.allowed()) return {};
+  return make_notice(decision.code, decision.why);
+}
+
+void LiveSessions::judge(Session& session) {
+  if (!session.is_logged_in() || session.link == nullptr || session.state == control::SessionState::ending) return;
+  if (const Notice notice = judge_session(session); !notice.code.empty()) {
+    cut(session, notice);
+    return;
+  }
+  if (!session.has_target()) return;
+  std::vector<std::pair<std::uint32_t, Notice>> cuts;
+  for (const auto& [number, channel] : session.channels) {
+    if (channel.cut) continue;
+    policy::AccessRequest request = channel.request;
+    request.now = authority_.now();
+    request.session_age = std::chrono::duration_cast<std::chrono::seconds>(authority_.clock.boot() - session.started);
+    const policy::Decision decision = authority_.decide(request);
+    if (!decision.allowed()) cuts.emplace_back(number, make_notice(decision.code, decision.why));
+  }
+  for (const auto& [number, notice] : cuts) cut_channel(session, number, notice);
+}
+
+void LiveSessions::cut(Session& session, const Notice& notice) {
+  if (session.link == nullptr || session.state == control::SessionState::ending) return;
+  session.state = control::SessionState::ending;
+  session.row.code = notice.code;
+  session.row.outcome = "cut";
+  control::Envelope told;
+  *told.mutable_end_session()->mutable_reason() = refusal_of(notice);
+  told.mutable_end_session()->set_grace_ms(k_grace_ms);
+  session.link->send(std::move(told));
+  authority_.note(session, "session.cut",
+                  authority_.event_of(session).text("decision", "deny").text("code", notice.code).text("why", notice.why));
+  session.kill = authority_.deadlines.after(k_obey, [this, label = session.label] {
+    if (Session* late = authority_.find(label); late != nullptr && late->link != nullptr) kill(*late);
+  });
+  const auto inner = session.inner;
+  for (const std::string& label : inner)
+    if (Session* carried = authority_.find(label)) cut(*carried, make_notice("SP-2025"));
+}
+
+void LiveSessions::cut_channel(Session& session, std::uint32_t channel, const Notice& notice) {
+  const auto found = session.channels.find(channel);
+  if (found == session.channels.end() || session.link == nullptr) return;
+  found->second.cut = true;
+  control::Envelope told;
+  told.mutable_end_channel()->set_channel(channel);
+  *told.mutable_end_channel()->mutable_reason() = refusal_of(notice);
+  session.link->send(std::move(told));
+  authority_.note(session, "channel.cut",
+                  authority_.event_of(session)
+                      .number("channel", channel)
+                      .text("kind", policy::name_of(found->second.request.kind))
+                      .text("decision", "deny")
+                      .text("code", notice.code)
+                      .text("why", notice.why));
+}
+
+void LiveSessions::kill(Session& session) {
+  control::Envelope told;
+  told.mutable_kill_session()->set_session(session.label);
+  authority_.tell_listener(std::move(told));
+  authority_.note(session, "session.killed", authority_.event_of(session).text("code", session.row.code));
+  session.row.outcome = "killed";
+}
+
+void LiveSessions::punish(Session& session, std::string_view what) {
+  authority_.note(session, "session.violated_protocol",
+                  authority_.event_of(session)
+                      .text("state", control::name_of(session.state))
+                      .text("what", what)
+                      .text("decision", "deny")
+                      .text("code", "SP-5006")
+                      .flag("alarm", true));
+  log_line("warn", "session " + session.label + " broke the control protocol: " + std::string(what));
+  session.row.code = "SP-5006";
+  session.state = control::SessionState::ending;
+  kill(session);
+}
+
+void LiveSessions::on_link_lost(Session& session, const Error& error) {
+  if (error.code == Errc::corrupt && session.state != control::SessionState::ending) punish(session, error.detail);
+  release(session);
+  if (session.state == control::SessionState::kit) {  // never used
+    authority_.sessions.erase(session.label);
+    return;
+  }
+  if (session.exited) return finish(session);
+  session.kill = authority_.deadlines.after(k_reap, [this, label = session.label] {
+    if (Session* gone = authority_.find(label)) finish(*gone);
+  });
+}
+
+void LiveSessions::on_exited(Session& session, const control::SessionExited& exited) {
+  session.exited = true;
+  session.row.exit_code = exited.exit_code();
+  session.row.signal = exited.signal();
+  session.row.cpu_us = static_cast<std::int64_t>(exited.cpu_us());
+  if (exited.signal() == SIGSYS)
+    authority_.note(session, "sandbox.violated", authority_.event_of(session).number("signal", exited.signal()).flag("alarm", true));
+  release(session);
+  finish(session);
+}
+
+// Everything the session held of us ends here: leases, inner sessions, deadlines.
+void LiveSessions::release(Session& session) {
+  if (session.link == nullptr) return;
+  session.link.reset();
+  session.login.reset();
+  authority_.deadlines.cancel(session.grace);
+  authority_.deadlines.cancel(session.longest);
+  authority_.deadlines.cancel(session.kill);
+  if (session.grant && (session.grant->keys_lent > 0 || session.grant->passwords_lent > 0)) {
+    control::Envelope told;
+    told.mutable_end_leases()->set_session(session.label);
+    authority_.vault.tell(std::move(told));
+    authority_.note(session, "lease.ended", authority_.event_of(session));
+  }
+  const auto inner = std::exchange(session.inner, {});
+  for (const std::string& label : inner)
+    if (Session* carried = authority_.find(label)) cut(*carried, make_notice("SP-2025"));
+  if (Session* outer = authority_.find(session.row.outer)) outer->inner.erase(session.label);
+}
+
+void LiveSessions::finish(Session& session) {
+  if (session.ended) return;
+  session.ended = true;
+  authority_.deadlines.cancel(session.kill);
+  SessionRow& row = session.row;
+  if (row.outcome.empty()) row.outcome = session.is_logged_in() ? "closed" : "refused";
+  if (row.signal != 0 && row.outcome == "closed") row.outcome = "killed";
+  row.state = "ended";
+  row.ended_us = authority_.now_us();
+  const auto lasted = std::chrono::duration_cast<std::chrono::milliseconds>(authority_.clock.boot() - session.started);
+  EventJson json = authority_.event_of(session);
+  json.text("outcome", row.outcome).text("code", row.code).number("duration_ms", lasted.count());
+  json.number("channels", static_cast<std::int64_t>(row.channels))
+      .number("bytes_in", static_cast<std::int64_t>(row.bytes_in))
+      .number("bytes_out", static_cast<std::int64_t>(row.bytes_out))
+      .number("exit_code", row.exit_code)
+      .number("signal", row.signal)
+      .number("cpu_us", row.cpu_us);
+  authority_.note(session, "session.ended", json);
+  authority_.store->end_session(row);
+  authority_.sessions.erase(session.label);
+}
+
+void LiveSessions::set_longest(Session& session, std::optional<std::chrono::seconds> longest) {
+  authority_.deadlines.cancel(session.longest);
+  if (!longest) return;
+  session.longest = authority_.deadlines.at(session.started + *longest, [this, label = session.label] {
+    if (Session* late = authority_.find(label)) cut(*late, make_notice("SP-2013"));
+  });
+}
+
+std::uint32_t LiveSessions::parallel_sessions(const Session& session) const {
+  std::uint32_t count = 0;
+  for (const auto& [label, other] : authority_.sessions) {
+    if (other.get() == &session || other->link == nullptr || !other->opened || !other->has_target()) continue;
+    if (other->identity->principal == session.identity->principal && other->identity->target == session.identity->target &&
+        other->identity->account == session.identity->account)
+      ++count;
+  }
+  return count;
+}
+
+}  // namespace sallyport::authority

@@ -1,0 +1,91 @@
+// policy/authority/session.h -- what the authority knows about one session process, from its kit to its end.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "platform/control/state_table.h"
+#include "policy/access/request.h"
+#include "policy/authority/link_port.h"
+#include "policy/authority/rows.h"
+#include "policy/identity/login.h"
+
+namespace sallyport::authority {
+
+/// A channel that was allowed and not closed since, with the question it was allowed for.
+struct OpenChannel {
+  policy::AccessRequest request;
+  std::string decision;  ///< id of the event
+  bool cut = false;      ///< told to end; waits for ChannelClosed
+};
+
+/// What was granted together with the target's socket.
+struct Grant {
+  std::vector<std::string> host_keys;  ///< blobs that were pinned
+  std::vector<std::string> host_cas;
+  std::vector<std::string> host_names;
+  std::vector<std::string> keys;       ///< vault secrets, in order; each is lent once
+  std::vector<std::string> passwords;
+  std::size_t keys_lent = 0;
+  std::size_t passwords_lent = 0;
+  bool has_certificate = false;
+  std::string verified_host_key;       ///< the one the session reported and we found in the grant
+};
+
+/// Plain state. The handlers of the authority (logins, targets, channels, jumps, live sessions) work on it.
+struct Session {
+  std::string label;
+  control::SessionState state = control::SessionState::kit;
+  std::unique_ptr<LinkPort> link;  ///< null once the process is gone
+  SessionRow row;
+  IpAddress source;
+  BootTime started{};
+  std::uint16_t inner_port = 0;
+
+  // Login.
+  std::string exchange_hash;  ///< first one the vault signed for this session
+  std::unique_ptr<policy::Login> login;
+  bool attempt_running = false;
+  control::Envelope attempt_question;  ///< call number to answer to
+  Deadlines::Handle grace = 0;
+  unsigned factors_seen = 0;
+
+  // Once logged in.
+  std::optional<policy::LoginIdentity> identity;
+  bool restored = false;  ///< the authority was restarted under it
+  std::optional<WallTime> opened;  ///< the target was granted
+  std::optional<Grant> grant;
+  unsigned dials = 0;
+  std::map<std::uint32_t, OpenChannel> channels;
+  Deadlines::Handle longest = 0;  ///< the role's max_duration
+
+  // Jumps.
+  std::set<std::string> inner;
+  std::uint32_t jumps_in_second = 0;
+  BootTime jump_second{};
+
+  // End.
+  Deadlines::Handle kill = 0;
+  bool exited = false;  ///< the listener has reaped it
+  bool ended = false;   ///< session.ended was written
+
+  [[nodiscard]] bool is_logged_in() const noexcept { return identity.has_value(); }
+  [[nodiscard]] bool has_target() const noexcept { return identity && !identity->bare && identity->problem_code.empty(); }
+};
+
+/// "key:1700000000000000,totp:1700000001000000"; a trailing "v" after the time means user verified.
+[[nodiscard]] std::string encode_factors(const std::vector<policy::ProvenFactor>& factors);
+[[nodiscard]] std::vector<policy::ProvenFactor> decode_factors(std::string_view text);
+/// Empty for none; else four letters of p (pty), f (forwarding), a (agent), x (X11) or -, a colon, the forced command.
+[[nodiscard]] std::string encode_certificate(const std::optional<policy::CertificateLimits>& limits);
+[[nodiscard]] std::optional<policy::CertificateLimits> decode_certificate(std::string_view text);
+
+/// The identity as the database kept it.
+[[nodiscard]] policy::LoginIdentity identity_of(const SessionRow& row);
+void remember_identity(SessionRow& row, const policy::LoginIdentity& identity);
+
+}  // namespace sallyport::authority
