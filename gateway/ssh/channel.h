@@ -90,6 +90,7 @@ struct Channel {
   bool sniff_first_bytes = false;     ///< tunnel: an SSH banner ends it
   Bytes first_bytes[2];
   std::string term;
+  Bytes pty_request;                  ///< of a local channel, as the client sent it
   std::uint32_t columns = 80, rows = 24, x_pixels = 0, y_pixels = 0;
   std::uint64_t full_recording_bytes = 0;
   int bulk = 0;                       ///< control::BulkMode

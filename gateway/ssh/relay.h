@@ -49,6 +49,8 @@ class Relay {
   void serve_target(net::SshPump& target, const control::TargetGrant& grant);
   void refuse_all(const Notice& notice);   ///< the target was not reached: channels are answered with this
   void serve_bare(BareService& service);
+  /// A local terminal of a bare session goes on as a shell on the target that serve_target() gave; after refuse_all() it is told why.
+  void go_on_at_target(std::uint32_t channel);
 
   /// From the payload handler of a leg.
   void on_message(Side from, std::uint8_t type, std::span<const std::byte> payload);

@@ -149,6 +149,31 @@ void Relay::forward_open(Channel& channel, Side to, std::string_view type, std::
   leg(to)->flush();
 }
 
+void Relay::go_on_at_target(std::uint32_t id) {
+  Channel* channel = find(id);
+  if (channel == nullptr || !channel->local || channel->client.sent_close) return;
+  if (mode_ != Mode::relaying) {
+    tell_person(*channel, refusal_);
+    close_local(*channel, 255);
+    return turn();
+  }
+  channel->local = false;
+  channel->decided = false;
+  channel->pty = false;
+  Item pty;
+  pty.kind = Item::Kind::request;
+  pty.request = "pty-req";
+  pty.bytes = channel->pty_request;
+  Item shell;
+  shell.kind = Item::Kind::request;
+  shell.request = "shell";
+  channel->to_target.clear();
+  channel->to_target.push_back(std::move(pty));
+  channel->to_target.push_back(std::move(shell));
+  forward_open(*channel, Side::target, "session", {});
+  turn();
+}
+
 void Relay::confirm_open(Channel& channel, Side to) {
   Half& half = channel.half(to);
   half.pending = false;
@@ -174,7 +199,7 @@ void Relay::on_open_confirmation(Side from, std::span<const std::byte> payload) 
   half.peer_id = peer_id;
   half.peer_window = window;
   half.peer_max_packet = std::max<std::uint32_t>(max_packet, 1);
-  confirm_open(*channel, other(from));
+  if (!channel->half(other(from)).open) confirm_open(*channel, other(from));
   move(*channel, from);
   if (find(id) != nullptr) move(*channel, other(from));
 }
@@ -187,6 +212,10 @@ void Relay::on_open_failure(Side from, std::span<const std::byte> payload) {
   Channel* channel = find(id);
   if (!reader.ok() || channel == nullptr || !channel->half(from).pending || channel->opener == from)
     return break_protocol(from, "unexpected CHANNEL_OPEN_FAILURE");
+  if (channel->half(other(from)).open) {
+    channel->half(from).pending = false;
+    return end_channel(id, make_notice("SP-3009", printable(text, 200)));
+  }
   refuse_open(other(from), channel->half(other(from)).peer_id, reason, printable(text, 200));
   if (channel->kind != ChannelKind::session) report_closed(*channel);
   channels_.erase(id);

@@ -307,6 +307,7 @@ void Relay::take_local_request(Channel& channel, Item& item) {
     channel.columns = reader.u32();
     channel.rows = reader.u32();
     channel.pty = success = reader.ok();
+    channel.pty_request = item.bytes;
   } else if (item.request == "window-change") {
     channel.columns = reader.u32();
     channel.rows = reader.u32();

@@ -80,6 +80,12 @@ boost::asio::awaitable<void> Session::serve() {
 
   if (identity_.bare()) {
     bare_ = std::make_unique<BareSession>(*relay_, authority_, identity_.principal());
+    bare_->on_chosen = [this](Channel& channel, const std::string& account, const std::string& target) {
+      identity_.set_account(account);
+      identity_.set_target(target);
+      chosen_channel_ = channel.id;
+      wake_.notify();
+    };
     relay_->serve_bare(*bare_);
   } else if (!co_await reach_target()) {
     // reach_target() has told the relay what to say to the person.
@@ -87,6 +93,12 @@ boost::asio::awaitable<void> Session::serve() {
   const auto target_ended = [this] { return target_ && target_->is_closed(); };
   bool told_target_gone = false;
   while (over_.empty() && !client_->is_closed()) {
+    if (chosen_channel_ && !target_) {
+      const std::uint32_t channel = *std::exchange(chosen_channel_, std::nullopt);
+      co_await reach_target();
+      relay_->go_on_at_target(channel);
+      continue;
+    }
     if (target_ended() && !told_target_gone) {
       told_target_gone = true;
       tell_outcome(control::TargetOutcome::LOST, printable(target_->close_reason(), 200));

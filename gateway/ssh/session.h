@@ -65,6 +65,7 @@ class Session {
   std::unique_ptr<net::SshPump> target_;
   std::unique_ptr<Relay> relay_;
   std::unique_ptr<BareSession> bare_;
+  std::optional<std::uint32_t> chosen_channel_;  ///< the menu was answered on it
   boost::asio::steady_timer second_;
   control::Identity identity_;
   control::TargetGrant grant_;

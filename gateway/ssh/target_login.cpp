@@ -204,6 +204,10 @@ boost::asio::awaitable<bool> Session::reach_target() {
   control::Envelope question;
   const Bytes public_blob = public_blob_of(ephemeral_);
   question.mutable_open_target()->set_ephemeral_public_key(public_blob.data(), public_blob.size());
+  if (identity_.bare()) {
+    question.mutable_open_target()->set_target(identity_.target());
+    question.mutable_open_target()->set_account(identity_.account());
+  }
   // The authority dials while the vault makes the recording's key.
   std::optional<Result<control::Received>> granted;
   authority_.ask(std::move(question), k_open_deadline, [this, &granted](Result<control::Received> answer) {
