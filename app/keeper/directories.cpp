@@ -42,6 +42,15 @@ Result<void> make_directory(const std::filesystem::path& path, mode_t mode, cons
 
 std::filesystem::path running_file(const Config& config) { return config.state_dir / "running"; }
 
+Result<void> replace_file(const std::filesystem::path& path, const std::string& text) {
+  const auto fresh = path.string() + ".new";
+  std::ofstream out(fresh, std::ios::trunc);
+  out << text;
+  out.close();
+  if (!out || rename(fresh.c_str(), path.c_str()) != 0) return fail(Errc::unavailable, path.string() + ": cannot be written");
+  return {};
+}
+
 /// Field 22 of /proc/PID/stat: tells a process from a later one with the same number. Empty: no such process.
 std::string start_time_of(int pid) {
   std::ifstream in("/proc/" + std::to_string(pid) + "/stat");
@@ -97,15 +106,11 @@ Result<Fd> lock_state(const Config& config) {
 
 std::string running_line(const std::string& name, int pid) { return name + " " + std::to_string(pid) + " " + start_time_of(pid) + "\n"; }
 
-Result<void> write_running(const Config& config, const std::string& lines) {
-  const auto path = running_file(config);
-  const auto fresh = path.string() + ".new";
-  std::ofstream out(fresh, std::ios::trunc);
-  out << lines;
-  out.close();
-  if (!out || rename(fresh.c_str(), path.c_str()) != 0) return fail(Errc::unavailable, path.string() + ": cannot be written");
-  return {};
+Result<void> write_pid_file(const Config& config) {
+  return replace_file(config.run_dir / "keeper.pid", std::to_string(getpid()) + "\n");
 }
+
+Result<void> write_running(const Config& config, const std::string& lines) { return replace_file(running_file(config), lines); }
 
 Result<void> wait_for_leftover_services(const Config& config, std::chrono::milliseconds limit) {
   std::ifstream in(running_file(config));

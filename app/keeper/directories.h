@@ -29,6 +29,9 @@ struct ServiceUsers {
 /// Exclusive for as long as the descriptor is open. Errc::conflict: another keeper holds it.
 [[nodiscard]] Result<Fd> lock_state(const Config& config);
 
+/// run_dir/keeper.pid, for `sallyport upgrade` and for people.
+[[nodiscard]] Result<void> write_pid_file(const Config& config);
+
 /// Notes which services run, for the keeper after a kill -9 of this one.
 [[nodiscard]] Result<void> write_running(const Config& config, const std::string& lines);
 /// Waits until the services of a keeper that was killed are gone; after `limit` they are killed. Two recorders on one journal would

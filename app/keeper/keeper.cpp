@@ -22,6 +22,7 @@
 #include "app/keeper/log.h"
 #include "app/keeper/loop.h"
 #include "app/keeper/notify.h"
+#include "app/keeper/published_keys.h"
 #include "app/keeper/service.h"
 #include "app/keeper/sessions.h"
 #include "app/keeper/sockets.h"
@@ -174,6 +175,7 @@ Result<void> KeeperProcess::prepare() {
   auto lock = lock_state(config);
   if (!lock) return tl::unexpected(lock.error());
   lock_ = std::move(*lock);
+  if (auto noted = write_pid_file(config); !noted) return noted;
   if (auto opened = open_sockets(); !opened) return opened;
   return wait_for_leftover_services(config, k_leftover_limit);
 }
@@ -330,6 +332,7 @@ void KeeperProcess::on_public_keys(const control::PublicKeySet& keys) {
   const bool changed = host_keys != host_keys_ || certificates != host_certificates_;
   host_keys_ = host_keys;
   host_certificates_ = certificates;
+  if (auto published = publish_keys(options_.config.run_dir / "keys", keys); !published) log_line(Level::warn, published.error().detail);
   if (host_keys_.empty()) {
     log_line(Level::warn, "the vault has no host keys to show yet, asking again");
     loop_.after(seconds(1), [this] {
@@ -508,6 +511,7 @@ void KeeperProcess::stop_next() {
     if (stopped_ < k_stop_order.size() && next.peer() == k_stop_order[stopped_]) ++stopped_;
   }
   unlink((options_.config.state_dir / "running").c_str());
+  unlink((options_.config.run_dir / "keeper.pid").c_str());
   loop_.stop();
 }
 

@@ -1,0 +1,122 @@
+#include "app/verbs/command_line.h"
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "app/config.h"
+#include "app/suggest.h"
+#include "app/verbs/exit_codes.h"
+#include "app/verbs/verb.h"
+#include "app/version.h"
+
+namespace sallyport::app {
+namespace {
+
+/// Words of the product that this version does not have: said plainly instead of pretended.
+constexpr std::array<std::string_view, 3> k_not_in_this_version{"login", "search", "guard"};
+
+/// Verbs in one column with their summaries; the examples of a single verb come before its options.
+class HelpText : public CLI::Formatter {
+ public:
+  std::string make_subcommand(const CLI::App* verb) const override {
+    if (verb->get_group().empty()) return {};
+    std::string name = verb->get_name();
+    name.resize(std::max<std::size_t>(name.size() + 1, 12), ' ');
+    return "  " + name + summary_of(*verb) + "\n";
+  }
+  std::string make_expanded(const CLI::App* verb) const override { return make_subcommand(verb); }
+};
+
+const CLI::App* find_verb(const CLI::App& app, const std::string& name) {
+  for (const CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; }))
+    if (verb->get_name() == name) return verb;
+  return nullptr;
+}
+
+/// The complaint about the first word that is no verb; empty when all is well so far.
+std::string unknown_verb(const CLI::App& app, const std::vector<std::string>& words) {
+  const CLI::App* here = &app;
+  std::string line = "sallyport";
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const std::string& word = words[i];
+    if (word.starts_with("-")) {
+      const bool takes_value = word == "-c" || word == "--config" || word == "--socket" || word == "-o" || word == "--output";
+      if (takes_value) ++i;
+      continue;
+    }
+    if (here->get_subcommands([](const CLI::App*) { return true; }).empty()) return {};
+    const CLI::App* verb = find_verb(*here, word);
+    if (verb != nullptr) {
+      here = verb;
+      line += " " + word;
+      continue;
+    }
+    if (here == &app)
+      for (const std::string_view later : k_not_in_this_version)
+        if (word == later) return "`" + word + "` is not part of this version";
+    std::vector<std::string> names;
+    std::vector<std::string_view> views;
+    for (const CLI::App* known : here->get_subcommands([](const CLI::App*) { return true; }))
+      if (!known->get_group().empty()) names.push_back(known->get_name());
+    views.assign(names.begin(), names.end());
+    const std::string_view meant = nearest(word, views);
+    std::string text = "`" + word + "` is not a verb of `" + line + "`.";
+    if (!meant.empty()) return text + " Did you mean `" + line + " " + std::string(meant) + "`?";
+    text += " There are:";
+    for (const std::string& name : names) text += " " + name;
+    return text;
+  }
+  return {};
+}
+
+void add_common_options(CLI::App& app, Common& common) {
+  app.add_option("-c,--config", common.config, "configuration file")->envname("SALLYPORT_CONFIG")->capture_default_str();
+  app.add_option("--socket", common.socket, "admin socket of the gateway (default: RUN_DIR/admin.sock)")->envname("SALLYPORT_SOCKET");
+  const std::map<std::string, Format> formats{{"table", Format::table}, {"json", Format::json}, {"jsonl", Format::jsonl}};
+  app.add_option("-o,--output", common.format, "table, json or jsonl")->transform(CLI::CheckedTransformer(formats).description(""))->option_text("FORMAT");
+}
+
+}  // namespace
+
+int run_command_line(int argc, char** argv) {
+  Common common;
+  common.config = std::string(k_default_config);
+  Outcome outcome;
+  CLI::App app(
+      "Examples:\n  sallyport demo\n  sallyport init && sallyport serve\n  sallyport apply -f policy/\n  sallyport sessions\n  sallyport play last\n\n"
+      "Sallyport: the guarded door to a fleet. Engineers come through it with ssh, scp, sftp and rsync; everything is decided and recorded.",
+      "sallyport");
+  app.formatter(std::make_shared<HelpText>());
+  app.set_version_flag("-V,--version", std::string(k_version_line));
+  app.fallthrough();
+  add_common_options(app, common);
+  add_process_verbs(app, common, outcome);
+  add_policy_verbs(app, common, outcome);
+  add_recording_verbs(app, common, outcome);
+  add_admin_verbs(app, common, outcome);
+  add_check_verbs(app, common, outcome);
+  app.require_subcommand(1);
+
+  const std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
+  if (words.empty()) {
+    std::printf("%s", app.help().c_str());
+    return k_exit_usage;
+  }
+  if (const std::string complaint = unknown_verb(app, words); !complaint.empty()) return usage_error(complaint);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& asked) {  // --help, --version
+    app.exit(asked);
+    return k_exit_ok;
+  } catch (const CLI::ParseError& error) {
+    std::fprintf(stderr, "sallyport: %s\nTry --help.\n", error.what());
+    return k_exit_usage;
+  }
+  return outcome.status;
+}
+
+}  // namespace sallyport::app
