@@ -1,0 +1,65 @@
+// Connections that stand half open must not keep a legitimate engineer out.
+#include <sys/resource.h>
+
+#include <catch2/catch.hpp>
+#include <csignal>
+#include <fstream>
+
+#include "fake_keeper.h"
+
+using namespace sallyport;
+using namespace sallyport::tests;
+using std::chrono::milliseconds;
+using Steady = std::chrono::steady_clock;
+
+namespace {
+
+std::string source(int number) { return "127.0." + std::to_string(10 + number / 250) + "." + std::to_string(1 + number % 250); }
+
+void allow_many_descriptors() {
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+}  // namespace
+
+TEST_CASE("a login takes under two seconds while 1,000 half-open connections stand", "[gateway][listener][flood]") {
+  allow_many_descriptors();
+  FakeKeeper keeper;
+  std::vector<Client> flood;
+  for (int i = 0; i < 1000; ++i) flood.push_back(keeper.connect(source(i)));
+  for (int login = 0; login < 5; ++login) {
+    const auto before = Steady::now();
+    Client engineer = keeper.connect("127.0.0.2");
+    const auto said = hello(engineer);
+    REQUIRE(said);
+    usleep(200'000);  // a key exchange and a signature under load
+    keeper.prove(said->session);
+    engineer.send("echo in\n");
+    CHECK(engineer.line() == "in");
+    const auto took = std::chrono::duration_cast<milliseconds>(Steady::now() - before);
+    CHECK(took < milliseconds(2000));
+    engineer.send("exit 0\n");
+  }
+}
+
+TEST_CASE("a flood that goes on does not take the place of who is being proven", "[gateway][listener][flood]") {
+  allow_many_descriptors();
+  FakeKeeper keeper(FakeKeeper::Options{{{"max_unauthenticated", "128"}, {"early_drop_from", "64"}}, {}, true, true, false});
+  std::vector<Client> flood;
+  for (int i = 0; i < 128; ++i) flood.push_back(keeper.connect(source(i)));
+  int survived = 0;
+  for (int login = 0; login < 20; ++login) {
+    Client engineer = keeper.connect("127.0.0.2");
+    const auto said = hello(engineer);
+    REQUIRE(said);
+    for (int i = 0; i < 40; ++i) flood.push_back(keeper.connect(source(200 + (login * 40 + i) % 800)));  // 40 more while she logs in
+    keeper.prove(said->session);
+    engineer.send("echo in\n");
+    if (engineer.line(milliseconds(1000)) == "in") ++survived;
+    engineer.send("exit 0\n");
+  }
+  CHECK(survived == 20);
+}
