@@ -34,3 +34,12 @@ find_program(MOLD mold)
 if(MOLD AND CMAKE_CXX_COMPILER_ID STREQUAL GNU AND NOT SALLYPORT_HARDEN)
   add_link_options(-fuse-ld=mold)
 endif()
+
+# Known-bad variants: each must turn the test suite red (tests/planted). Never set in a build that anybody uses.
+foreach(bug offered_key_is_identity user_change_keeps_state exec_unrecorded null_password_accepted host_key_unchecked)
+  string(TOUPPER ${bug} bug_name)
+  if(SALLYPORT_PLANTED_BUG STREQUAL bug)
+    message(WARNING "This build has a planted bug: ${bug}")
+    add_compile_definitions(SALLYPORT_PLANTED_${bug_name}=1)
+  endif()
+endforeach()

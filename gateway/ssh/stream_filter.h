@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "gateway/ssh/file_rules.h"
+
 namespace sallyport::gateway {
 
 /// Reads both directions as they pass. What may go on is appended to `forward`; what answers the sender itself (a
@@ -25,6 +27,9 @@ class StreamFilter {
   /// The channel ended: events about what was left incomplete.
   virtual void finish() = 0;
   [[nodiscard]] virtual std::string_view error() const { return {}; }
+  /// The policy changed while the channel lives: what it no longer allows is refused from here on, transfers that run
+  /// included.
+  virtual void replace_rules(FileRules rules) { static_cast<void>(rules); }
 };
 
 }  // namespace sallyport::gateway

@@ -257,7 +257,7 @@ boost::asio::awaitable<bool> Session::reach_target() {
   size_t key_size = 0;
   const void* key = ssh_session_host_key_blob(target_->raw(), &key_size);
   const auto known = check_host_key(grant_, std::span(static_cast<const std::byte*>(key), key != nullptr ? key_size : 0));
-#if SALLYPORT_PLANTED_HOST_KEY_UNCHECKED
+#ifdef SALLYPORT_PLANTED_HOST_KEY_UNCHECKED
   const bool right_host = true;
 #else
   const bool right_host = known.has_value();
