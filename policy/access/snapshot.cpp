@@ -164,7 +164,7 @@ class Compiler {
         if (!p.commands.empty()) complain(p.place, who + " is a person: `commands` are for machines");
         const bool may_have_key = !p.keys.empty() || !d.trusted_user_cas.empty();
         const unsigned possible = (may_have_key ? 1U : 0U) + (p.password_hash.empty() ? 0U : 1U) + (p.totp_secret.empty() ? 0U : 1U);
-        if (p.factors > possible) complain(p.place, who + " needs " + std::to_string(p.factors) + " factors but has " + std::to_string(possible));
+        if (p.factors > 1 && p.factors > possible) complain(p.place, who + " needs " + std::to_string(p.factors) + " factors but has " + std::to_string(possible));
         if (!p.totp_secret.empty() && !may_have_key && p.password_hash.empty()) {
           complain(p.place, who + " has a one-time code only: it is a second factor and needs a key or a password beside it");
         }
