@@ -66,6 +66,11 @@ class Lab:
         lines.append("@cert-authority * " + " ".join(host_ca[:2]))
         (self.folder / "known_hosts").write_text("\n".join(lines) + "\n")
 
+    def start_without_policy(self):
+        self.write_config()
+        self.run_cli("init", check=True)
+        self.start_gateway()
+
     def write_config(self):
         (self.folder / "sallyport.yaml").write_text(
             f"node: lab\nstate_dir: {self.folder}/state\nrun_dir: {self.folder}/run\nring_dir: {self.shm}/rings\n"
