@@ -1,3 +1,5 @@
+#include <fcntl.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -84,6 +86,8 @@ void ForkServer::on_sockets(control::Received received) {
   for (std::size_t i = 0; i < received.descriptors.size(); ++i) {
     const int index = static_cast<int>(i);
     Socket socket{std::move(received.descriptors[i]), "", false};
+    // Another listener may accept from the same socket for a moment: whoever comes second must not block.
+    fcntl(socket.fd.get(), F_SETFL, O_NONBLOCK);
     if (index < wanted.addresses_size()) socket.address = wanted.addresses(index);
     if (index < wanted.proxy_protocol_size()) socket.proxy_only = wanted.proxy_protocol(index);
     sockets_.push_back(std::move(socket));

@@ -57,6 +57,10 @@ void ForkServer::on_exit(pid_t pid, int status, const rusage& usage) {
   if (WIFSIGNALED(status)) exited.set_signal(WTERMSIG(status));
   exited.set_cpu_us(microseconds(usage.ru_utime) + microseconds(usage.ru_stime));
   authority_.send(std::move(envelope));
+  if (WIFEXITED(status) && WEXITSTATUS(status) != 0) {
+    ++counters_["failed"];
+    note("session " + child.session + " ended with status " + std::to_string(WEXITSTATUS(status)));
+  }
   if (WIFSIGNALED(status) && is_crash(WTERMSIG(status))) crashed(child, WTERMSIG(status));
 }
 

@@ -11,6 +11,7 @@
 
 #include "gateway/listener/fork_server.h"
 #include "gateway/listener/run_state.h"
+#include "gateway/sandbox/sandbox.h"
 
 namespace sallyport::gateway {
 namespace {
@@ -63,6 +64,8 @@ Fd inherited_state() {
 
 int run_listener_with(Fd keeper_link, const ListenerHooks& hooks) {
   set_up_process();
+  auto humble = sandbox::give_up_privileges();
+  if (!humble) return give_up(humble.error().detail);
   auto program = sandbox::build_program(hooks.on_forbidden);
   if (!program) return give_up(program.error().detail);
   ForkServer server(std::move(keeper_link), hooks, std::move(*program), system_clock(), own_arguments());

@@ -28,15 +28,7 @@ tl::unexpected<Error> refused(const char* layer) {
   return fail(Errc::unavailable, std::string("sandbox: ") + layer + ": " + std::strerror(errno));
 }
 
-Result<void> drop_capabilities() {
-  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-  std::array<__user_cap_data_struct, 2> none{};
-  if (syscall(SYS_capset, &header, none.data()) != 0) return refused("capset");
-  return {};
-}
-
 Result<void> set_process_flags() {
-  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return refused("no_new_privs");
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return refused("not dumpable");
   if (prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) != 0 && errno != EINVAL) return refused("writable-executable memory");
   return {};
@@ -119,8 +111,17 @@ extern "C" void on_forbidden_call(int, siginfo_t* info, void*) {
 
 }  // namespace
 
+Result<void> give_up_privileges() {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  std::array<__user_cap_data_struct, 2> none{};
+  if (syscall(SYS_capset, &header, none.data()) != 0) return refused("capset");
+  // Without this an exec as root would give the capabilities back.
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return refused("no_new_privs");
+  return {};
+}
+
 Result<void> enter(const Program& program, const Limits& limits) {
-  for (auto step : {drop_capabilities, set_process_flags, enter_landlock}) {
+  for (auto step : {give_up_privileges, set_process_flags, enter_landlock}) {
     auto done = step();
     if (!done) return done;
   }

@@ -19,6 +19,9 @@ struct Limits {
 /// says so to the operator, the filter covers both); any other failure is Errc::unavailable and the caller must exit.
 [[nodiscard]] Result<void> enter(const Program& program, const Limits& limits = {});
 
+/// Capabilities and no_new_privs only: what the fork server itself can do without. enter() includes it.
+[[nodiscard]] Result<void> give_up_privileges();
+
 /// For programs built with OnForbidden::trap: a SIGSYS handler that writes "forbidden system call N" to descriptor 2
 /// and ends the process with status 159.
 void report_forbidden_calls();
