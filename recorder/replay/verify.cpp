@@ -170,12 +170,13 @@ void Verifier::check_outside_at_present_size() {
   const std::uint64_t size = log_.size() + missing_leaves_;
   for (; next_outside_ < outside_.size() && outside_[next_outside_].checkpoint.size <= size; ++next_outside_) {
     const auto& outside = outside_[next_outside_];
-    if (outside.checkpoint.size < size && !log_broken_) continue;  // an empty log's
+    if (resigned_ || (outside.checkpoint.size < size && !log_broken_)) continue;  // said already; an empty log's
     if (log_broken_) {
+      resigned_ = true;
       find_in_log("outside-mismatch", outside.checkpoint.size, "with leaves missing, the log cannot be the one of the checkpoint in " + outside.where);
     } else if (log_.root_at(size) != outside.checkpoint.root) {
       find_in_log("outside-mismatch", size,
-                  "the first " + count_text(size, "leaf") + " of the log are not those of the checkpoint in " + outside.where + ": changed and signed anew");
+                  "the first " + std::to_string(size) + " leaves of the log are not those of the checkpoint in " + outside.where + ": changed and signed anew");
       resigned_ = true;
     }
   }
@@ -212,7 +213,7 @@ void Verifier::take_checkpoint(const Frame& frame) {
   largest_checkpoint_ = size;
   if (log_broken_) return;
   if (size > log_.size()) {
-    find_in_log("leaves-missing", log_.size() + 1, where + " covers " + count_text(size, "leaf") + ", only " + std::to_string(log_.size()) + " stand before it");
+    find_in_log("leaves-missing", log_.size() + 1, where + " covers " + std::to_string(size) + " leaves, only " + std::to_string(log_.size()) + " stand before it");
     return;
   }
   if (log_.root_at(size) != checkpoint->root) {
@@ -246,16 +247,16 @@ void Verifier::take(const Frame& frame) {
 
 void Verifier::finish() {
   report_.leaves = log_.size() + missing_leaves_;
-  for (; next_outside_ < outside_.size(); ++next_outside_) {
-    const auto& outside = outside_[next_outside_];
+  if (next_outside_ < outside_.size()) {
+    const auto& outside = outside_.back();
     find_in_log("rolled-back", report_.leaves,
-                "the checkpoint in " + outside.where + " covers " + count_text(outside.checkpoint.size, "leaf") + ", the files end after " +
+                "the checkpoint in " + outside.where + " covers " + std::to_string(outside.checkpoint.size) + " leaves, the files end after " +
                     std::to_string(report_.leaves) + ": cut or rolled back");
   }
   if (!outside_.empty() && !log_broken_ && !resigned_ && outside_.back().checkpoint.size > largest_checkpoint_ &&
       outside_.back().checkpoint.size <= report_.leaves)
     find_in_log("checkpoint-missing", outside_.back().checkpoint.size,
-                "the files lack the checkpoint over " + count_text(outside_.back().checkpoint.size, "leaf") + " that is in " + outside_.back().where);
+                "the files lack the checkpoint over " + std::to_string(outside_.back().checkpoint.size) + " leaves that is in " + outside_.back().where);
 
   auto& open_points = report_.not_checked;
   if (outside_.empty()) open_points.emplace_back("roll-back (no outside checkpoint)");

@@ -1,0 +1,41 @@
+// recorder/replay/session_walk.h -- one session's entries, opened, in order.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+
+#include "platform/model/ids.h"
+#include "recorder/replay/session_opener.h"
+
+namespace sallyport::replay {
+
+/// An entry as far as it can be read.
+struct WalkedEntry {
+  enum class State {
+    open,        ///< body is what was recorded
+    locked,      ///< sealed, and no session key was given
+    not_echoed,  ///< typed, and its key was destroyed: `dropped_bytes` of the line
+    unsettled,   ///< typed, and the session ended before the line was settled
+    damaged,     ///< seal, tag or form is wrong
+  };
+  seal::EntryHeader header;
+  State state = State::open;
+  ByteView body;  ///< valid during the visit
+  std::uint64_t dropped_bytes = 0;
+  std::string trouble;  ///< when damaged
+};
+
+struct WalkOptions {
+  std::filesystem::path journal;
+  SessionId session;
+  std::optional<Secret> key;  ///< without it sealed entries come as locked
+  bool typed = true;          ///< look for line keys first (one pass more)
+  bool follow = false;        ///< wait for more until the session ends
+  std::function<bool()> stop; ///< asked while waiting; may be empty
+};
+
+/// Calls `visit` for each entry until it says false. Errc::not_found: no such session. Errc::invalid: not a session key.
+[[nodiscard]] Result<void> walk_session(const WalkOptions& options, const std::function<bool(const WalkedEntry&)>& visit);
+
+}  // namespace sallyport::replay
