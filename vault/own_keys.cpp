@@ -1,0 +1,130 @@
+#include "vault/own_keys.h"
+
+#include <algorithm>
+
+namespace sallyport::vault {
+namespace {
+
+constexpr std::string_view k_host_ed25519 = "sallyport/host-key/ed25519";
+constexpr std::string_view k_host_rsa = "sallyport/host-key/rsa";
+constexpr std::string_view k_host_ecdsa = "sallyport/host-key/ecdsa";
+constexpr std::string_view k_user_ca = "sallyport/ca/user";
+constexpr std::string_view k_host_ca = "sallyport/ca/host";
+constexpr std::string_view k_checkpoint = "sallyport/checkpoint";
+constexpr std::string_view k_recipient = "sallyport/recording/recipient";
+constexpr std::string_view k_host_certificate = "sallyport/host-certificate";
+constexpr unsigned k_rsa_bits = 3072;
+constexpr std::string_view k_certificate_begin = "-----BEGIN CERTIFICATE-----";
+
+Result<crypto::SshPrivateKey> make_ssh_key(SecretStore& store, std::string_view name, crypto::SshKeyType type, WallTime now) {
+  auto key = crypto::SshPrivateKey::generate(type, k_rsa_bits);
+  if (!key) return key;
+  const auto text = key->openssh_text(name);
+  if (!text) return tl::unexpected(text.error());
+  if (auto stored = store.put(name, k_own_kind, *text, {}, key->public_key().blob(), now); !stored) return tl::unexpected(stored.error());
+  return key;
+}
+
+Result<crypto::SshPrivateKey> load_ssh_key(SecretStore& store, std::string_view name) {
+  const auto stored = store.read(name);
+  if (!stored) return tl::unexpected(stored.error());
+  return crypto::SshPrivateKey::parse(stored->value.reveal());
+}
+
+/// The key and its certificate in one value, so that nobody who can write the database can slip in another recipient.
+Secret recipient_text(const crypto::RecipientPair& pair) {
+  const std::string certificate = crypto::certificate_pem(pair.certificate_der);
+  std::vector<std::byte> both;
+  both.reserve(pair.private_key_pem.size() + certificate.size());
+  both.insert(both.end(), pair.private_key_pem.reveal().begin(), pair.private_key_pem.reveal().end());
+  const ByteView tail = bytes_of(certificate);
+  both.insert(both.end(), tail.begin(), tail.end());
+  Secret secret{ByteView(both)};
+  OPENSSL_cleanse(both.data(), both.size());
+  return secret;
+}
+
+}  // namespace
+
+Result<OwnKeys> OwnKeys::create(SecretStore& store, std::string_view node, WallTime now) {
+  auto ed25519 = make_ssh_key(store, k_host_ed25519, crypto::SshKeyType::ed25519, now);
+  if (!ed25519) return tl::unexpected(ed25519.error());
+  auto rsa = make_ssh_key(store, k_host_rsa, crypto::SshKeyType::rsa, now);
+  if (!rsa) return tl::unexpected(rsa.error());
+  auto user_ca = make_ssh_key(store, k_user_ca, crypto::SshKeyType::ed25519, now);
+  if (!user_ca) return tl::unexpected(user_ca.error());
+  auto host_ca = make_ssh_key(store, k_host_ca, crypto::SshKeyType::ed25519, now);
+  if (!host_ca) return tl::unexpected(host_ca.error());
+  auto checkpoint = crypto::Ed25519PrivateKey::generate(crypto::system_random());
+  if (auto stored = store.put(k_checkpoint, k_own_kind, checkpoint.seed(), {}, checkpoint.public_key(), now); !stored) return tl::unexpected(stored.error());
+  auto recipient = crypto::make_recipient("sallyport recordings of " + std::string(node), now);
+  if (!recipient) return tl::unexpected(recipient.error());
+  if (auto stored = store.put(k_recipient, k_own_kind, recipient_text(*recipient), {}, recipient->certificate_der, now); !stored)
+    return tl::unexpected(stored.error());
+  OwnKeys keys{{}, std::move(*user_ca), std::move(*host_ca), std::move(checkpoint), std::move(*recipient), {}};
+  keys.host_keys.push_back(std::move(*ed25519));
+  keys.host_keys.push_back(std::move(*rsa));
+  return keys;
+}
+
+Result<OwnKeys> OwnKeys::load(SecretStore& store) {
+  const auto missing = [](const Error& error) {
+    return fail(error.code == Errc::not_found ? Errc::corrupt : error.code, "the vault's own keys: " + error.detail);
+  };
+  auto ed25519 = load_ssh_key(store, k_host_ed25519);
+  if (!ed25519) return missing(ed25519.error());
+  auto rsa = load_ssh_key(store, k_host_rsa);
+  if (!rsa) return missing(rsa.error());
+  auto user_ca = load_ssh_key(store, k_user_ca);
+  if (!user_ca) return missing(user_ca.error());
+  auto host_ca = load_ssh_key(store, k_host_ca);
+  if (!host_ca) return missing(host_ca.error());
+  const auto seed = store.read(k_checkpoint);
+  if (!seed) return missing(seed.error());
+  auto checkpoint = crypto::Ed25519PrivateKey::from_seed(seed->value.reveal());
+  if (!checkpoint) return missing(checkpoint.error());
+  const auto both = store.read(k_recipient);
+  if (!both) return missing(both.error());
+  const std::string_view text = both->value.reveal_text();
+  const std::size_t split = text.find(k_certificate_begin);
+  if (split == std::string_view::npos) return fail(Errc::corrupt, "the vault's own keys: the recording recipient is broken");
+  auto certificate = crypto::certificate_der_of(text.substr(split));
+  if (!certificate) return missing(certificate.error());
+  OwnKeys keys{{}, std::move(*user_ca), std::move(*host_ca), std::move(*checkpoint), {Secret(text.substr(0, split)), std::move(*certificate)}, {}};
+  keys.host_keys.push_back(std::move(*ed25519));
+  keys.host_keys.push_back(std::move(*rsa));
+  if (auto ecdsa = load_ssh_key(store, k_host_ecdsa)) {
+    keys.host_keys.push_back(std::move(*ecdsa));
+  } else if (ecdsa.error().code != Errc::not_found) {
+    return missing(ecdsa.error());
+  }
+  if (const auto host_certificate = store.read(k_host_certificate)) keys.host_certificate = copy_of(host_certificate->value.reveal());
+  return keys;
+}
+
+Result<void> OwnKeys::serve_legacy_clients(SecretStore& store, WallTime now) {
+  if (host_key_for("ecdsa-sha2-nistp256") != nullptr) return {};
+  auto key = make_ssh_key(store, k_host_ecdsa, crypto::SshKeyType::ecdsa_p256, now);
+  if (!key) return tl::unexpected(key.error());
+  host_keys.push_back(std::move(*key));
+  return {};
+}
+
+Result<void> OwnKeys::keep_host_certificate(SecretStore& store, Bytes certificate, WallTime now) {
+  const auto version = store.put(k_host_certificate, k_own_kind, Secret(ByteView(certificate)), {}, {}, now);
+  if (!version) return tl::unexpected(version.error());
+  if (*version > 1) static_cast<void>(store.remove(k_host_certificate, *version - 1));
+  host_certificate = std::move(certificate);
+  return {};
+}
+
+const crypto::SshPrivateKey* OwnKeys::host_key_for(std::string_view algorithm) const {
+  const bool rsa = algorithm == "rsa-sha2-256" || algorithm == "rsa-sha2-512";
+  for (const crypto::SshPrivateKey& key : host_keys) {
+    const bool key_is_rsa = key.public_key().type() == crypto::SshKeyType::rsa;
+    if (rsa ? key_is_rsa : !key_is_rsa && key.public_key().name() == algorithm) return &key;
+  }
+  return nullptr;
+}
+
+}  // namespace sallyport::vault

@@ -1,0 +1,40 @@
+// vault/own_keys.h -- the gateway's own keys, parsed once and held while the vault is unsealed.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "platform/crypto/cms.h"
+#include "platform/crypto/ed25519.h"
+#include "platform/crypto/ssh_private_key.h"
+#include "vault/secret_store.h"
+
+namespace sallyport::vault {
+
+constexpr std::string_view k_own_prefix = "sallyport/";
+constexpr std::string_view k_own_kind = "own";
+
+/// Stored as secrets named "sallyport/...", of the kind "own", which no request can read, lend, replace or delete.
+struct OwnKeys {
+  std::vector<crypto::SshPrivateKey> host_keys;  ///< ed25519, rsa, and ecdsa when legacy clients are served
+  crypto::SshPrivateKey user_ca;
+  crypto::SshPrivateKey host_ca;
+  crypto::Ed25519PrivateKey checkpoint;
+  crypto::RecipientPair recipient;
+  Bytes host_certificate;  ///< newest; empty before the first was signed
+
+  /// Makes what a new vault needs and stores it.
+  [[nodiscard]] static Result<OwnKeys> create(SecretStore& store, std::string_view node, WallTime now);
+  /// Errc::corrupt when one is missing: the database belongs to another vault.
+  [[nodiscard]] static Result<OwnKeys> load(SecretStore& store);
+  /// Adds the nistp256 host key if there is none yet.
+  [[nodiscard]] Result<void> serve_legacy_clients(SecretStore& store, WallTime now);
+  [[nodiscard]] Result<void> keep_host_certificate(SecretStore& store, Bytes certificate, WallTime now);
+
+  /// The host key that signs with this algorithm; nullptr when there is none.
+  [[nodiscard]] const crypto::SshPrivateKey* host_key_for(std::string_view algorithm) const;
+};
+
+}  // namespace sallyport::vault
