@@ -1,0 +1,87 @@
+// app/verbs/recordings.h -- sessions, play, export, verify: what they do, without the command line's parser.
+//
+// Each function prints and gives the exit status (exit_codes.h). All of them read the journal's files themselves and work
+// without a running gateway; only the session key may come from it.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "app/verbs/console.h"
+#include "platform/model/result.h"
+
+namespace sallyport::app {
+
+/// Where the recordings are.
+struct RecordingPlace {
+  std::filesystem::path journal;   ///< folder of NNNNNNNN.journal
+  std::filesystem::path ring_dir;  ///< tells live sessions from truncated ones; empty: they are "open"
+  /// Files or vkey lines of who may sign checkpoints. Empty: the key that was used for this journal before, else `default_key`.
+  std::vector<std::string> checkpoint_keys;
+  std::filesystem::path default_key;  ///< the gateway's own copy, trusted on first use; may be missing
+  std::filesystem::path kept;         ///< folder of kept checkpoints; empty: KeptCheckpoints::usual_folder()
+  bool keep = true;
+};
+
+/// How seals are opened.
+struct KeySource {
+  std::string recipient_key;   ///< PEM file of a recording recipient; with it nothing is asked of the gateway
+  std::string recipient_cert;  ///< PEM file
+  std::string reason;          ///< why she looks; goes into the audit log
+  /// POST /v1/recordings/{session}/key {"reason": ...} on the admin socket; gives the key as hexadecimal digits.
+  std::function<Result<std::string>(const std::string& session, const std::string& reason)> ask_gateway;
+};
+
+struct SessionsOptions {
+  Common common;
+  RecordingPlace place;
+  std::string session;    ///< only this one (its beginning is enough), with its channels
+  std::string principal;  ///< only hers
+  std::string target;     ///< only there
+  std::string state;      ///< complete, live, truncated, open
+  std::size_t limit = 0;  ///< the newest so many; 0: all
+};
+int run_sessions(const SessionsOptions& options);
+
+struct PlayVerbOptions {
+  Common common;
+  RecordingPlace place;
+  KeySource keys;
+  std::string session;  ///< its beginning is enough
+  std::optional<std::uint32_t> channel;
+  double speed = 1.0;
+  double idle_limit = 0;  ///< seconds; 0: none
+  bool follow = false;
+  bool raw = false;       ///< do not take away what could drive the terminal
+  bool damaged = false;   ///< play although verification failed
+};
+int run_play(const PlayVerbOptions& options);
+
+struct ExportVerbOptions {
+  Common common;
+  RecordingPlace place;
+  KeySource keys;
+  std::string session;
+  std::string format = "asciicast";  ///< asciicast, text, json
+  std::string output = "-";          ///< file; "-": standard output
+  std::optional<std::uint32_t> channel;
+  bool with_input = false;
+  double idle_limit = 0;
+  bool damaged = false;
+};
+int run_export(const ExportVerbOptions& options);
+
+struct VerifyVerbOptions {
+  Common common;
+  RecordingPlace place;
+  KeySource keys;
+  bool seals = false;                     ///< open every seal, too
+  std::vector<std::string> sessions;      ///< empty: everything
+  std::vector<std::string> checkpoints;   ///< files with checkpoints from elsewhere
+};
+int run_verify(const VerifyVerbOptions& options);
+
+}  // namespace sallyport::app
