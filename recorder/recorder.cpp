@@ -267,6 +267,7 @@ void Recorder::open_journal() {
   // Healthy again only when that much could really be written.
   if (auto written = journal_->write(); !written) return journal_failed(written.error().detail);
   journal_trouble_.clear();
+  grew_ = true;
 }
 
 void Recorder::flush() {
@@ -293,7 +294,12 @@ void Recorder::flush() {
 }
 
 void Recorder::sync_when_due() {
-  if (!syncer_ || syncer_->is_busy() || unsynced_.empty() || !journal_) return;
+  if (!syncer_ || syncer_->is_busy() || !journal_) return;
+  if (unsynced_.empty()) {  // all that was written is durable already
+    if (!desk_->wants_sync()) return;
+    desk_->sync_begins();
+    return desk_->durable();
+  }
   const BootTime now = clock_.boot();
   const bool is_awaited = !waiting_sync_.empty() || desk_->wants_sync() || stopping_;
   if (!is_awaited && now - last_sync_ < boot_of(options_.commit_interval)) return;
