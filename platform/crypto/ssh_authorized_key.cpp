@@ -133,7 +133,7 @@ Result<bool> match_list(std::string_view list, std::string_view address_text, bo
   bool found = false;
   while (true) {
     const std::size_t comma = list.find(',');
-    std::string_view entry = trimmed(list.substr(0, comma));
+    std::string_view entry = list.substr(0, comma);
     const bool negated = patterns && entry.starts_with('!');
     if (negated) entry.remove_prefix(1);
     if (entry.empty()) return fail(Errc::invalid, "empty entry in an address list");
