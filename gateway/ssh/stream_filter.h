@@ -18,7 +18,7 @@ namespace sallyport::gateway {
 class StreamFilter {
  public:
   using EventSink = std::function<void(std::string_view name, const std::string& json)>;
-  static constexpr std::size_t k_most_held = 300 * 1024;
+  static constexpr std::size_t k_most_held = 1024 * 1024;
 
   virtual ~StreamFilter() = default;
   /// False: the stream broke its protocol; `error` says how, and the channel ends.
