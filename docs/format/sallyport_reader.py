@@ -1,0 +1,200 @@
+#!/usr/bin/env python3
+"""Reads and verifies a Sallyport journal, from docs/format/journal.md alone and with none of Sallyport's code.
+  sallyport_reader.py JOURNAL_FOLDER [--vkey LINE|FILE] [--checkpoint FILE]           verify, list the sessions
+  sallyport_reader.py JOURNAL_FOLDER --session LABEL --key HEX                        ... and decode one, as JSON lines
+  sallyport_reader.py JOURNAL_FOLDER --session LABEL --recipient-key K.pem --recipient-cert C.pem
+Needs Python 3.8, libcrypto 3, libzstd and, to unwrap keys, the `openssl` command. Exit status: 0 verified, 8 something was found.
+"""
+import argparse, base64, ctypes, ctypes.util, glob, hashlib, hmac, json, os, re, struct, subprocess, sys, tempfile
+
+crypto, zstd = (ctypes.CDLL(ctypes.util.find_library(name)) for name in ("crypto", "zstd"))
+for name in ("EVP_PKEY_new_raw_public_key", "EVP_MD_CTX_new", "EVP_CIPHER_CTX_new", "EVP_aes_256_gcm"):
+    getattr(crypto, name).restype = ctypes.c_void_p
+zstd.ZSTD_getFrameContentSize.restype = ctypes.c_ulonglong
+P, Z = ctypes.c_void_p, ctypes.c_size_t
+zstd.ZSTD_decompress.restype = Z
+KINDS = ["?", "header", "event", "data_in", "data_out", "data_err", "typed", "line_key", "line_dropped", "bulk_marker", "resize", "exit", "end"]
+findings, CRC = [], []
+sha = lambda data: hashlib.sha256(data).digest()
+
+def find(text):
+    findings.append(text)
+    print("FOUND", text, file=sys.stderr)
+
+for i in range(256):
+    for _ in range(8):
+        i = (i >> 1) ^ (0x82F63B78 if i & 1 else 0)
+    CRC.append(i)
+
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc = CRC[(crc ^ byte) & 255] ^ (crc >> 8)
+    return crc ^ 0xFFFFFFFF
+
+class Tree:  # RFC 9162 section 2.1; the roots of the perfect subtrees, and the root at every size so far
+    def __init__(self):
+        self.peaks, self.roots = [], [sha(b"")]
+
+    def append(self, leaf):
+        node, size = sha(b"\0" + leaf), len(self.roots) - 1
+        while size & 1:
+            node, size = sha(b"\1" + self.peaks.pop() + node), size >> 1
+        self.peaks.append(node)
+        root = self.peaks[-1]
+        for peak in reversed(self.peaks[:-1]):
+            root = sha(b"\1" + peak + root)
+        self.roots.append(root)
+
+def hkdf(key, salt, info):  # RFC 5869, 32 bytes
+    prk = hmac.new(salt or bytes(32), key, hashlib.sha256).digest()
+    return hmac.new(prk, info + b"\1", hashlib.sha256).digest()
+
+def gcm_open(key, sequence, aad, body, tag):  # None: broken
+    context, out, got = P(crypto.EVP_CIPHER_CTX_new()), ctypes.create_string_buffer(len(body) + 16), ctypes.c_int()
+    nonce = struct.pack("<Q", sequence) + bytes(4)
+    right = crypto.EVP_DecryptInit_ex(context, P(crypto.EVP_aes_256_gcm()), None, key, nonce) == crypto.EVP_CIPHER_CTX_ctrl(context, 0x11, 16, tag) == 1
+    right = right and crypto.EVP_DecryptUpdate(context, None, ctypes.byref(got), aad, len(aad)) == 1
+    right = right and (not body or crypto.EVP_DecryptUpdate(context, out, ctypes.byref(got), body, len(body)) == 1)
+    right = right and crypto.EVP_DecryptFinal_ex(context, ctypes.create_string_buffer(16), ctypes.byref(ctypes.c_int())) == 1
+    crypto.EVP_CIPHER_CTX_free(context)
+    return out.raw[:len(body)] if right else None
+
+def unzstd(frame):
+    size = zstd.ZSTD_getFrameContentSize(frame, Z(len(frame)))
+    out = ctypes.create_string_buffer(min(size, 32768) + 1)
+    return out.raw[:size] if size <= 32768 and zstd.ZSTD_decompress(out, Z(size), frame, Z(len(frame))) == size else None
+
+def signed_by(note, vkey):  # C2SP signed-note, Ed25519
+    name, key_id, key = vkey.split("+", 2)
+    raw, body = base64.b64decode(key), note[:note.rindex("\n\n") + 1]
+    if raw[0] != 1 or sha(name.encode() + b"\n" + raw)[:4].hex() != key_id:
+        return False
+    for line in note[len(body) + 1:].splitlines():
+        words = line.split(" ")
+        blob = base64.b64decode(words[2]) if len(words) == 3 and words[:2] == ["\u2014", name] else b""
+        if blob[:4].hex() == key_id and len(blob) == 68:
+            pkey, context = P(crypto.EVP_PKEY_new_raw_public_key(1087, None, raw[1:], Z(32))), P(crypto.EVP_MD_CTX_new())
+            crypto.EVP_DigestVerifyInit(context, None, None, None, pkey)
+            return crypto.EVP_DigestVerify(context, blob[4:], Z(64), body.encode(), Z(len(body.encode()))) == 1
+    return False
+
+def checkpoint(note):
+    return int(note.split("\n")[1]), base64.b64decode(note.split("\n")[2])
+
+def frames(folder):  # (type, payload) of every frame, in order
+    expected = 1
+    for number, path in enumerate(sorted(glob.glob(os.path.join(folder, "*.journal"))), 1):
+        data = open(path, "rb").read()
+        if int(os.path.basename(path).split(".")[0]) != number or len(data) < 64 or data[:8] != b"SPJRNL01" or \
+                struct.unpack_from("<I", data, 60)[0] != crc32c(data[:60]) or struct.unpack_from("<QQ", data, 16) != (number, expected):
+            find(f"{path}: missing files before it, or a wrong file header")
+        at = 64
+        while at < len(data):
+            magic, crc, size, kind, frame = struct.unpack_from("<IIIIQ", data.ljust(at + 24, b"\0"), at)
+            if magic != 0x31465053 or at + 24 + size > len(data):
+                find(f"{path}: no whole frame at byte {at}")
+                break
+            if crc32c(data[at + 8:at + 24 + size]) != crc or frame != expected:
+                find(f"{path}: frame {frame} at byte {at}: wrong checksum or number")
+            yield kind, data[at + 24:at + 24 + size]
+            at, expected = at + 24 + size, expected + 1
+
+class Session:
+    def __init__(self, label):
+        self.label, self.tree, self.entries, self.previous, self.final, self.info = label, Tree(), [], bytes(16), None, {}
+
+    def add(self, raw):
+        sequence, kind, flags, _, channel, wall, boot, segment, size, extra = struct.unpack_from("<QBBHIqqIIQ", raw)
+        if len(raw) != 64 + size or sequence != len(self.entries) + 1:
+            find(f"session {self.label}: entry {sequence} where {len(self.entries) + 1} belongs")
+        aad, body, tag = self.label.encode() + raw[:48] + self.previous, raw[48:48 + size], raw[48 + size:]
+        if not flags & 2 and sha(b"sallyport plain entry v1" + aad + body)[:16] != tag:
+            find(f"session {self.label}: entry {sequence}: the tag is wrong")
+        if kind == 1:
+            length = struct.unpack_from("<I", body)[0]
+            self.info, self.wrapped = json.loads(body[4:4 + length]), body[4 + length:]
+        self.entries.append((sequence, kind, flags, channel, wall, segment, extra, aad, body, tag))
+        self.tree.append(raw)
+        self.previous = tag
+
+    def decode(self, key):
+        chain, at, segments, lines = hkdf(key, self.label.encode(), b"sallyport chain v1"), 0, {}, {}
+        for segment in sorted({entry[5] for entry in self.entries}):
+            while at <= segment:
+                segments[at], chain, at = hkdf(chain, b"", b"sallyport segment v1"), hkdf(chain, b"", b"sallyport next v1"), at + 1
+        for sequence, kind, flags, channel, wall, segment, extra, aad, body, tag in self.entries:
+            if kind in (7, 8):
+                lines[channel, extra] = (kind, gcm_open(segments[segment], sequence, aad, body, tag))
+        for sequence, kind, flags, channel, wall, segment, extra, aad, body, tag in self.entries:
+            out = {"sequence": sequence, "kind": KINDS[kind] if kind < len(KINDS) else kind, "channel": channel, "wall": wall, "extra": extra}
+            fate, line_key = lines.get((channel, extra), (0, None)) if kind == 6 else (7, segments[segment])
+            if flags & 2 and fate == 7:
+                body = gcm_open(line_key, sequence, aad, body, tag)
+                body = unzstd(body) if body is not None and flags & 1 else body
+                if body is None:
+                    find(f"session {self.label}: entry {sequence}: the seal is broken")
+            elif flags & 2:
+                body, out["state"] = None, "not_echoed" if fate == 8 else "unsettled"
+            if kind == 1:
+                out["header"] = self.info
+            elif body is not None and kind != 7:
+                out["body"] = base64.b64encode(body).decode()
+            print(json.dumps(out))
+
+def take(kind, payload, sessions, log, newest, vkey):
+    if kind == 1:
+        label, count, at = payload[:26].decode("ascii"), struct.unpack_from("<I", payload, 28)[0], 40
+        for _ in range(count):
+            length = struct.unpack_from("<I", payload, at)[0]
+            sessions.setdefault(label, Session(label)).add(payload[at + 4:at + 4 + length])
+            at += 4 + length
+    elif kind in (2, 3):
+        log.append(bytes([kind]) + payload)
+        if struct.unpack_from("<Q", payload)[0] != len(log.roots) - 1:
+            find(f"leaf {struct.unpack_from('<Q', payload)[0]} where {len(log.roots) - 1} belongs")
+        if kind == 3:
+            size, root, why, label = struct.unpack_from("<Q", payload, 16)[0], payload[24:56], payload[60], payload[62:88].decode("ascii")
+            session = sessions.setdefault(label, Session(label))
+            if size >= len(session.tree.roots) or session.tree.roots[size] != root:
+                find(f"session {label}: its first {size} entries are not those that were recorded")
+            session.final = why if why > 2 else session.final
+    elif kind == 4:
+        newest[0], root = checkpoint(payload.decode())
+        if newest[0] >= len(log.roots) or log.roots[newest[0]] != root or (vkey and not signed_by(payload.decode(), vkey)):
+            find(f"the checkpoint over {newest[0]} leaves: wrong root or signature")
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for option in ("journal", "--vkey", "--checkpoint", "--session", "--key", "--recipient-key", "--recipient-cert"):
+        parser.add_argument(option)
+    args = parser.parse_args()
+    vkey, sessions, log, newest = args.vkey, {}, Tree(), [0]
+    vkey = open(vkey).read().strip() if vkey and os.path.exists(vkey) else vkey
+    for number, (kind, payload) in enumerate(frames(args.journal), 1):
+        try:
+            take(kind, payload, sessions, log, newest, vkey)
+        except (struct.error, ValueError, IndexError) as error:
+            find(f"frame {number} has a wrong form: {error}")
+    if args.checkpoint:
+        for note in re.findall(r"(?:[^\n]+\n)+\n(?:\u2014 [^\n]+\n)+", open(args.checkpoint, encoding="utf-8").read()):
+            size, root = checkpoint(note)
+            if size >= len(log.roots) or log.roots[size] != root or (vkey and not signed_by(note, vkey)):
+                find(f"outside checkpoint over {size} leaves: the journal was rolled back, cut or signed anew")
+    if args.session:
+        session = sessions[args.session]
+        if not args.key:
+            with tempfile.NamedTemporaryFile() as wrapped:
+                wrapped.write(session.wrapped), wrapped.flush()
+                args.key = subprocess.run(["openssl", "cms", "-decrypt", "-inform", "DER", "-binary", "-in", wrapped.name, "-recip", args.recipient_cert,
+                                           "-inkey", args.recipient_key], check=True, capture_output=True).stdout.hex()
+        session.decode(bytes.fromhex(args.key))
+    for label, session in sessions.items() if not args.session else ():
+        state = {3: "complete", 4: "truncated"}.get(session.final, "open")
+        print(label, state, len(session.entries), "entries", session.info.get("principal"), session.info.get("target"))
+    for text in ["roll-back (no outside checkpoint)"] * (not args.checkpoint) + ["signatures (no checkpoint key)"] * (not vkey):
+        print("not checked:", text, file=sys.stderr)
+    print(f"{len(log.roots) - 1} leaves, {newest[0]} under checkpoints:", f"{len(findings)} findings" if findings else "verified", file=sys.stderr)
+    return 8 if findings else 0
+
+sys.exit(main())
