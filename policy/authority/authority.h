@@ -6,6 +6,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -36,6 +37,7 @@ class Channels;
 class Jumps;
 class LiveSessions;
 class SelfServiceDesk;
+class SessionLinks;
 
 struct Authority {
   Authority(boost::asio::io_context& io, Clock& clock, crypto::Random& random);
@@ -74,6 +76,7 @@ struct Authority {
   std::unique_ptr<Jumps> jumps;
   std::unique_ptr<LiveSessions> live;
   std::unique_ptr<SelfServiceDesk> self_service;
+  std::unique_ptr<SessionLinks> session_links;
 
   /// nullptr when there is none.
   [[nodiscard]] Session* find(const std::string& label) const;
@@ -92,7 +95,6 @@ struct Authority {
     return policy::decide(*snapshot, locks, request);
   }
   void tell_listener(control::Envelope envelope);
-  [[nodiscard]] bool drain_listener();
 };
 
 /// Writes one line to the service's log (descriptor 2, which is the keeper's).

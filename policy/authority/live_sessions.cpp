@@ -1,5 +1,6 @@
 #include "policy/authority/live_sessions.h"
 
+#include <algorithm>
 #include <csignal>
 #include <utility>
 
@@ -69,11 +70,14 @@ void LiveSessions::judge(Session& session) {
   std::vector<std::pair<std::uint32_t, Notice>> cuts;
   for (const auto& [number, channel] : session.channels) {
     if (channel.cut) continue;
-    policy::AccessRequest request = channel.request;
-    request.now = authority_.now();
-    request.session_age = std::chrono::duration_cast<std::chrono::seconds>(authority_.clock.boot() - session.started);
-    const policy::Decision decision = authority_.decide(request);
-    if (!decision.allowed()) cuts.emplace_back(number, make_notice(decision.code, decision.why));
+    for (policy::AccessRequest request : channel.requests) {
+      request.now = authority_.now();
+      request.session_age = std::chrono::duration_cast<std::chrono::seconds>(authority_.clock.boot() - session.started);
+      const policy::Decision decision = authority_.decide(request);
+      if (decision.allowed()) continue;
+      cuts.emplace_back(number, make_notice(decision.code, decision.why));
+      break;
+    }
   }
   for (const auto& [number, notice] : cuts) cut_channel(session, number, notice);
 }
@@ -108,7 +112,7 @@ void LiveSessions::cut_channel(Session& session, std::uint32_t channel, const No
   authority_.note(session, "channel.cut",
                   authority_.event_of(session)
                       .number("channel", channel)
-                      .text("kind", policy::name_of(found->second.request.kind))
+                      .text("kind", policy::name_of(found->second.requests.front().kind))
                       .text("decision", "deny")
                       .text("code", notice.code)
                       .text("why", notice.why));

@@ -137,10 +137,6 @@ void Logins::check_password(Session& session, policy::PasswordCheck check) {
 }
 
 void Logins::check_totp(Session& session, policy::TotpCheck check) {
-  if (check.dummy) {
-    static_cast<void>(authority_.deadlines.after(usual_totp_time_, [this, label = session.label] { resume(label, false); }));
-    return;
-  }
   const std::string principal = check.principal.str();
   const auto used = authority_.totp_steps.find(principal);
   control::Envelope question;
@@ -149,12 +145,8 @@ void Logins::check_totp(Session& session, policy::TotpCheck check) {
   body->set_code(check.code.reveal().data(), check.code.size());
   body->set_not_before_step(used == authority_.totp_steps.end() ? 0 : used->second + 1);
   body->set_now(std::chrono::duration_cast<std::chrono::seconds>(authority_.now().time_since_epoch()).count());
-  const BootTime asked = authority_.clock.boot();
-  authority_.vault.ask(std::move(question), [this, label = session.label, principal, asked](Result<control::Received> answer) {
-    if (!answer || !answer->envelope.totp_answer().right()) {
-      usual_totp_time_ = (usual_totp_time_ * 7 + (authority_.clock.boot() - asked)) / 8;
-      return resume(label, false);
-    }
+  authority_.vault.ask(std::move(question), [this, label = session.label, principal](Result<control::Received> answer) {
+    if (!answer || !answer->envelope.totp_answer().right()) return resume(label, false);
     // One code, one use: whoever comes second with the same step loses, also after a restart.
     const std::int64_t step = answer->envelope.totp_answer().step();
     auto& last = authority_.totp_steps.try_emplace(principal, -1).first->second;

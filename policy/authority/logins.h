@@ -30,7 +30,6 @@ class Logins {
   void set_grace(Session& session, std::chrono::milliseconds time);
 
   Authority& authority_;
-  std::chrono::microseconds usual_totp_time_{1500};
 };
 
 }  // namespace sallyport::authority

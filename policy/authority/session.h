@@ -16,10 +16,10 @@
 
 namespace sallyport::authority {
 
-/// A channel that was allowed and not closed since, with the question it was allowed for.
+/// A channel that was allowed and not closed since, with the questions it was allowed for (a shell, then agent forwarding ...).
 struct OpenChannel {
-  policy::AccessRequest request;
-  std::string decision;  ///< id of the event
+  std::vector<policy::AccessRequest> requests;
+  std::string decision;  ///< id of the first event
   bool cut = false;      ///< told to end; waits for ChannelClosed
 };
 

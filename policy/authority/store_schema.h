@@ -21,7 +21,7 @@ CREATE INDEX sessions_live ON sessions(label) WHERE ended_us = 0;
 CREATE TABLE channels(
   session TEXT NOT NULL, channel INTEGER NOT NULL, kind TEXT NOT NULL, up INTEGER NOT NULL, down INTEGER NOT NULL,
   command TEXT NOT NULL, host TEXT NOT NULL, port INTEGER NOT NULL, path TEXT NOT NULL, opened_us INTEGER NOT NULL,
-  PRIMARY KEY(session, channel)) WITHOUT ROWID;
+  PRIMARY KEY(session, channel, kind)) WITHOUT ROWID;
 CREATE TABLE locks(
   id TEXT PRIMARY KEY, principal TEXT NOT NULL, target TEXT NOT NULL, account TEXT NOT NULL, reason TEXT NOT NULL,
   created_by TEXT NOT NULL, created_us INTEGER NOT NULL, expires_us INTEGER) WITHOUT ROWID;

@@ -1,0 +1,123 @@
+// policy/authority/administration.h -- what operators may ask of the authority and have it do. admin/api puts HTTP in front.
+//
+// Every act that changes something: intent in the database and durable in the journal, then the effect, then the outcome
+// in the journal. A crash in between is closed at the next start (close_open_intents).
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "policy/access/load.h"
+#include "policy/access/plan.h"
+#include "policy/authority/authority.h"
+
+namespace sallyport::authority {
+
+/// Who asks, as the kernel says it.
+struct Operator {
+  std::uint32_t uid = 0;
+  std::string name;       ///< of the account on this machine
+  bool is_root = false;   ///< root or the gateway's own account: everything
+  std::string principal;  ///< else: rights come from this principal's roles
+};
+
+struct StatusReport {
+  std::string node;
+  std::string state;  ///< serving, sealed, not recording, no policy
+  std::int64_t policy_version = 0;
+  std::string policy_digest;
+  std::size_t live_sessions = 0;
+  std::size_t unproven = 0;
+  std::size_t locks = 0;
+  bool recorder_healthy = false;
+  std::string recorder_reason;
+  std::uint64_t journal_sequence = 0;
+  std::uint64_t journal_free_bytes = 0;
+  std::string newest_checkpoint;
+  bool sealed = false;
+  std::string seal_source;
+  std::string vault_problem;
+  std::string last_trouble;
+};
+
+struct ExplainQuestion {
+  std::string principal;
+  std::string target;
+  std::string account;
+  std::string channel;  ///< empty: the session as such, and one line for each kind
+  std::string source;
+  std::string session;  ///< judge this live session instead
+  std::optional<WallTime> at;
+};
+
+struct ExplainAnswer {
+  policy::Decision decision;
+  std::string text;
+};
+
+struct PolicyAnswer {
+  policy::Plan plan;
+  std::vector<policy::Diagnostic> problems;  ///< not empty: the files were refused
+  std::int64_t version = 0;                  ///< apply: the one in force now
+  bool applied = false;                      ///< false when there was nothing to change
+};
+
+class Administration {
+ public:
+  template <class T>
+  using Done = std::function<void(Result<T>)>;
+
+  explicit Administration(Authority& authority) : authority_(authority) {}
+
+  /// Errc::denied when this operator may not.
+  [[nodiscard]] Result<void> may(const Operator& who, policy::AdminRight right) const;
+
+  void status(Done<StatusReport> done);
+  void list_sessions(SessionQuery query, Done<std::vector<SessionRow>> done);
+  void find_session(const std::string& label, Done<SessionRow> done);
+  /// Errc::not_found when it does not live.
+  void end_session(const Operator& who, const std::string& label, const std::string& reason, Done<void> done);
+
+  [[nodiscard]] PolicyAnswer plan(std::span<const policy::SourceFile> files) const;
+  void apply(const Operator& who, std::vector<policy::SourceFile> files, std::string reason, Done<PolicyAnswer> done);
+  void list_policy_versions(Done<std::vector<PolicyVersion>> done);
+  [[nodiscard]] const policy::Snapshot& snapshot() const { return *authority_.snapshot; }
+  [[nodiscard]] const std::vector<policy::Lock>& locks() const { return authority_.locks.list(); }
+  void set_lock(const Operator& who, policy::Lock lock, Done<policy::Lock> done);
+  void remove_lock(const Operator& who, const std::string& id, const std::string& reason, Done<void> done);
+  [[nodiscard]] Result<ExplainAnswer> explain(const ExplainQuestion& question) const;
+
+  void list_secrets(const std::string& prefix, Done<std::vector<control::SecretRow>> done);
+  /// Takes the value out of `secret` and wipes it.
+  void put_secret(const Operator& who, control::SecretPut secret, Done<control::SecretStored> done);
+  void delete_secret(const Operator& who, const std::string& name, std::uint32_t version, Done<void> done);
+  void unseal(const Operator& who, Secret passphrase, Done<control::SealState> done);
+  void seal(const Operator& who, Done<control::SealState> done);
+  /// The key of one recording; the viewing is an event and needs a reason.
+  void recording_key(const Operator& who, const std::string& session, std::string wrapped, const std::string& reason, Done<Secret> done);
+  [[nodiscard]] std::vector<RecentEvent> recent_events(std::uint64_t after, std::size_t limit) const { return authority_.journal.recent(after, limit); }
+  /// Lines for a target's sshd_config and files, so that it accepts our certificates.
+  void target_setup(const std::string& target, Done<std::string> done);
+  void public_keys(Done<control::PublicKeySet> done);
+
+  /// At start, when the journal answers: acts that a crash cut in two are brought to their end.
+  void close_open_intents(std::vector<Intent> intents, const std::optional<PolicyVersion>& policy);
+  /// Files of a folder on this machine, at start and on reload; nothing when they mean what is in force.
+  void apply_folder(const std::string& folder);
+  void note_trouble(std::string what) { last_trouble_ = std::move(what); }
+
+ private:
+  struct Act;
+  /// `effect` calls the function it is given once, with the outcome's fields or the error.
+  void with_intent(const Operator& who, std::string kind, EventJson details,
+                   std::function<void(const std::string& intent, std::uint64_t sequence, std::function<void(Result<EventJson>)> outcome)> effect,
+                   std::function<void(Result<void>)> done);
+  void publish(std::shared_ptr<const policy::Snapshot> snapshot, std::int64_t version);
+  void publish_locks(std::vector<policy::Lock> locks);
+
+  Authority& authority_;
+  std::string last_trouble_;
+};
+
+}  // namespace sallyport::authority

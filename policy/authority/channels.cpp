@@ -1,0 +1,165 @@
+#include "policy/authority/channels.h"
+
+#include <memory>
+#include <utility>
+
+#include "platform/crypto/hash.h"
+#include "platform/crypto/hex.h"
+#include "platform/model/bytes.h"
+#include "policy/authority/live_sessions.h"
+
+namespace sallyport::authority {
+namespace {
+
+constexpr std::size_t k_most_channels = 1024;
+constexpr std::size_t k_most_requests = 16;  // of one channel
+constexpr std::size_t k_command_in_event = 16 * 1024;
+
+bool too_many_requests(const Session& session, std::uint32_t channel) {
+  const auto found = session.channels.find(channel);
+  return found != session.channels.end() && found->second.requests.size() >= k_most_requests;
+}
+
+}  // namespace
+
+struct Channels::Asking {
+  std::string label;
+  control::Envelope question;  ///< only its call number
+  std::uint32_t channel = 0;
+  std::string kind;
+  policy::AccessRequest request;
+  policy::Decision decision;
+  std::uint64_t generation = 0;
+};
+
+void Channels::on_ask(Session& session, const control::Envelope& question) {
+  const control::ChannelAsk& ask = question.channel_ask();
+  auto asking = std::make_shared<Asking>();
+  asking->label = session.label;
+  asking->question.set_call(question.call());
+  asking->channel = ask.channel();
+  asking->kind = ask.kind();
+  policy::AccessRequest& request = asking->request;
+  request = authority_.request_of(session);
+  request.command = ask.command();
+  request.host = ask.host();
+  request.port = static_cast<std::uint16_t>(ask.port());
+  request.path = ask.path();
+  request.up = ask.direction() == "up";
+  request.down = ask.direction() == "down";
+
+  const auto kind = policy::parse_channel_kind(ask.kind());
+  policy::Decision& decision = asking->decision;
+  if (session.identity->bare) {
+    decision.code = "SP-2023";
+  } else if (!session.identity->problem_code.empty()) {
+    decision.code = session.identity->problem_code;
+    decision.why = session.identity->problem;
+  } else if (!kind || *kind == policy::ChannelKind::connect) {
+    decision.code = "SP-2009";
+    decision.why = "this gateway knows no such kind of channel";
+  } else if (session.channels.size() >= k_most_channels || too_many_requests(session, ask.channel())) {
+    decision.code = "SP-5008";
+  } else {
+    request.kind = *kind;
+    decision = authority_.decide(request);
+  }
+  asking->generation = authority_.generation;
+
+  EventJson json = authority_.event_of(session);
+  json.number("channel", ask.channel()).text("kind", ask.kind()).text("direction", ask.direction());
+  if (ask.command().size() <= k_command_in_event) {
+    json.text("command", ask.command());
+  } else {
+    json.text("command", ask.command().substr(0, k_command_in_event))
+        .flag("command_truncated", true)
+        .number("command_bytes", static_cast<std::int64_t>(ask.command().size()))
+        .text("command_sha256", crypto::to_hex(crypto::sha256(bytes_of(ask.command()))));
+  }
+  json.text("host", ask.host());
+  if (ask.port() != 0) json.number("port", ask.port());
+  json.text("path", ask.path()).text("origin", ask.origin_host()).text("term", ask.term());
+  if (ask.pty()) json.flag("pty", true);
+  json.text("decision", decision.allowed() ? "allow" : "deny").text("rule", decision.rule.str());
+  if (!decision.allowed()) json.text("code", decision.code).text("why", decision.why);
+  if (decision.allowed()) json.text("replaced_command", decision.obligations.replaced_command);
+  authority_.journal.append("channel.decided", json.str(), session.label,
+                            [this, asking](Result<Appended> stored) { answer(asking, std::move(stored)); });
+}
+
+void Channels::answer(const std::shared_ptr<Asking>& asking, Result<Appended> stored) {
+  Session* session = authority_.find(asking->label);
+  if (session == nullptr || session->link == nullptr) return;
+  if (!stored) return refuse(*session, asking->question, make_notice("SP-4004", stored.error().detail));
+  if (session->state == control::SessionState::ending)
+    return refuse(*session, asking->question, make_notice(session->row.code.empty() ? "SP-2015" : session->row.code, {}, stored->id));
+  policy::Decision& decision = asking->decision;
+  // A change of policy while the event was being written.
+  if (decision.allowed() && asking->generation != authority_.generation) {
+    decision = authority_.decide(asking->request);
+    if (!decision.allowed())
+      authority_.note(*session, "channel.cut",
+                      authority_.event_of(*session).number("channel", asking->channel).text("decision", "deny").text("code", decision.code));
+  }
+  if (!decision.allowed()) return refuse(*session, asking->question, make_notice(decision.code, decision.why, stored->id));
+
+  auto [place, is_new] = session->channels.try_emplace(asking->channel);
+  if (is_new) {
+    place->second.decision = stored->id;
+    ++session->row.channels;
+  }
+  place->second.requests.push_back(asking->request);
+  place->second.requests.back().opened = asking->request.now;
+  const policy::AccessRequest& request = asking->request;
+  authority_.store->put_channel({session->label, asking->channel, std::string(policy::name_of(request.kind)), request.up, request.down,
+                                 request.command, request.host, request.port, request.path, request.now.time_since_epoch().count()});
+
+  const policy::Obligations& duties = decision.obligations;
+  control::Envelope envelope;
+  auto* body = envelope.mutable_channel_answer();
+  body->set_allowed(true);
+  body->set_decision(stored->id);
+  body->set_bulk(static_cast<control::BulkMode>(duties.bulk));
+  body->set_full_recording_bytes(authority_.settings.number("full_recording_bytes", 64ULL * 1024 * 1024));
+  body->set_file_rules_apply(duties.file_rules_apply);
+  for (const policy::FileRule& rule : duties.file_rules) {
+    auto* out = body->add_file_rules();
+    out->set_prefix(rule.prefix);
+    out->set_up(rule.up);
+    out->set_down(rule.down);
+    out->set_change(rule.change);
+  }
+  body->set_sniff_onward_hop(duties.sniff_onward_hop);
+  body->set_granted_port(request.port);
+  body->set_replaced_command(duties.replaced_command);
+  body->set_record_content(true);
+  session->link->answer(asking->question, std::move(envelope));
+}
+
+void Channels::refuse(Session& session, const control::Envelope& question, const Notice& notice) {
+  control::Envelope envelope;
+  envelope.mutable_channel_answer()->set_allowed(false);
+  *envelope.mutable_channel_answer()->mutable_refusal() = refusal_of(notice);
+  session.link->answer(question, std::move(envelope));
+}
+
+void Channels::on_closed(Session& session, const control::ChannelClosed& closed) {
+  const auto found = session.channels.find(closed.channel());
+  if (found == session.channels.end()) return;  // was refused, or closed already
+  EventJson json = authority_.event_of(session);
+  json.number("channel", closed.channel())
+      .text("kind", policy::name_of(found->second.requests.front().kind))
+      .number("bytes_in", static_cast<std::int64_t>(closed.bytes_in()))
+      .number("bytes_out", static_cast<std::int64_t>(closed.bytes_out()))
+      .number("recorded_full", static_cast<std::int64_t>(closed.recorded_full()))
+      .number("recorded_hashed", static_cast<std::int64_t>(closed.recorded_hashed()));
+  if (closed.exit_status() >= 0) json.number("exit_status", closed.exit_status());
+  json.text("exit_signal", closed.exit_signal()).text("reference", found->second.decision);
+  authority_.note(session, "channel.closed", json);
+  session.row.bytes_in += closed.bytes_in();
+  session.row.bytes_out += closed.bytes_out();
+  session.channels.erase(found);
+  authority_.store->remove_channel(session.label, closed.channel());
+}
+
+}  // namespace sallyport::authority
