@@ -62,6 +62,7 @@ struct Compiled {
   std::unordered_map<std::string_view, std::uint32_t> key_owners;
   std::unordered_map<std::string_view, std::uint32_t> ca_ids;
   bool offers_passwords = false;
+  std::string dummy_hash;
   std::string digest;
 };
 

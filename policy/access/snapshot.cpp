@@ -7,6 +7,7 @@
 #include "policy/access/canonical.h"
 #include "policy/access/compiled.h"
 #include "policy/access/suggest.h"
+#include "policy/identity/password.h"
 
 namespace sallyport::policy {
 namespace {
@@ -41,6 +42,7 @@ class Compiler {
     resolve_groups();
     compile_rules();
     compile_grants();
+    choose_dummy_hash();
     compiled_->documents.references.clear();
     compiled_->digest = digest_of(compiled_->documents);
     return std::move(compiled_);
@@ -170,6 +172,16 @@ class Compiler {
         }
       }
     }
+  }
+
+  /// A stranger's password must cost what a known one costs.
+  void choose_dummy_hash() {
+    std::map<std::string_view, std::size_t> costs;
+    for (const Principal& p : documents().principals) {
+      if (!p.password_hash.empty()) ++costs[password_cost(p.password_hash)];
+    }
+    const auto most = std::max_element(costs.begin(), costs.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+    compiled_->dummy_hash = make_dummy_password_hash(most == costs.end() ? std::string_view() : most->first);
   }
 
   void check_targets() {
@@ -390,6 +402,7 @@ std::span<const Role> Snapshot::roles() const { return compiled_->documents.role
 std::span<const Binding> Snapshot::bindings() const { return compiled_->documents.bindings; }
 std::span<const TrustedCa> Snapshot::user_cas() const { return compiled_->documents.trusted_user_cas; }
 bool Snapshot::offers_passwords() const { return compiled_->offers_passwords; }
+const std::string& Snapshot::dummy_password_hash() const { return compiled_->dummy_hash; }
 const std::string& Snapshot::digest() const { return compiled_->digest; }
 
 }  // namespace sallyport::policy

@@ -73,6 +73,8 @@ class Snapshot {
   [[nodiscard]] std::span<const TrustedCa> user_cas() const;
   /// Does anybody log in with a password or a one-time code? Decides which methods the gateway offers to everybody.
   [[nodiscard]] bool offers_passwords() const;
+  /// What passwords of unknown principals are checked against: opened by none, at the cost that most of the hashes have.
+  [[nodiscard]] const std::string& dummy_password_hash() const;
   /// SHA-256, hexadecimal, over the meaning (not over comments, order of keys or file names).
   [[nodiscard]] const std::string& digest() const;
 

@@ -280,6 +280,9 @@ struct Login::State {
     const OfferedKey offered = judge_key(snapshot, p, name(), attempt, context.source, now.wall);
     event.method = offered.is_certificate ? "certificate" : "publickey";
     event.fingerprint = offered.fingerprint;
+#ifdef SALLYPORT_PLANTED_OFFERED_KEY_IS_IDENTITY
+    if (attempt.probe && offered.accepted) return prove(*p, ProvenFactor{FactorKind::key, now.wall, false}, snapshot, locks, throttle, now);
+#endif
     if (attempt.probe && !attempt.invalid_signature) {
       if (!offered.accepted) return refuse(snapshot, throttle, now, offered.reason);
       if (++accepted_probes > k_max_accepted_probes) return disconnect("SP-1002", "too many keys offered without a signature");
@@ -308,9 +311,14 @@ struct Login::State {
                  locks, throttle, now);
   }
 
-  Step take_password(Secret password, const Snapshot& snapshot, Throttle& throttle, LoginTimes now) {
+  Step take_password(Secret password, const Snapshot& snapshot, const Locks& locks, Throttle& throttle, LoginTimes now) {
     event.method = "password";
     const Principal* p = principal(snapshot);
+#ifdef SALLYPORT_PLANTED_NULL_PASSWORD_ACCEPTED
+    if (p != nullptr && password.empty()) return prove(*p, ProvenFactor{FactorKind::password, now.wall, false}, snapshot, locks, throttle, now);
+#else
+    (void)locks;
+#endif
     if (context.outer) return refuse(snapshot, throttle, now, "a jump is proven by key", "SP-1007");
     if (password.size() > k_max_password_bytes) {
       throttle.failed(context.source, name(), true, now.boot);
@@ -326,7 +334,7 @@ struct Login::State {
     const bool usable = p != nullptr && p->type == PrincipalType::person && !p->password_hash.empty() && !has(FactorKind::password);
     waiting = Waiting::password;
     waiting_hash = usable ? p->password_hash : std::string();
-    return PasswordCheck{usable ? p->password_hash : dummy_password_hash(), std::move(password)};
+    return PasswordCheck{usable ? p->password_hash : snapshot.dummy_password_hash(), std::move(password)};
   }
 
   Step take_code(Secret code, const Snapshot& snapshot, Throttle& throttle, LoginTimes now) {
@@ -347,7 +355,7 @@ struct Login::State {
     return TotpCheck{p->name, p->totp_secret, std::move(code)};
   }
 
-  Step take_interactive(LoginAttempt& attempt, const Snapshot& snapshot, Throttle& throttle, LoginTimes now) {
+  Step take_interactive(LoginAttempt& attempt, const Snapshot& snapshot, const Locks& locks, Throttle& throttle, LoginTimes now) {
     if (context.outer) return refuse(snapshot, throttle, now, "a jump is proven by key", "SP-1007");
     if (!snapshot.offers_passwords()) return refuse(snapshot, throttle, now, "keyboard-interactive is not offered");
     if (attempt.responses.empty()) {
@@ -362,7 +370,7 @@ struct Login::State {
     const Asked question = std::exchange(asked, Asked::nothing);
     if (question == Asked::nothing || attempt.responses.size() != 1) return refuse(snapshot, throttle, now, "an answer to nothing that was asked");
     if (question == Asked::code) return take_code(std::move(attempt.responses.front()), snapshot, throttle, now);
-    return take_password(std::move(attempt.responses.front()), snapshot, throttle, now);
+    return take_password(std::move(attempt.responses.front()), snapshot, locks, throttle, now);
   }
 };
 
@@ -381,6 +389,9 @@ Login::Step Login::take(LoginAttempt attempt, const Snapshot& snapshot, const Lo
   s.event.method = std::string(word_of(attempt.method));
   if (s.finished) return s.disconnect("SP-1002", "an attempt after the end of the login");
   if (s.waiting != State::Waiting::nothing) return s.disconnect("SP-5006", "an attempt before the last one was answered");
+#ifdef SALLYPORT_PLANTED_USER_CHANGE_KEEPS_STATE
+  if (s.user && *s.user != attempt.user) s.user.reset();
+#endif
   if (s.user && *s.user != attempt.user) {
     s.event.counted = true;
     return s.disconnect("SP-1003", "the user name changed");
@@ -406,8 +417,8 @@ Login::Step Login::take(LoginAttempt attempt, const Snapshot& snapshot, const Lo
       return out;
     }
     case Method::publickey: return s.take_key(attempt, snapshot, locks, throttle, now);
-    case Method::password: return s.take_password(std::move(attempt.password), snapshot, throttle, now);
-    case Method::keyboard_interactive: return s.take_interactive(attempt, snapshot, throttle, now);
+    case Method::password: return s.take_password(std::move(attempt.password), snapshot, locks, throttle, now);
+    case Method::keyboard_interactive: return s.take_interactive(attempt, snapshot, locks, throttle, now);
     case Method::other: break;
   }
   return s.refuse(snapshot, throttle, now, "an unknown method");

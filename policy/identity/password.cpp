@@ -77,11 +77,17 @@ Result<std::string> make_password_hash(const Secret& password, std::string_view 
   return text;
 }
 
-const std::string& dummy_password_hash() {
+std::string_view password_cost(std::string_view hash) {
+  constexpr std::string_view k_head = "$argon2id$v=19$";
+  if (!hash.starts_with(k_head)) return {};
+  hash.remove_prefix(k_head.size());
+  return hash.substr(0, hash.find('$'));
+}
+
+std::string make_dummy_password_hash(std::string_view cost) {
   // A digest that was never computed from anything: finding a password for it means breaking Argon2id.
-  static const std::string hash =
-      "$argon2id$v=19$m=19456,t=2,p=1$c2FsbHlwb3J0LWR1bW15$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-  return hash;
+  return "$argon2id$v=19$" + (cost.empty() ? std::string("m=19456,t=2,p=1") : std::string(cost)) +
+         "$c2FsbHlwb3J0LWR1bW15$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 }
 
 }  // namespace sallyport::policy

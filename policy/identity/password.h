@@ -19,7 +19,10 @@ namespace sallyport::policy {
 /// Is this a well-formed Argon2id hash whose cost we accept (memory 8 MiB to 1 GiB, 1 to 10 passes, 1 to 4 lanes)?
 [[nodiscard]] Result<void> check_password_hash(std::string_view hash);
 
-/// A hash that no password opens, with the usual cost: what an unknown principal's password is checked against.
-[[nodiscard]] const std::string& dummy_password_hash();
+/// "m=19456,t=2,p=1" out of a hash.
+[[nodiscard]] std::string_view password_cost(std::string_view hash);
+
+/// A hash that no password opens, of the given cost (empty: the usual one).
+[[nodiscard]] std::string make_dummy_password_hash(std::string_view cost);
 
 }  // namespace sallyport::policy
