@@ -48,7 +48,7 @@ std::string login_policy(const std::string& more = {}) {
          line(k.ecdsa) + "\", 'expiry-time=\"20260101\" " + line(k.expired) + "', 'from=\"192.0.2.0/24\" " + line(k.elsewhere) + "']}\n"
          "  - {name: other, keys: [\"" + line(k.other) + "\"]}\n"
          "  - {name: careful, factors: 2, totp: totp/careful, keys: [\"" + line(k.second) + "\"]}\n"
-         "  - {name: robot, type: machine, networks: [10.0.0.0/8], keys: [\"" + line(k.robot) + "\"]}\n"
+         "  - {name: robot, type: machine, expires: 2026-12-01T00:00:00Z, networks: [10.0.0.0/8], keys: [\"" + line(k.robot) + "\"]}\n"
          "  - {name: plain}\n"
          "trusted_user_cas: [{name: corp, key: \"" + line(k.ca) + "\"}]\n"
          "targets:\n"
@@ -512,6 +512,32 @@ TEST_CASE("certificates are judged by type, CA, time, principal and options", "[
   CHECK(Client().sign("engineer", keys().unknown).result == R::refused);
 }
 
+TEST_CASE("a revoked certificate is refused", "[policy][login][certificate]") {
+  const std::string with_krl = [] {
+    std::string text = login_policy();
+    const std::string entry = "{name: corp, key: \"" + keys().ca.public_key().line() + "\"}";
+    return text.replace(text.find(entry), entry.size(), entry.substr(0, entry.size() - 1) + ", krl: revoked.krl}");
+  }();
+  const auto result_with = [&](const std::string& krl) {
+    const std::vector<SourceFile> files{{"policy.yaml", with_krl}, {"revoked.krl", krl}};
+    const Loaded loaded = load_policy(files);
+    INFO(describe(loaded.problems));
+    REQUIRE(loaded.snapshot);
+    Client client;
+    client.snapshot = loaded.snapshot;
+    return client.sign_certificate("engineer", certificate(good_fields()), keys().unknown);
+  };
+  CHECK(result_with(keys().other.public_key().line() + "\n").result == R::success);
+  const LoginAnswer revoked = result_with(keys().unknown.public_key().line() + "\n");
+  CHECK(revoked.result == R::refused);
+  CHECK(revoked.event.reason == "the certificate is revoked");
+
+  const std::vector<SourceFile> missing{{"policy.yaml", with_krl}};
+  CHECK(describe(load_policy(missing).problems).find("there is no file `revoked.krl`") != std::string::npos);
+  const std::vector<SourceFile> broken{{"policy.yaml", with_krl}, {"revoked.krl", std::string("SSHKRL\n\0rubbish", 15)}};
+  CHECK(load_policy(broken).snapshot == nullptr);
+}
+
 TEST_CASE("locked, expired and misplaced principals learn it only after the proof", "[policy][login]") {
   Client locked;
   Lock lock;
@@ -530,8 +556,9 @@ TEST_CASE("locked, expired and misplaced principals learn it only after the proo
   CHECK(Client(LoginContext{*IpAddress::parse("192.0.2.1"), {}}).sign("robot", keys().robot).event.code == "SP-1010");
   CHECK(Client().sign("robot", keys().robot).result == R::success);
   Client late;
-  late.snapshot = must_load(login_policy("groups: []\n"));
-  CHECK(late.sign("engineer", keys().engineer).result == R::success);
+  late.now.wall += 24h * 20;
+  CHECK(late.offer("robot", blob_of(keys().robot)).result == R::key_ok);
+  CHECK(late.sign("robot", keys().robot).event.code == "SP-1009");
 }
 
 TEST_CASE("a jump is proven again by the key of the same principal", "[policy][login][jump]") {
