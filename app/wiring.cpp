@@ -1,23 +1,23 @@
 #include "app/wiring.h"
 
 #include <cstdio>
+#include <cstdlib>
 
-#if __has_include("vault/service.h")
-#include "vault/service.h"
-#endif
-#if __has_include("recorder/service.h")
+#include "policy/authority/service.h"
 #include "recorder/service.h"
-#endif
+#include "vault/service.h"
 
 namespace sallyport::app {
 
 int run_wired_service(const std::string& name, Fd control) {
-#if __has_include("vault/service.h")
-  if (name == "vault") return vault::run_service(std::move(control));
-#endif
-#if __has_include("recorder/service.h")
+  if (name == "vault") {
+    const char* credentials = std::getenv("CREDENTIALS_DIRECTORY");
+    vault::VaultOptions options;
+    options.credentials_directory = credentials != nullptr ? credentials : "";
+    return vault::run_service(std::move(control), options);
+  }
   if (name == "recorder") return recorder::run_service(std::move(control));
-#endif
+  if (name == "authority") return authority::run_service(authority::AuthorityOptions{}, std::move(control));
   static_cast<void>(control);
   std::fprintf(stderr, "sallyport: there is no service `%s`\n", name.c_str());
   return 2;

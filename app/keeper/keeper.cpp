@@ -111,6 +111,7 @@ class KeeperProcess final : public Keeper {
   void report_ready_once();
   void ask_public_keys();
   void on_public_keys(const control::PublicKeySet& keys);
+  void on_no_public_keys(const Error& why);
   void note_running();
   // kits
   void on_kit_request(Service& listener, const Envelope& question);
@@ -147,6 +148,7 @@ class KeeperProcess final : public Keeper {
   std::size_t stopped_ = 0;
   milliseconds stop_grace_{};
   bool announced_ = false;
+  bool told_sealed_ = false;
   bool stopping_ = false;
   int exit_status_ = 0;
 };
@@ -268,6 +270,9 @@ void KeeperProcess::link_recorder() {
 void KeeperProcess::send_settings(Service& to) {
   Settings settings = options_.config.settings_for(to.name());
   settings.set("generation", std::to_string(generation_));
+  std::string listening;
+  for (const ListeningSocket& socket : sockets_) listening += (listening.empty() ? "" : ",") + socket.address;
+  settings.set("listen", listening);  // as really bound; the authority never dials them
   if (to.peer() == control::PEER_LISTENER) {
     settings.set("host_keys", host_keys_);
     settings.set("host_certificates", host_certificates_);
@@ -330,19 +335,29 @@ void KeeperProcess::on_public_keys(const control::PublicKeySet& keys) {
   const std::string certificates = joined_base64(keys.host_certificates());
   Service& listener = service(control::PEER_LISTENER);
   const bool changed = host_keys != host_keys_ || certificates != host_certificates_;
+  told_sealed_ = false;
   host_keys_ = host_keys;
   host_certificates_ = certificates;
   if (auto published = publish_keys(options_.config.run_dir / "keys", keys); !published) log_line(Level::warn, published.error().detail);
   if (host_keys_.empty()) {
-    log_line(Level::warn, "the vault has no host keys to show yet, asking again");
-    loop_.after(seconds(1), [this] {
-      if (host_keys_.empty() && !stopping_) ask_public_keys();
-    });
+    on_no_public_keys(Error{Errc::sealed, "the vault shows no host keys"});
   } else if (listener.state() == Service::State::stopped && !stopping_) {
     listener.start();
   } else if (changed && listener.has_process()) {
     send_settings(listener);
   }
+}
+
+/// A sealed vault is a gateway that waits for a person: it is up, its admin socket answers, and it accepts no session yet.
+void KeeperProcess::on_no_public_keys(const Error& why) {
+  if (!told_sealed_) {
+    log_line(Level::warn, "no session is accepted yet: " + why.detail + (why.code == Errc::sealed ? "; `sallyport vault unseal` opens the vault" : ""));
+    if (why.code == Errc::sealed) notifier_.say("READY=1\nSTATUS=Sealed: waiting for `sallyport vault unseal`");
+  }
+  told_sealed_ = true;
+  loop_.after(seconds(1), [this] {
+    if (!stopping_ && service(control::PEER_VAULT).is_ready()) ask_public_keys();
+  });
 }
 
 void KeeperProcess::on_message(Service& from, control::Received received) {
@@ -355,11 +370,7 @@ void KeeperProcess::on_message(Service& from, control::Received received) {
   }
   if (from.peer() == control::PEER_VAULT && envelope.has_public_key_set()) return on_public_keys(envelope.public_key_set());
   if (from.peer() == control::PEER_VAULT && envelope.has_failure()) {
-    log_line(Level::warn, "vault: public keys: " + envelope.failure().detail());
-    loop_.after(seconds(1), [this] {
-      if (!stopping_) ask_public_keys();
-    });
-    return;
+    return on_no_public_keys(control::error_of(envelope.failure()));
   }
   if (envelope.has_notice()) return log_line(Level::info, from.name() + ": " + envelope.notice().text());
   log_line(Level::warn, from.name() + ": sent a message that the keeper does not take");

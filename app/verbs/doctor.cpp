@@ -1,0 +1,102 @@
+#include "app/verbs/doctor.h"
+
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#include <boost/json.hpp>
+#include <filesystem>
+#include <fstream>
+
+#include "app/config.h"
+#include "app/keeper/directories.h"
+#include "app/verbs/exit_codes.h"
+#include "app/verbs/serve.h"
+#include "gateway/sandbox/layers.h"
+
+namespace sallyport::app {
+namespace {
+
+namespace json = boost::json;
+
+constexpr long k_tmpfs_magic = 0x01021994;
+
+class Findings {
+ public:
+  void add(const std::string& check, bool good, bool required, const std::string& detail) {
+    rows_.push_back(json::object{{"check", check}, {"result", good ? "ok" : required ? "MISSING" : "absent"}, {"detail", detail}});
+    failed_ = failed_ || (!good && required);
+  }
+  [[nodiscard]] const json::array& rows() const { return rows_; }
+  [[nodiscard]] bool failed() const { return failed_; }
+
+ private:
+  json::array rows_;
+  bool failed_ = false;
+};
+
+/// The nearest directory above `path` that exists: what is not there yet will be made in it.
+std::filesystem::path existing_part(std::filesystem::path path) {
+  while (!path.empty() && path != path.root_path() && !std::filesystem::exists(path)) path = path.parent_path();
+  return path;
+}
+
+void check_program(Findings& findings) {
+  const auto session = std::filesystem::path(own_path()).parent_path() / "sallyport-session";
+  findings.add("sallyport-session", access(session.c_str(), X_OK) == 0, true, session.string());
+}
+
+void check_places(Findings& findings, const Config& config) {
+  struct statfs place {};
+  const auto rings = existing_part(config.ring_dir);
+  const bool on_tmpfs = statfs(rings.c_str(), &place) == 0 && place.f_type == k_tmpfs_magic;
+  findings.add("rings on tmpfs", on_tmpfs, true, config.ring_dir.string() + (on_tmpfs ? "" : " is not on tmpfs: set ring_dir"));
+  struct statfs disk {};
+  const auto state = existing_part(config.state_dir);
+  const bool known = statfs(state.c_str(), &disk) == 0;
+  const auto free_bytes = static_cast<std::uint64_t>(disk.f_bavail) * static_cast<std::uint64_t>(disk.f_bsize);
+  const auto least = config.settings.number("min_free_bytes", 0);
+  findings.add("free disk", known && free_bytes > least, true,
+               std::to_string(free_bytes / (1024 * 1024)) + " MiB free at " + state.string() + ", recording needs " + std::to_string(least / (1024 * 1024)));
+  const bool made = std::filesystem::exists(config.state_of("vault") / "seal.header") || access(config.state_dir.c_str(), X_OK) != 0;
+  findings.add("vault", made, false, made ? config.state_of("vault").string() : "none yet: sallyport init");
+  if (config.settings.text("seal_source") == "file") {
+    struct stat key {};
+    const std::string file = config.settings.text("seal_key_file");
+    const bool there = stat(file.c_str(), &key) == 0;
+    findings.add("seal key", there && (key.st_mode & 077) == 0, false, file + (!there ? " is not there (or not for you to see)" : (key.st_mode & 077) != 0 ? " is open to others: chmod 600" : ""));
+  }
+  findings.add("witness", !config.settings.list("witness_files").empty(), false,
+               config.settings.text("witness_files").empty() ? "no checkpoint is kept outside the state directory: set recording.witness" : config.settings.text("witness_files"));
+}
+
+void check_limits(Findings& findings, const Config& config) {
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  const auto wanted = config.settings.number("max_sessions", 4096) * 5 + 200;
+  findings.add("descriptors", limit.rlim_max >= wanted, false,
+               std::to_string(limit.rlim_max) + " allowed, " + std::to_string(wanted) + " wanted for limits.sessions");
+  const ServiceUsers users = find_service_users();
+  findings.add("separate users", users.separate(), false,
+               users.separate() ? "each service has its own" : geteuid() != 0 ? "only when started as root" : "sallyport-vault, -authority, -recorder, -listener do not all exist");
+}
+
+}  // namespace
+
+int run_doctor(const Common& common) {
+  Findings findings;
+  for (const sandbox::Layer& layer : sandbox::probe_layers()) findings.add(layer.name, layer.present, layer.required, layer.detail);
+  check_program(findings);
+  auto config = load_config(common.config);
+  findings.add("configuration", config.has_value(), false, config ? common.config : config.error().detail);
+  if (!config) config = parse_config("", "built-in defaults");
+  if (config) {
+    check_places(findings, *config);
+    check_limits(findings, *config);
+  }
+  print_rows(common, findings.rows(), {{"CHECK", "check"}, {"RESULT", "result"}, {"DETAIL", "detail"}}, "");
+  return findings.failed() ? k_exit_unavailable : k_exit_ok;
+}
+
+}  // namespace sallyport::app

@@ -1,0 +1,28 @@
+#include "app/verbs/policy_files.h"
+
+#include <algorithm>
+#include <boost/json.hpp>
+
+#include "platform/crypto/base64.h"
+#include "policy/access/load.h"
+
+namespace sallyport::app {
+
+namespace json = boost::json;
+
+Result<json::value> send_policy(AdminClient& client, const std::string& verb, const std::string& folder) {
+  auto files = policy::read_policy_folder(folder);
+  if (!files) return tl::unexpected(files.error());
+  json::array list;
+  for (const policy::SourceFile& file : *files) {
+    // A revocation list is binary; JSON is text.
+    const bool is_text = file.name.ends_with(".yaml") || file.name.ends_with(".yml") || file.name.ends_with(".json");
+    json::object entry{{"name", file.name}};
+    if (is_text) entry.emplace("content", file.content);
+    else entry.emplace("content_base64", crypto::to_base64(std::as_bytes(std::span(file.content.data(), file.content.size()))));
+    list.push_back(std::move(entry));
+  }
+  return client.send("POST", "/v1/" + verb, json::object{{"files", std::move(list)}});
+}
+
+}  // namespace sallyport::app

@@ -1,0 +1,141 @@
+#include <boost/json.hpp>
+#include <cstdio>
+#include <map>
+
+#include "app/verbs/admin_client.h"
+#include "app/verbs/exit_codes.h"
+#include "app/verbs/policy_files.h"
+#include "app/verbs/verb.h"
+
+namespace sallyport::app {
+namespace {
+
+namespace json = boost::json;
+
+struct ExplainOptions {
+  std::string what;
+  std::string principal;
+  std::string target;
+  std::string account;
+  std::string channel;
+  std::string from;
+  std::string at;
+};
+
+const std::map<std::string, std::vector<Column>>& kinds() {
+  static const std::map<std::string, std::vector<Column>> table{
+      {"principals", {{"NAME", "name"}, {"TYPE", "type"}, {"GROUPS", "groups"}, {"KEYS", "keys"}, {"EXPIRES", "expires"}}},
+      {"groups", {{"NAME", "name"}, {"MEMBERS", "members"}}},
+      {"targets", {{"NAME", "name"}, {"ADDRESS", "address"}, {"PORT", "port"}, {"LABELS", "labels"}, {"ACCOUNTS", "accounts"}}},
+      {"roles", {{"NAME", "name"}, {"ALLOW", "allow"}, {"DENY", "deny"}, {"ADMIN", "admin"}}},
+      {"bindings", {{"ROLE", "role"}, {"GROUPS", "groups"}, {"PRINCIPALS", "principals"}, {"EXPIRES", "expires"}}},
+      {"locks", {{"ID", "id"}, {"KIND", "kind"}, {"NAME", "name"}, {"REASON", "reason"}, {"BY", "by"}, {"SINCE", "since"}, {"EXPIRES", "expires"}}}};
+  return table;
+}
+
+/// The list in an answer: the answer itself, or its one member that is an array.
+json::array rows_of(const json::value& answer) {
+  if (const json::array* rows = answer.if_array()) return *rows;
+  if (const json::object* object = answer.if_object())
+    for (const auto& [key, value] : *object)
+      if (const json::array* rows = value.if_array()) return *rows;
+  return {};
+}
+
+int print_text_or_json(const Common& common, const json::value& answer) {
+  const json::object* object = answer.if_object();
+  const json::value* text = object == nullptr ? nullptr : object->if_contains("text");
+  if (common.format == Format::table && text != nullptr && text->is_string()) {
+    const auto& lines = text->get_string();
+    std::printf("%s%s", lines.c_str(), lines.ends_with('\n') ? "" : "\n");
+  } else if (object != nullptr) {
+    print_object(common, *object);
+  }
+  return k_exit_ok;
+}
+
+int run_policy(const Common& common, const std::string& verb, const std::string& folder) {
+  auto client = AdminClient::find(common);
+  if (!client) return report(client.error());
+  auto answer = send_policy(*client, verb, folder);
+  if (!answer) return report(answer.error());
+  return print_text_or_json(common, *answer);
+}
+
+int run_get(const Common& common, std::string kind, const std::string& name) {
+  if (kinds().find(kind) == kinds().end() && kinds().find(kind + "s") != kinds().end()) kind += "s";
+  auto client = AdminClient::find(common);
+  if (!client) return report(client.error());
+  auto answer = client->get("/v1/" + kind);
+  if (!answer) return report(answer.error());
+  json::array rows = rows_of(*answer);
+  if (name.empty()) {
+    print_rows(common, rows, kinds().at(kind), "there are no " + kind);
+    return k_exit_ok;
+  }
+  for (const json::value& row : rows) {
+    const json::object* object = row.if_object();
+    const json::value* named = object == nullptr ? nullptr : object->if_contains("name");
+    if (named == nullptr || !named->is_string() || named->get_string() != name) continue;
+    print_object(common, *object);
+    return k_exit_ok;
+  }
+  return report(Error{Errc::not_found, "there is no `" + name + "` among the " + kind});
+}
+
+int run_explain(const Common& common, const ExplainOptions& options) {
+  auto client = AdminClient::find(common);
+  if (!client) return report(client.error());
+  const bool is_code = options.what.starts_with("SP-") || options.what.starts_with("sp-") ||
+                       (!options.what.empty() && options.what.find_first_not_of("0123456789") == std::string::npos);
+  const std::string query = query_of({{"code", is_code ? options.what : ""},
+                                      {"session", is_code ? "" : options.what},
+                                      {"principal", options.principal},
+                                      {"target", options.target},
+                                      {"account", options.account},
+                                      {"channel", options.channel},
+                                      {"from", options.from},
+                                      {"at", options.at}});
+  if (query.empty()) return usage_error("explain what? A code (SP-2001), a session, or --as PRINCIPAL --target TARGET");
+  auto answer = client->get("/v1/explain" + query);
+  if (!answer) return report(answer.error());
+  return print_text_or_json(common, *answer);
+}
+
+}  // namespace
+
+void add_policy_verbs(CLI::App& app, Common& common, Outcome& outcome) {
+  static std::string folder;
+  static std::string kind;
+  static std::string name;
+  static ExplainOptions explain_options;
+
+  CLI::App& plan = add_verb(app, "plan", "Say who would gain or lose what, and which live sessions would end.", "  sallyport plan -f policy/\n");
+  plan.add_option("-f,--folder", folder, "folder with the policy files")->required();
+  plan.callback([&] { outcome.status = run_policy(common, "plan", folder); });
+
+  CLI::App& apply = add_verb(app, "apply", "Make the policy files the policy that is in force.", "  sallyport plan -f policy/ && sallyport apply -f policy/\n");
+  apply.add_option("-f,--folder", folder, "folder with the policy files")->required();
+  apply.callback([&] { outcome.status = run_policy(common, "apply", folder); });
+
+  CLI::App& get = add_verb(app, "get", "Show what is in force.", "  sallyport get targets\n  sallyport get principal engineer -o json\n");
+  get.add_option("kind", kind, "principals, groups, targets, roles, bindings or locks")
+      ->required()
+      ->check(CLI::IsMember({"principals", "groups", "targets", "roles", "bindings", "locks", "principal", "group", "target", "role", "binding", "lock"}));
+  get.add_option("name", name, "only this one");
+  get.callback([&] { outcome.status = run_get(common, kind, name); });
+
+  CLI::App& explain = add_verb(app, "explain", "Say who may do what, and why not.",
+                               "  sallyport explain SP-2001\n  sallyport explain 01JC3W9M6T5X1Q8Z7R4N2K0HFA\n"
+                               "  sallyport explain --as engineer --target recs-1 --channel shell\n");
+  explain.add_option("what", explain_options.what, "a code of a message, or a session");
+  explain.add_option("--as", explain_options.principal, "principal");
+  explain.add_option("--target", explain_options.target, "target");
+  explain.add_option("--account", explain_options.account, "account on the target");
+  explain.add_option("--channel", explain_options.channel, "shell, exec, sftp, scp, ... (default: all)");
+  explain.add_option("--from", explain_options.from, "source address");
+  explain.add_option("--at", explain_options.at, "moment, such as 2026-11-22T08:00:00Z (default: now)");
+  explain.callback([&] { outcome.status = run_explain(common, explain_options); });
+}
+
+}  // namespace sallyport::app

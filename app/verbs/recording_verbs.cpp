@@ -1,0 +1,143 @@
+#include <boost/json.hpp>
+
+#include "app/config.h"
+#include "app/verbs/admin_client.h"
+#include "app/verbs/recordings.h"
+#include "app/verbs/verb.h"
+#include "recorder/replay/session_list.h"
+
+namespace sallyport::app {
+namespace {
+
+namespace json = boost::json;
+
+/// --journal works without any configuration: an auditor has files, not a gateway.
+struct PlaceOptions {
+  std::string journal;
+  std::vector<std::string> keys;
+  bool forget = false;
+};
+
+Result<RecordingPlace> place_of(const Common& common, const PlaceOptions& options) {
+  RecordingPlace place;
+  place.checkpoint_keys = options.keys;
+  place.keep = !options.forget;
+  if (!options.journal.empty()) {
+    place.journal = options.journal;
+    return place;
+  }
+  auto config = load_config(common.config);
+  if (!config) return tl::unexpected(config.error());
+  place.journal = config->state_of("recorder") / "journal";
+  place.ring_dir = config->ring_dir;
+  place.default_key = config->run_dir / "keys" / "checkpoint.vkey";
+  return place;
+}
+
+Result<std::string> ask_gateway_for_key(const Common& common, const std::string& session, const std::string& reason) {
+  auto client = AdminClient::find(common);
+  if (!client) return tl::unexpected(client.error());
+  auto answer = client->send("POST", "/v1/recordings/" + segment_of(session) + "/key", json::object{{"reason", reason}});
+  if (!answer) return tl::unexpected(answer.error());
+  const json::object* object = answer->if_object();
+  const json::value* key = object == nullptr ? nullptr : object->if_contains("key");
+  if (key == nullptr || !key->is_string()) return fail(Errc::corrupt, "the gateway's answer has no key");
+  return std::string(std::string_view(key->get_string()));
+}
+
+void add_place_options(CLI::App& verb, PlaceOptions& options) {
+  verb.add_option("--journal", options.journal, "folder of journal files (default: the gateway's)");
+  verb.add_option("--checkpoint-key", options.keys, "vkey line or file of who signs checkpoints; may be repeated");
+  verb.add_flag("--forget", options.forget, "do not keep the newest checkpoint in your own folder");
+}
+
+void add_key_options(CLI::App& verb, KeySource& keys) {
+  verb.add_option("--recipient-key", keys.recipient_key, "PEM private key of a recording recipient; then the gateway is not asked");
+  verb.add_option("--recipient-cert", keys.recipient_cert, "PEM certificate of that recipient");
+  verb.add_option("--reason", keys.reason, "why you look at it; goes into the audit log");
+}
+
+/// `last` is the newest session; any other word stays what it is.
+Result<void> resolve_last(const RecordingPlace& place, std::string& session) {
+  if (session != "last") return {};
+  auto list = replay::list_sessions({place.journal, "", nullptr});
+  if (!list) return tl::unexpected(list.error());
+  if (list->sessions.empty()) return fail(Errc::not_found, "no session was recorded yet");
+  session = list->sessions.back().session.str();
+  return {};
+}
+
+/// Fills in what the configuration knows, then runs the verb.
+template <class Options, class Run>
+int run_at(const Common& common, const PlaceOptions& place_options, Options& options, Run run) {
+  auto place = place_of(common, place_options);
+  if (!place) return report(place.error());
+  options.common = common;
+  options.place = std::move(*place);
+  if constexpr (requires { options.session; }) {
+    if (auto resolved = resolve_last(options.place, options.session); !resolved) return report(resolved.error());
+  } else {
+    for (std::string& session : options.sessions)
+      if (auto resolved = resolve_last(options.place, session); !resolved) return report(resolved.error());
+  }
+  if constexpr (requires { options.keys; })
+    options.keys.ask_gateway = [&common](const std::string& session, const std::string& reason) { return ask_gateway_for_key(common, session, reason); };
+  return run(options);
+}
+
+}  // namespace
+
+void add_recording_verbs(CLI::App& app, Common& common, Outcome& outcome) {
+  static PlaceOptions place;
+  static SessionsOptions list;
+  static PlayVerbOptions play;
+  static ExportVerbOptions exporting;
+  static VerifyVerbOptions verifying;
+
+  CLI::App& sessions = add_verb(app, "sessions", "List recorded sessions.",
+                                "  sallyport sessions\n  sallyport sessions --principal engineer --limit 20\n  sallyport sessions 01JC3W --journal /mnt/backup/journal\n");
+  sessions.add_option("session", list.session, "only this one, with its channels");
+  sessions.add_option("--principal", list.principal, "only hers");
+  sessions.add_option("--target", list.target, "only there");
+  sessions.add_option("--state", list.state, "complete, live, truncated or open")->check(CLI::IsMember({"complete", "live", "truncated", "open"}));
+  sessions.add_option("--limit", list.limit, "the newest so many");
+  add_place_options(sessions, place);
+  sessions.callback([&] { outcome.status = run_at(common, place, list, run_sessions); });
+
+  CLI::App& playing = add_verb(app, "play", "Play a recording in this terminal.",
+                               "  sallyport play last\n  sallyport play 01JC3W --speed 4 --idle-limit 2 --reason 'ticket 4711'\n  sallyport play last --follow\n");
+  playing.add_option("session", play.session, "its beginning is enough; `last` is the newest")->required();
+  playing.add_option("--channel", play.channel, "only this channel");
+  playing.add_option("--speed", play.speed, "2: twice as fast")->check(CLI::PositiveNumber);
+  playing.add_option("--idle-limit", play.idle_limit, "no pause longer than this many seconds");
+  playing.add_flag("--follow", play.follow, "go on with what is being recorded now");
+  playing.add_flag("--raw", play.raw, "leave in what could drive your terminal");
+  playing.add_flag("--damaged", play.damaged, "play although verification failed");
+  add_key_options(playing, play.keys);
+  add_place_options(playing, place);
+  playing.callback([&] { outcome.status = run_at(common, place, play, run_play); });
+
+  CLI::App& exports = add_verb(app, "export", "Write a recording as asciicast, text or JSON.",
+                               "  sallyport export last > session.cast && asciinema play session.cast\n  sallyport export 01JC3W --format text --file session.txt\n");
+  exports.add_option("session", exporting.session, "its beginning is enough; `last` is the newest")->required();
+  exports.add_option("--format", exporting.format)->check(CLI::IsMember({"asciicast", "text", "json"}));
+  exports.add_option("--file", exporting.output, "where to (default: standard output)");
+  exports.add_option("--channel", exporting.channel, "only this channel");
+  exports.add_flag("--with-input", exporting.with_input, "what was typed, too");
+  exports.add_option("--idle-limit", exporting.idle_limit, "no pause longer than this many seconds");
+  exports.add_flag("--damaged", exporting.damaged, "export although verification failed");
+  add_key_options(exports, exporting.keys);
+  add_place_options(exports, place);
+  exports.callback([&] { outcome.status = run_at(common, place, exporting, run_export); });
+
+  CLI::App& verify = add_verb(app, "verify", "Prove that recordings are whole and unchanged, from the files alone.",
+                              "  sallyport verify\n  sallyport verify 01JC3W --checkpoint /mnt/witness/checkpoints\n  sallyport verify --journal /mnt/backup/journal --checkpoint-key gateway.vkey\n");
+  verify.add_option("session", verifying.sessions, "only these (default: everything)");
+  verify.add_option("--checkpoint", verifying.checkpoints, "file with checkpoints kept elsewhere; may be repeated");
+  verify.add_flag("--seals", verifying.seals, "open every seal, too");
+  add_key_options(verify, verifying.keys);
+  add_place_options(verify, place);
+  verify.callback([&] { outcome.status = run_at(common, place, verifying, run_verify); });
+}
+
+}  // namespace sallyport::app

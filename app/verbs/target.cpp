@@ -1,0 +1,181 @@
+#include "app/verbs/target.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <boost/json.hpp>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+
+#include "app/config.h"
+#include "app/verbs/exit_codes.h"
+#include "platform/crypto/ssh_public_key.h"
+#include "platform/os/fd.h"
+
+namespace sallyport::app {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::size_t k_most_scan_output = 64 * 1024;
+
+struct ScannedKey {
+  std::string line;  ///< "ssh-ed25519 AAAA..."
+  std::string fingerprint;
+};
+
+bool is_plain(const std::string& text, std::string_view more) {
+  for (const char c : text)
+    if (std::isalnum(static_cast<unsigned char>(c)) == 0 && more.find(c) == std::string_view::npos) return false;
+  return !text.empty() && text.front() != '-';
+}
+
+/// Standard output of a program, bounded; its stderr is dropped.
+Result<std::string> output_of(const std::vector<std::string>& argv) {
+  int ends[2];
+  if (pipe(ends) != 0) return fail(Errc::internal, "pipe");
+  Fd reading(ends[0]);
+  Fd writing(ends[1]);
+  std::vector<std::string> texts = argv;
+  std::vector<char*> pointers;
+  for (std::string& text : texts) pointers.push_back(text.data());
+  pointers.push_back(nullptr);
+  const pid_t pid = fork();
+  if (pid < 0) return fail(Errc::unavailable, "fork");
+  if (pid == 0) {
+    dup2(writing.get(), 1);
+    if (std::freopen("/dev/null", "w", stderr) == nullptr) _exit(126);
+    execvp(pointers[0], pointers.data());
+    _exit(127);
+  }
+  writing.reset();
+  std::string out;
+  char buffer[4096];
+  for (ssize_t n = 0; out.size() < k_most_scan_output && (n = ::read(reading.get(), buffer, sizeof buffer)) > 0;)
+    out.append(buffer, static_cast<std::size_t>(n));
+  reading.reset();
+  int status = 0;
+  waitpid(pid, &status, 0);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 127) return fail(Errc::unavailable, argv.front() + " is missing: apt-get install openssh-client");
+  return out;
+}
+
+Result<std::vector<ScannedKey>> scan(const std::string& address, int port) {
+  if (!is_plain(address, ".:-_")) return fail(Errc::invalid, "`" + address + "` is not a host name or address");
+  auto text = output_of({"ssh-keyscan", "-T", "5", "-p", std::to_string(port), "-t", "ed25519,ecdsa,rsa", address});
+  if (!text) return tl::unexpected(text.error());
+  std::vector<ScannedKey> keys;
+  std::istringstream lines(*text);
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t space = line.find(' ');
+    if (line.empty() || line.front() == '#' || space == std::string::npos) continue;
+    auto key = crypto::SshPublicKey::parse_line(line.substr(space + 1));
+    if (key) keys.push_back({key->line(), key->fingerprint()});
+  }
+  if (keys.empty()) return fail(Errc::unavailable, "no SSH server answered at " + address + " port " + std::to_string(port) + " within 5 s");
+  return keys;
+}
+
+std::string flow_list(const std::vector<std::string>& items) {
+  std::string out;
+  for (const std::string& item : items) out += (out.empty() ? "\"" : ", \"") + item + "\"";
+  return "[" + out + "]";
+}
+
+Result<std::string> entry_of(const TargetOptions& options, const std::vector<std::string>& host_keys) {
+  if (!is_plain(options.name, "._-")) return fail(Errc::invalid, "`" + options.name + "` cannot be a target's name: letters, digits, `.`, `_` and `-`");
+  std::string text = "targets:\n  - name: " + options.name + "\n    address: \"" + options.address + "\"\n    port: " + std::to_string(options.port) + "\n";
+  std::string labels;
+  for (const std::string& label : options.labels) {
+    const std::size_t equals = label.find('=');
+    if (equals == std::string::npos || !is_plain(label.substr(0, equals), "._-") || !is_plain(label.substr(equals + 1), "._-"))
+      return fail(Errc::invalid, "label `" + label + "`: expected KEY=VALUE");
+    labels += (labels.empty() ? "" : ", ") + label.substr(0, equals) + ": \"" + label.substr(equals + 1) + "\"";
+  }
+  if (!labels.empty()) text += "    labels: {" + labels + "}\n";
+  text += "    host_keys: " + flow_list(host_keys) + "\n    accounts:\n";
+  for (const std::string& account : options.accounts) {
+    if (!is_plain(account, "._-")) return fail(Errc::invalid, "`" + account + "` is not an account name");
+    text += "      - {name: " + account + ", credentials: [certificate]}\n";
+  }
+  return text;
+}
+
+}  // namespace
+
+int run_target_scan(const Common& common, const TargetOptions& options) {
+  auto keys = scan(options.address, options.port);
+  if (!keys) return report(keys.error());
+  json::array rows;
+  for (const ScannedKey& key : *keys)
+    rows.push_back(json::object{{"type", key.line.substr(0, key.line.find(' '))}, {"fingerprint", key.fingerprint}, {"key", key.line}});
+  print_rows(common, rows, {{"TYPE", "type"}, {"FINGERPRINT", "fingerprint"}, {"KEY", "key"}}, "");
+  if (common.format == Format::table)
+    std::fprintf(stderr, "Whoever answered at %s said so. Compare with the machine's console: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub\n",
+                 options.address.c_str());
+  return k_exit_ok;
+}
+
+int run_target_add(const TargetOptions& options) {
+  std::vector<std::string> host_keys = options.host_keys;
+  for (const std::string& line : host_keys)
+    if (!crypto::SshPublicKey::parse_line(line)) return usage_error("`" + line + "` is not a public key line");
+  if (host_keys.empty()) {
+    auto keys = scan(options.address, options.port);
+    if (!keys) return report(keys.error());
+    for (const ScannedKey& key : *keys) {
+      std::fprintf(stderr, "%s\n", key.fingerprint.c_str());
+      host_keys.push_back(key.line);
+    }
+    if (!options.yes) {
+      if (isatty(STDIN_FILENO) == 0) return usage_error("say --yes to trust the keys above, or give --host-key");
+      std::fprintf(stderr, "Are these the machine's keys (compare with its console)? [y/N] ");
+      std::string answer;
+      if (!std::getline(std::cin, answer) || (answer != "y" && answer != "yes")) return k_exit_interrupted;
+    }
+  }
+  auto entry = entry_of(options, host_keys);
+  if (!entry) return report(entry.error());
+  if (options.folder.empty()) {
+    std::printf("%s", entry->c_str());
+    return k_exit_ok;
+  }
+  const auto file = std::filesystem::path(options.folder) / ("target-" + options.name + ".yaml");
+  if (std::filesystem::exists(file)) return report(Error{Errc::conflict, file.string() + " exists"});
+  std::ofstream out(file);
+  out << *entry;
+  out.close();
+  if (!out) return report(Error{Errc::unavailable, file.string() + " cannot be written"});
+  std::printf("%s\nnext  sallyport plan -f %s\n      sallyport target setup %s --account %s\n", file.c_str(), options.folder.c_str(), options.name.c_str(),
+              options.accounts.front().c_str());
+  return k_exit_ok;
+}
+
+int run_target_setup(const Common& common, const TargetOptions& options) {
+  auto config = load_config(common.config);
+  if (!config) return report(config.error());
+  std::ifstream in(config->run_dir / "keys" / "user_ca.pub");
+  std::string ca;
+  if (!std::getline(in, ca) || ca.empty())
+    return report(Error{Errc::unavailable, "the gateway's user CA is not known here: is it serving, and its vault unsealed?"});
+  if (!is_plain(options.name, "._-")) return usage_error("`" + options.name + "` is not a target's name");
+  std::printf("# As root on %s:\n", options.name.c_str());
+  std::printf("cat >/etc/ssh/sallyport_user_ca.pub <<'EOF'\n%s\nEOF\n", ca.c_str());
+  std::printf("mkdir -p /etc/ssh/sallyport_principals\n");
+  for (const std::string& account : options.accounts) {
+    if (!is_plain(account, "._-")) return usage_error("`" + account + "` is not an account name");
+    std::printf("echo '%s@%s' >/etc/ssh/sallyport_principals/%s\n", account.c_str(), options.name.c_str(), account.c_str());
+  }
+  std::printf("cat >/etc/ssh/sshd_config.d/50-sallyport.conf <<'EOF'\n"
+              "TrustedUserCAKeys /etc/ssh/sallyport_user_ca.pub\n"
+              "AuthorizedPrincipalsFile /etc/ssh/sallyport_principals/%%u\n"
+              "# Once all logins come through the gateway:\n"
+              "#AuthorizedKeysFile none\n#PasswordAuthentication no\n#KbdInteractiveAuthentication no\nEOF\n"
+              "sshd -t && systemctl reload ssh\n");
+  return k_exit_ok;
+}
+
+}  // namespace sallyport::app

@@ -1,0 +1,29 @@
+// app/verbs/target.h -- bringing a machine under the gateway: read its host keys, write its policy entry, prepare its sshd.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "app/verbs/console.h"
+
+namespace sallyport::app {
+
+struct TargetOptions {
+  std::string name;
+  std::string address;
+  int port = 22;
+  std::vector<std::string> accounts;
+  std::vector<std::string> labels;     ///< "env=prod"
+  std::vector<std::string> host_keys;  ///< known from elsewhere; then nothing is scanned
+  std::string folder;                  ///< policy folder; empty: print only
+  bool yes = false;                    ///< the shown fingerprint needs no confirmation
+};
+
+/// `target scan`: the host keys that answer there, with fingerprints. What answers may be anybody: compare with the machine's console.
+int run_target_scan(const Common& common, const TargetOptions& options);
+/// `target add`: the policy entry, printed or written to FOLDER/target-NAME.yaml (conflict when that exists).
+int run_target_add(const TargetOptions& options);
+/// `target setup`: the sshd lines and commands that make the machine accept our certificates.
+int run_target_setup(const Common& common, const TargetOptions& options);
+
+}  // namespace sallyport::app
