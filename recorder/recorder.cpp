@@ -18,6 +18,8 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr std::uint64_t k_tag_syncer = 1;
+/// The link that the process began with: it alone orders. The keeper attaches another one for its own events.
+constexpr control::Peer k_control = control::PEER_UNKNOWN;
 constexpr int k_packets_per_turn = 64;             ///< of one peer, so that none keeps the others waiting
 constexpr std::size_t k_write_at = 4 * 1024 * 1024;  ///< bytes pending
 constexpr BootTime k_space_every = seconds(1);
@@ -31,7 +33,7 @@ constexpr std::uint32_t k_missed_alarm = 5;
 BootTime boot_of(milliseconds duration) { return std::chrono::duration_cast<BootTime>(duration); }
 
 SaidBy said_by(control::Peer kind) {
-  if (kind == control::PEER_KEEPER) return SaidBy::keeper;
+  if (kind == control::PEER_KEEPER || kind == k_control) return SaidBy::keeper;
   return kind == control::PEER_VAULT ? SaidBy::vault : SaidBy::authority;
 }
 
@@ -39,7 +41,7 @@ SaidBy said_by(control::Peer kind) {
 
 Recorder::Recorder(Fd keeper_link, Clock& clock, crypto::Random& random)
     : clock_(clock), random_(random), epoll_(::epoll_create1(EPOLL_CLOEXEC)), peers_(epoll_.get()) {
-  if (!peers_.add(control::PEER_KEEPER, {}, std::move(keeper_link))) {
+  if (!peers_.add(k_control, {}, std::move(keeper_link))) {
     exit_code_ = 1;
     done_ = true;
   }
@@ -99,7 +101,7 @@ void Recorder::on_peer_gone(PeerId id) {
   peers_.remove(id);
   if (kind == control::PEER_SESSION && desk_) desk_->hang_up(session);
   if (kind == control::PEER_VAULT && asked_) asked_->until = {};
-  if (kind == control::PEER_KEEPER) {
+  if (kind == k_control) {
     if (!configured_) done_ = true;
     keeper_gone_ = true;
     stop_until_ = clock_.boot() + k_alone;
@@ -120,7 +122,7 @@ void Recorder::handle(Peer& peer, control::Received received) {
     answer.mutable_ready()->set_detail(trouble());
     return say(&peer, std::move(answer));
   }
-  if (peer.kind == control::PEER_KEEPER && (envelope.has_reload() || envelope.has_attach() || envelope.has_shutdown()))
+  if (peer.kind == k_control && (envelope.has_reload() || envelope.has_attach() || envelope.has_shutdown()))
     return handle_keeper(peer, std::move(received));
   if (envelope.has_append_event()) return on_append(peer, envelope);
   if (envelope.has_recorder_status_ask()) {
@@ -189,6 +191,7 @@ void Recorder::on_attach(control::Received received) {
   const control::Attach& attach = received.envelope.attach();
   auto& descriptors = received.descriptors;
   const bool is_session = attach.peer() == control::PEER_SESSION;
+  if (attach.peer() == k_control) return notice("the keeper attached nobody; ignored");
   if (descriptors.size() != (is_session ? 2U : 1U) || (is_session && !seal::label_of(attach.session())))
     return notice("the keeper attached something that is not as agreed; ignored");
   const std::string session = is_session ? attach.session() : std::string();
@@ -495,7 +498,7 @@ void Recorder::say(Peer* peer, control::Envelope envelope) {
 void Recorder::notice(std::string text) {
   control::Envelope envelope;
   envelope.mutable_notice()->set_text(std::move(text));
-  say(peers_.service(control::PEER_KEEPER), std::move(envelope));
+  say(peers_.service(k_control), std::move(envelope));
 }
 
 control::Envelope Recorder::status() {

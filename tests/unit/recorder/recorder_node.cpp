@@ -93,9 +93,13 @@ void RecorderNode::start() {
     auto authority = control::Link::make_pair().value();
     authority_ = control::Link(std::move(authority.first));
     authority_service_end_ = std::move(authority.second);
+    auto events = control::Link::make_pair().value();
+    keeper_events_ = control::Link(std::move(events.first));
+    keeper_service_end_ = std::move(events.second);
   }
   attach_service(control::PEER_VAULT, vault_service_end_, started_before_);
   attach_service(control::PEER_AUTHORITY, authority_service_end_, started_before_);
+  attach_service(control::PEER_KEEPER, keeper_service_end_, started_before_);
   for (const auto& [label, session] : sessions_) {
     control::Envelope envelope;
     envelope.mutable_attach()->set_peer(control::PEER_SESSION);
@@ -208,6 +212,13 @@ control::Envelope RecorderNode::append(const std::string& name, const std::strin
     return false;
   }));
   return answer;
+}
+
+void RecorderNode::append_as_keeper(const std::string& name) {
+  control::Envelope envelope;
+  envelope.mutable_append_event()->set_name(name);
+  envelope.mutable_append_event()->set_json("{}");
+  REQUIRE(keeper_events_.send(envelope));
 }
 
 control::RecorderStatus RecorderNode::status() {

@@ -54,6 +54,8 @@ class RecorderNode {
   /// AppendEvent over the authority's link; the answer.
   control::Envelope append(const std::string& name, const std::string& json, bool durable);
   control::RecorderStatus status();
+  /// The keeper's own event, over its own link, without an answer.
+  void append_as_keeper(const std::string& name);
 
   std::string folder;
   std::string ring_dir;
@@ -73,8 +75,10 @@ class RecorderNode {
   control::Link keeper_;
   control::Link vault_;
   control::Link authority_;
+  control::Link keeper_events_;
   Fd vault_service_end_;
   Fd authority_service_end_;
+  Fd keeper_service_end_;
   std::map<std::string, PlayedSession*> sessions_;
   std::vector<control::Envelope> answers_;
   bool ready_ = false;

@@ -118,6 +118,17 @@ TEST_CASE("audit events are numbered, told by their id, and durable when asked",
   CHECK(journal.events.back().said_by == SaidBy::authority);
 }
 
+TEST_CASE("the keeper's own events come over a link of their own", "[recorder][service]") {
+  RecorderNode node;
+  node.start();
+  node.append_as_keeper("service.restarted");
+  (void)node.append("auth.attempted", "{}", true);
+  REQUIRE(node.pump_until([&] { return read_journal(node.journal_dir).count_events("service.restarted") == 1; }));
+  CHECK(node.stop() == 0);
+  for (const auto& event : read_journal(node.journal_dir).events)
+    if (event.name == "service.restarted") CHECK(event.said_by == SaidBy::keeper);
+}
+
 TEST_CASE("a synced session hears when its entries are durable", "[recorder][service]") {
   RecorderNode node;
   node.start();
