@@ -1,0 +1,188 @@
+"""Forwards of every kind, onward hops through them, and `ssh -J`."""
+import hashlib, http.server, os, socket, subprocess, threading, time, unittest
+
+from lab import Lab, free_port, wait_for
+
+
+class Echo(threading.Thread):
+    """A TCP server that upper-cases what it gets."""
+
+    def __init__(self, banner=b""):
+        super().__init__(daemon=True)
+        self.banner = banner
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        self.connections = 0
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                peer, _ = self.socket.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self.serve, args=(peer,), daemon=True).start()
+
+    def serve(self, peer):
+        with peer:
+            if self.banner:
+                peer.sendall(self.banner)
+            while data := peer.recv(65536):
+                peer.sendall(data.upper())
+
+
+def ask(port, data, seconds=10):
+    with socket.create_connection(("127.0.0.1", port), seconds) as s:
+        s.settimeout(seconds)
+        s.sendall(data)
+        s.shutdown(socket.SHUT_WR)
+        got = b""
+        while piece := s.recv(65536):
+            got += piece
+        return got
+
+
+class Tunnels(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.echo = Echo()
+        cls.other = Echo()
+        cls.hop = Echo(b"SSH-2.0-somewhere\r\n")
+        cls.remote_port = free_port()
+        cls.lab = Lab(targets=2, start=False)
+        cls.lab.policy_text = cls.lab.default_policy(
+            channels="shell, exec, sftp, tunnel-local, tunnel-remote, tunnel-dynamic, tunnel-unix, jump",
+            extra_rule=f"        tunnels: [\"127.0.0.1:{cls.echo.port}\", \"127.0.0.1:{cls.hop.port}\", \"127.0.0.1:{cls.remote_port}\", \"localhost:{cls.remote_port}\"]\n")
+        cls.lab.start()
+        cls.who = cls.lab.user()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.lab.stop()
+
+    def forward(self, *arguments, **options):
+        client = subprocess.Popen(self.lab.ssh_command(self.who, arguments=["-N", *arguments], ExitOnForwardFailure="yes", **options),
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.addCleanup(lambda: (client.kill(), client.communicate()))
+        return client
+
+    def test_a_local_forward_to_a_listed_destination_carries_bytes(self):
+        port = free_port()
+        self.forward("-L", f"{port}:127.0.0.1:{self.echo.port}")
+        wait_for(lambda: self.opens(port))
+        data = os.urandom(200_000).hex().encode()
+        self.assertEqual(ask(port, data), data.upper())
+
+    def opens(self, port):
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return True
+        except OSError:
+            return False
+
+    def test_a_local_forward_elsewhere_is_refused_with_a_reason(self):
+        done = self.lab.ssh(self.who, arguments=["-W", f"127.0.0.1:{self.other.port}"])
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn(b"SP-2011", done.stderr)
+        self.assertEqual(self.other.connections, 0)
+        self.assertTrue(self.lab.wait_event("channel.decided", decision="deny", code="SP-2011"))
+
+    def test_ssh_inside_a_tunnel_is_an_onward_hop(self):
+        done = self.lab.ssh(self.who, arguments=["-W", f"127.0.0.1:{self.hop.port}"], timeout=20)
+        self.assertNotIn(b"SSH-2.0-somewhere", done.stdout)
+
+    def test_port_22_is_an_onward_hop(self):
+        done = self.lab.ssh(self.who, arguments=["-W", "127.0.0.1:22"])
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn(b"SP-2011", done.stderr)
+
+    def test_a_remote_forward_comes_back(self):
+        self.forward("-R", f"{self.remote_port}:127.0.0.1:{self.echo.port}")
+        wait_for(lambda: self.opens(self.remote_port))
+        self.assertEqual(ask(self.remote_port, b"hello"), b"HELLO")
+
+    def test_a_dynamic_forward_reaches_listed_destinations_only(self):
+        port = free_port()
+        self.forward("-D", str(port))
+        wait_for(lambda: self.opens(port))
+
+        def socks(to):
+            with socket.create_connection(("127.0.0.1", port), 10) as s:
+                s.settimeout(10)
+                s.sendall(b"\x05\x01\x00")
+                s.recv(2)
+                s.sendall(b"\x05\x01\x00\x01" + socket.inet_aton("127.0.0.1") + to.to_bytes(2, "big"))
+                answer = s.recv(10)
+                if len(answer) < 2 or answer[1] != 0:
+                    return None
+                s.sendall(b"abc")
+                try:
+                    return s.recv(3)
+                except OSError:
+                    return None
+        self.assertEqual(socks(self.echo.port), b"ABC")
+        self.assertFalse(socks(self.other.port))
+
+    def test_forwards_are_off_where_the_role_has_none(self):
+        with Lab(targets=1) as plain:
+            done = plain.ssh(plain.user(), arguments=["-W", f"127.0.0.1:{self.echo.port}"])
+            self.assertNotEqual(done.returncode, 0)
+            done = plain.ssh(plain.user(), "true", arguments=["-R", f"0:127.0.0.1:{self.echo.port}"], ExitOnForwardFailure="yes")
+            self.assertNotEqual(done.returncode, 0)
+
+    def jump(self, *command, input=b"", principal="engineer", inner_identity=None, **options):
+        lab = self.lab
+        config = lab.folder / "jump_config"
+        config.write_text(f"""Host gw
+  HostName 127.0.0.1
+  Port {lab.port}
+  User {principal}
+  IdentityFile {lab.folder}/id_{principal}
+Host target1 target2
+  ProxyJump gw
+  User {lab.account}
+  IdentityFile {lab.folder}/id_{inner_identity or principal}
+Host *
+  IdentitiesOnly yes
+  IdentityAgent none
+  UserKnownHostsFile {lab.folder}/known_hosts
+  GlobalKnownHostsFile /dev/null
+  StrictHostKeyChecking yes
+  BatchMode yes
+""")
+        return subprocess.run(["ssh", "-F", str(config), *command], input=input, capture_output=True, timeout=60)
+
+    def test_a_jump_ends_at_the_target_and_is_recorded(self):
+        done = self.jump("target1", "echo through; id -un")
+        self.assertEqual(done.stdout.decode().split(), ["through", self.lab.account], done.stderr)
+        self.assertTrue(self.lab.wait_event("session.started", target="target1"))
+
+    def test_a_jump_carries_bulk_unchanged(self):
+        data = os.urandom(8 << 20)
+        done = self.jump("target2", "cat", input=data)
+        self.assertEqual(hashlib.sha256(done.stdout).digest(), hashlib.sha256(data).digest(), done.stderr)
+
+    def test_the_inner_login_must_be_of_the_same_principal(self):
+        self.lab.add_key("admin")
+        done = self.jump("target1", "echo through", inner_identity="admin")
+        self.assertNotIn(b"through", done.stdout)
+        self.assertEqual(done.returncode, 255)
+
+    def test_an_unknown_target_cannot_be_jumped_to(self):
+        done = subprocess.run(self.lab.ssh_command("engineer", arguments=["-W", "nowhere:22"]), capture_output=True, stdin=subprocess.DEVNULL, timeout=30)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn(b"SP-2", done.stderr)
+
+    def test_bare_sessions_answer_without_any_client_software(self):
+        for command, expected in (("ls", b"target1"), ("whoami", b"engineer"), ("config", b"Host"), ("help", b"ls"), ("explain SP-2001", b"SP-2001")):
+            done = self.lab.ssh("engineer", command)
+            self.assertIn(expected, done.stdout, (command, done.stderr))
+            self.assertEqual(done.returncode, 0)
+        done = self.lab.ssh("engineer")
+        self.assertEqual(done.returncode, 255)
+        self.assertIn(b"SP-2023", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
