@@ -1,0 +1,90 @@
+// GET /v1/secrets, PUT and DELETE /v1/secrets/{name}: a value goes in, metadata comes out; no value is ever given back.
+#include <openssl/crypto.h>
+
+#include <boost/json.hpp>
+
+#include "admin/api/call.h"
+#include "platform/crypto/base64.h"
+#include "platform/crypto/ssh_public_key.h"
+#include "platform/model/bytes.h"
+
+namespace sallyport::admin {
+namespace {
+
+std::string public_line(const std::string& blob) {
+  const auto key = crypto::SshPublicKey::parse_blob(bytes_of(blob));
+  return key ? key->line() : std::string();
+}
+
+std::string name_in(const Call& call) {
+  std::string name;
+  for (std::size_t i = 2; i < call.parts.size(); ++i) name += (i == 2 ? "" : "/") + call.parts[i];
+  return name;
+}
+
+void list(const CallPtr& call) {
+  call->administration.list_secrets(call->request.argument("prefix"), [call](const Result<std::vector<control::SecretRow>>& rows) {
+    if (!rows) return call->refuse(rows.error());
+    json::array out;
+    for (const control::SecretRow& row : *rows) {
+      json::object labels;
+      for (const auto& [key, value] : row.labels()) labels[key] = value;
+      out.push_back(json::object{{"name", row.name()},
+                                 {"kind", row.kind()},
+                                 {"version", row.version()},
+                                 {"changed", utc_text(row.changed_us())},
+                                 {"leases", row.leases()},
+                                 {"labels", std::move(labels)},
+                                 {"public_key", public_line(row.public_key())}});
+    }
+    call->reply(json::object{{"secrets", std::move(out)}});
+  });
+}
+
+void put(const CallPtr& call, const std::string& name) {
+  auto body = call->body();
+  OPENSSL_cleanse(call->request.body.data(), call->request.body.size());
+  call->request.body.clear();
+  if (!body) return;
+  control::SecretPut secret;
+  secret.set_name(name);
+  secret.set_kind(text_of(*body, "kind", "password"));
+  const json::value* generate = body->if_contains("generate");
+  secret.set_generate(generate != nullptr && generate->is_bool() && generate->get_bool());
+  if (json::value* value = body->if_contains("value"); value != nullptr && value->is_string()) {
+    auto& text = value->get_string();
+    secret.set_value(text.data(), text.size());
+    OPENSSL_cleanse(text.data(), text.size());
+  } else if (json::value* encoded = body->if_contains("value_base64"); encoded != nullptr && encoded->is_string()) {
+    auto bytes = crypto::from_base64(std::string_view(encoded->get_string()));
+    if (!bytes) return call->refuse(bytes.error());
+    secret.set_value(bytes->data(), bytes->size());
+    OPENSSL_cleanse(bytes->data(), bytes->size());
+  } else if (!secret.generate()) {
+    return call->refuse(Error{Errc::invalid, "give `value`, `value_base64` or `generate`"});
+  }
+  if (const json::value* labels = body->if_contains("labels"); labels != nullptr && labels->is_object())
+    for (const auto& [key, value] : labels->get_object())
+      if (value.is_string()) (*secret.mutable_labels())[std::string(key)] = std::string(std::string_view(value.get_string()));
+  call->administration.put_secret(call->who, std::move(secret), [call](const Result<control::SecretStored>& stored) {
+    if (!stored) return call->refuse(stored.error());
+    call->reply(json::object{{"name", stored->name()}, {"version", stored->version()}, {"public_key", public_line(stored->public_key())}});
+  });
+}
+
+}  // namespace
+
+void serve_secrets(const CallPtr& call) {
+  if (!call->may(policy::AdminRight::secret)) return;
+  const std::string name = name_in(*call);
+  if (call->request.method == "GET" && name.empty()) return list(call);
+  if (name.empty()) return call->refuse(Error{Errc::invalid, "name the secret: /v1/secrets/NAME"});
+  if (call->request.method == "GET") return call->refuse(Error{Errc::invalid, "nobody reads a secret back; see /v1/secrets for what is there"}, "SP-7009");
+  if (call->request.method == "PUT") return put(call, name);
+  call->administration.delete_secret(call->who, name, 0, [call, name](const Result<void>& deleted) {
+    if (!deleted) return call->refuse(deleted.error());
+    call->reply(json::object{{"name", name}, {"deleted", true}});
+  });
+}
+
+}  // namespace sallyport::admin

@@ -1,0 +1,88 @@
+// GET /v1/sessions, GET and DELETE /v1/sessions/{session}
+#include <boost/json.hpp>
+#include <charconv>
+
+#include "admin/api/call.h"
+
+namespace sallyport::admin {
+namespace {
+
+json::object object_of(const authority::SessionRow& row) {
+  json::object out;
+  out["session"] = row.label;
+  out["state"] = row.state;
+  out["principal"] = row.principal;
+  out["target"] = row.target;
+  out["account"] = row.account;
+  out["peer"] = row.source + (row.source.empty() ? "" : ":" + std::to_string(row.source_port));
+  out["started"] = utc_text(row.started_us);
+  if (!row.outer.empty()) out["outer"] = row.outer;
+  if (!row.address.empty()) out["address"] = row.address;
+  if (!row.factors.empty()) out["factors"] = row.factors;
+  if (!row.key_fingerprint.empty()) out["key"] = row.key_fingerprint;
+  if (!row.credential.empty()) out["credential"] = row.credential;
+  if (row.serial != 0) out["certificate_serial"] = row.serial;
+  if (!row.client_algorithms.empty()) out["client_algorithms"] = row.client_algorithms;
+  if (!row.target_algorithms.empty()) out["target_algorithms"] = row.target_algorithms;
+  out["channels"] = row.channels;
+  out["bytes_in"] = row.bytes_in;
+  out["bytes_out"] = row.bytes_out;
+  if (!row.code.empty()) out["code"] = row.code;
+  if (row.ended_us != 0) {
+    out["ended"] = utc_text(row.ended_us);
+    out["outcome"] = row.outcome;
+    out["exit_code"] = row.exit_code;
+    out["signal"] = row.signal;
+    out["cpu_us"] = row.cpu_us;
+    if (row.recorded_complete) out["recorded"] = *row.recorded_complete ? "complete" : "incomplete";
+  }
+  return out;
+}
+
+void list(const CallPtr& call) {
+  authority::SessionQuery query;
+  const std::string state = call->request.argument("state", "live");
+  query.live = state != "ended";
+  query.ended = state != "live";
+  if (state != "live" && state != "ended" && state != "all") return call->refuse(Error{Errc::invalid, "state is live, ended or all"});
+  query.principal = call->request.argument("principal");
+  query.target = call->request.argument("target");
+  query.before = call->request.argument("before");
+  const std::string limit = call->request.argument("limit", "100");
+  std::from_chars(limit.data(), limit.data() + limit.size(), query.limit);
+  if (query.limit == 0 || query.limit > 10'000) return call->refuse(Error{Errc::invalid, "limit is 1 to 10000"});
+  call->administration.list_sessions(std::move(query), [call](const Result<std::vector<authority::SessionRow>>& rows) {
+    if (!rows) return call->refuse(rows.error());
+    json::array out;
+    for (const auto& row : *rows) out.push_back(object_of(row));
+    call->reply(json::object{{"sessions", std::move(out)}});
+  });
+}
+
+}  // namespace
+
+void serve_sessions(const CallPtr& call) {
+  if (call->parts.size() == 2 && call->request.method == "GET") {
+    if (call->may(policy::AdminRight::audit)) list(call);
+    return;
+  }
+  if (call->parts.size() != 3) return call->refuse(Error{Errc::not_found, "name one session"});
+  const std::string label = call->parts[2];
+  if (call->request.method == "GET") {
+    if (!call->may(policy::AdminRight::audit)) return;
+    call->administration.find_session(label, [call](const Result<authority::SessionRow>& row) {
+      if (!row) return call->refuse(row.error());
+      call->reply(object_of(*row));
+    });
+    return;
+  }
+  if (!call->may(policy::AdminRight::lock)) return;
+  const auto body = call->body();
+  if (!body) return;
+  call->administration.end_session(call->who, label, text_of(*body, "reason"), [call, label](const Result<void>& ended) {
+    if (!ended) return call->refuse(ended.error());
+    call->reply(json::object{{"session", label}, {"ended", true}});
+  });
+}
+
+}  // namespace sallyport::admin

@@ -1,0 +1,72 @@
+// GET and POST /v1/seal, POST /v1/unseal, POST /v1/recordings/{session}/key
+#include <openssl/crypto.h>
+
+#include <boost/json.hpp>
+
+#include "admin/api/call.h"
+#include "platform/crypto/base64.h"
+#include "platform/crypto/hex.h"
+#include "platform/crypto/ulid.h"
+#include "platform/model/bytes.h"
+
+namespace sallyport::admin {
+namespace {
+
+json::object object_of(const control::SealState& state) {
+  return json::object{{"sealed", state.sealed()}, {"source", state.source()}, {"detail", state.detail()}};
+}
+
+}  // namespace
+
+void serve_seal(const CallPtr& call) {
+  if (call->request.method == "GET") {
+    if (!call->may(policy::AdminRight::audit)) return;
+    call->administration.status([call](const Result<authority::StatusReport>& status) {
+      if (!status) return call->refuse(status.error());
+      if (!status->vault_problem.empty()) return call->refuse(Error{Errc::unavailable, status->vault_problem});
+      call->reply(json::object{{"sealed", status->sealed}, {"source", status->seal_source}});
+    });
+    return;
+  }
+  if (!call->may(policy::AdminRight::secret)) return;
+  call->administration.seal(call->who, [call](const Result<control::SealState>& state) {
+    if (!state) return call->refuse(state.error());
+    call->reply(object_of(*state));
+  });
+}
+
+void serve_unseal(const CallPtr& call) {
+  if (!call->may(policy::AdminRight::secret)) return;
+  auto body = call->body();
+  OPENSSL_cleanse(call->request.body.data(), call->request.body.size());
+  call->request.body.clear();
+  if (!body) return;
+  Secret passphrase;
+  if (json::value* given = body->if_contains("passphrase"); given != nullptr && given->is_string()) {
+    auto& text = given->get_string();
+    passphrase = Secret(std::string_view(text));
+    OPENSSL_cleanse(text.data(), text.size());
+  }
+  call->administration.unseal(call->who, std::move(passphrase), [call](const Result<control::SealState>& state) {
+    if (!state) return call->refuse(state.error(), state.error().code == Errc::denied ? "SP-7007" : "");
+    call->reply(object_of(*state));
+  });
+}
+
+void serve_recordings(const CallPtr& call) {
+  if (!call->may(policy::AdminRight::view)) return;
+  if (call->parts.size() != 4 || call->parts[3] != "key" || !crypto::is_ulid(call->parts[2]))
+    return call->refuse(Error{Errc::not_found, "POST to /v1/recordings/SESSION/key"});
+  const auto body = call->body();
+  if (!body) return;
+  const std::string reason = text_of(*body, "reason");
+  if (reason.empty()) return call->refuse(Error{Errc::invalid, ""}, "SP-7005");
+  auto wrapped = crypto::from_base64(text_of(*body, "wrapped"));
+  if (!wrapped || wrapped->empty()) return call->refuse(Error{Errc::invalid, "`wrapped` must be the session's wrapped key, in base64"});
+  call->administration.recording_key(call->who, call->parts[2], std::string(sallyport::text_of(*wrapped)), reason, [call](const Result<Secret>& key) {
+    if (!key) return call->refuse(key.error());
+    call->reply(json::object{{"session", call->parts[2]}, {"key", crypto::to_hex(key->reveal())}});
+  });
+}
+
+}  // namespace sallyport::admin
