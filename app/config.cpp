@@ -131,6 +131,7 @@ class Reader {
   void read_value(const SettingRow& row, const YAML::Mark& mark, const YAML::Node& node) {
     const std::string key(row.key);
     marks_.emplace(key, mark);
+    if (node.IsNull()) return;  // as if it were not there
     if (row.kind == Kind::list) return read_list(key, mark, node);
     if (!node.IsScalar()) return problem(mark, "`" + key + "` needs one value");
     const std::string text = node.Scalar();
@@ -141,7 +142,6 @@ class Reader {
   }
 
   void read_list(const std::string& key, const YAML::Mark& mark, const YAML::Node& node) {
-    if (node.IsNull()) return;
     std::string joined;
     const auto add = [&](const YAML::Node& item) {
       if (!item.IsScalar() || item.Scalar().empty() || item.Scalar().find_first_of(",\n\r\"") != std::string::npos)
@@ -199,6 +199,7 @@ std::string for_service(const SettingRow& row, const std::string& value) {
 
 std::string for_file(const SettingRow& row, const std::string& value) {
   if (row.kind == Kind::list) return value.empty() ? "[]" : "[\"" + split_join(value, "\", \"") + "\"]";
+  if (value.empty()) return "null";
   if (row.kind == Kind::text || row.kind == Kind::path) return "\"" + value + "\"";
   return value;
 }
@@ -251,7 +252,8 @@ Result<Config> parse_config(std::string_view yaml, const std::string& file) {
   config.run_dir = values["run_dir"];
   config.ring_dir = values["ring_dir"];
   for (const SettingRow& row : k_settings)
-    if (!row.service.empty()) config.settings.set(std::string(row.service), for_service(row, values.find(row.key)->second));
+    if (!row.service.empty() && !(row.kind == Kind::path && values.find(row.key)->second.empty()))
+      config.settings.set(std::string(row.service), for_service(row, values.find(row.key)->second));
   Settings lists;
   lists.set("listen", values["listen"]);
   config.listen = lists.list("listen");

@@ -31,6 +31,7 @@ constexpr std::array k_settings{
     SettingRow{"listen", "", Kind::list, "[::]:2222,0.0.0.0:2222", 0, 0, ""},
     SettingRow{"proxy_protocol_from", "proxy_protocol_from", Kind::list, "", 0, 0, ""},
     SettingRow{"compat", "compat", Kind::choice, "modern", 0, 0, "modern,legacy-clients"},
+    SettingRow{"policy_dir", "policy_dir", Kind::path, "", 0, 0, ""},
     SettingRow{"limits.unauthenticated", "max_unauthenticated", Kind::count, "1024", 1, 65536, ""},
     SettingRow{"limits.early_drop_from", "early_drop_from", Kind::count, "512", 1, 65536, ""},
     SettingRow{"limits.unauthenticated_per_source", "max_unauthenticated_per_source", Kind::count, "256", 1, 65536, ""},

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "admin/api/api.h"
 #include "policy/authority/service.h"
 #include "recorder/service.h"
 #include "vault/service.h"

@@ -19,10 +19,8 @@
 
 #include "app/demo/child.h"
 #include "app/demo/fleet.h"
-#include "app/verbs/admin_client.h"
 #include "app/verbs/exit_codes.h"
 #include "app/verbs/init.h"
-#include "app/verbs/policy_files.h"
 #include "app/verbs/serve.h"
 #include "platform/crypto/ssh_private_key.h"
 #include "platform/os/fd.h"
@@ -69,7 +67,6 @@ class Demo {
   Result<void> make_client_keys();
   Result<void> start_gateway();
   Result<void> wait_until_ready();
-  Result<void> apply_policy();
   Result<void> write_ssh_files() const;
   [[nodiscard]] std::string policy_text() const;
   [[nodiscard]] fs::path at(const std::string& name) const { return directory_ / name; }
@@ -108,6 +105,7 @@ Result<void> Demo::make_places() {
   const std::string listen = "127.0.0.1:" + std::to_string(port_);
   auto written = write_text(at("sallyport.yaml"), "node: demo\nstate_dir: " + at("state").string() + "\nrun_dir: " + at("run").string() + "\nring_dir: " +
                                                       (rings_ / "rings").string() + "\nlisten: [\"" + listen + "\"]\npublic_address: " + listen +
+                                                      "\npolicy_dir: " + at("policy").string() +
                                                       "\nsessions: {drain: 1s}\nrecording: {min_free: 16MiB, syslog: false, witness: [" +
                                                       at("witness.log").string() + "]}\n");
   if (!written) return written;
@@ -191,15 +189,6 @@ std::string Demo::policy_text() const {
   return text;
 }
 
-Result<void> Demo::apply_policy() {
-  auto written = write_text(at("policy/fleet.yaml"), policy_text());
-  if (!written) return written;
-  AdminClient client(at("run/admin.sock"));
-  auto applied = send_policy(client, "apply", at("policy").string());
-  if (!applied) return fail_in("applying the demo's policy", applied.error());
-  return {};
-}
-
 Result<void> Demo::write_ssh_files() const {
   const std::string port = std::to_string(port_);
   std::string known;
@@ -227,13 +216,13 @@ Result<void> Demo::build() {
   account_ = choose_demo_account();
   // Silent: what init prints is for people who make a gateway that stays.
   if (auto made = make_state(at("sallyport.yaml").string(), {}); !made) return made;
-  if (auto started = start_gateway(); !started) return started;
   if (auto made = make_client_keys(); !made) return made;
   auto targets = start_demo_fleet(directory_, account_, at("run/keys/user_ca.pub"));
   if (!targets) return tl::unexpected(targets.error());
   targets_ = std::move(*targets);
+  if (auto written = write_text(at("policy/fleet.yaml"), policy_text()); !written) return written;
+  if (auto started = start_gateway(); !started) return started;
   if (auto ready = wait_until_ready(); !ready) return ready;
-  if (auto applied = apply_policy(); !applied) return applied;
   return write_ssh_files();
 }
 

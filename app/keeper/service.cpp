@@ -38,7 +38,7 @@ void Service::open_channel(Fd control) {
       loop_, std::move(control), [this](control::Received received) { on_received(std::move(received)); },
       [this](const Error& error) {
         // Its end is seen at the pidfd. A process that lives on without a control link is of no use to anybody.
-        log_line(Level::warn, name_ + ": control link: " + error.detail);
+        if (state_ != State::stopping) log_line(Level::warn, name_ + ": control link: " + error.detail);
         loop_.forget(channel_->native());
         if (state_ == State::stopping) return;
         loop_.cancel(deadline_timer_);
