@@ -18,7 +18,11 @@ int run_wired_service(const std::string& name, Fd control) {
     return vault::run_service(std::move(control), options);
   }
   if (name == "recorder") return recorder::run_service(std::move(control));
-  if (name == "authority") return authority::run_service(authority::AuthorityOptions{}, std::move(control));
+  if (name == "authority") {
+    authority::AuthorityOptions options;
+    options.make_front = admin::make_front;
+    return authority::run_service(std::move(options), std::move(control));
+  }
   static_cast<void>(control);
   std::fprintf(stderr, "sallyport: there is no service `%s`\n", name.c_str());
   return 2;
