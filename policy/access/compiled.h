@@ -12,17 +12,25 @@
 
 namespace sallyport::policy {
 
-/// A set of small numbers: everything, a short sorted list, or bits.
+/// A set of small numbers: everything, one word of bits, a short sorted list, or many bits.
 class IndexSet {
  public:
   static IndexSet all() { IndexSet s; s.all_ = true; return s; }
   /// `members` sorted, out of 0..universe-1.
   static IndexSet of(std::vector<std::uint32_t> members, std::size_t universe);
-  [[nodiscard]] bool has(std::uint32_t index) const;
+  [[nodiscard]] bool has(std::uint32_t index) const {
+    if (all_) return true;
+    if (is_word_) return index < 64 && ((word_ >> index) & 1U) != 0;
+    return has_slow(index);
+  }
   [[nodiscard]] bool is_all() const noexcept { return all_; }
 
  private:
+  [[nodiscard]] bool has_slow(std::uint32_t index) const;
+
   bool all_ = false;
+  bool is_word_ = false;
+  std::uint64_t word_ = 0;
   std::vector<std::uint32_t> list_;
   std::vector<std::uint64_t> bits_;
 };

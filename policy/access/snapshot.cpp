@@ -342,6 +342,11 @@ const Item* find_in(const std::unordered_map<std::string_view, std::uint32_t>& i
 
 IndexSet IndexSet::of(std::vector<std::uint32_t> members, std::size_t universe) {
   IndexSet set;
+  if (universe <= 64) {
+    set.is_word_ = true;
+    for (const std::uint32_t member : members) set.word_ |= std::uint64_t{1} << member;
+    return set;
+  }
   if (members.size() <= k_short_list) {
     set.list_ = std::move(members);
     return set;
@@ -351,8 +356,7 @@ IndexSet IndexSet::of(std::vector<std::uint32_t> members, std::size_t universe) 
   return set;
 }
 
-bool IndexSet::has(std::uint32_t index) const {
-  if (all_) return true;
+bool IndexSet::has_slow(std::uint32_t index) const {
   if (!bits_.empty()) return index / 64 < bits_.size() && ((bits_[index / 64] >> (index % 64)) & 1U) != 0;
   return std::binary_search(list_.begin(), list_.end(), index);
 }
