@@ -379,3 +379,23 @@ TEST_CASE("JSON text is read strictly and written safely") {
   CHECK(json_quote("a\"\\\n\x01\xff\xc3\xbc\xed\xa0\x80") == "\"a\\\"\\\\\\n\\u0001\xef\xbf\xbd\xc3\xbc\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
   CHECK(sallyport::printable("a\x1b[0m\xc2\x9b\n") == "a\xef\xbf\xbd[0m\xef\xbf\xbd\n");
 }
+
+// Not run by itself: SALLYPORT_CORPUS=tests/fuzz/corpus/journal_replay unit_recorder "[corpus]" writes seeds for the fuzz target.
+TEST_CASE("seeds for the fuzz target of journals", "[.corpus]") {
+  const char* folder = std::getenv("SALLYPORT_CORPUS");
+  REQUIRE(folder != nullptr);
+  std::filesystem::create_directories(folder);
+  Recorded recorded;
+  std::ifstream in(recorded.folder.path() / "00000001.journal", std::ios::binary);
+  const std::string whole(std::istreambuf_iterator<char>(in), {});
+  std::ofstream(std::filesystem::path(folder) / "whole", std::ios::binary) << '\xff' << whole;
+  // The same frames, cut to what the target puts together by itself: payloads in steps of 8 bytes.
+  std::string pieces(1, '\0');
+  for (const auto& frame : recorded.made.frames) {
+    const std::size_t steps = std::min<std::size_t>(frame.payload.size() / 8, 255);
+    pieces += static_cast<char>(steps);
+    pieces += static_cast<char>(frame.type);
+    pieces += text_of(ByteView(frame.payload).first(steps * 8));
+  }
+  std::ofstream(std::filesystem::path(folder) / "frames", std::ios::binary) << pieces;
+}
