@@ -153,9 +153,11 @@ SignatureFacts check_signature(const LoginAttempt& attempt) {
   if (attempt.session_hash.size() < 20 || attempt.session_hash.size() > 64) return wrong("no session identifier");
 
   crypto::SshReader request(attempt.signed_data);
-  const bool is_this_request = request.u8() == k_userauth_request && request.text() == attempt.user && request.text() == "ssh-connection" &&
-                               request.text() == "publickey" && request.u8() == 1 && request.text() == attempt.algorithm &&
-                               request.text() == attempt.key_blob && request.finished();
+  bool is_this_request = request.u8() == k_userauth_request && request.text() == attempt.user && request.text() == "ssh-connection";
+  const std::string_view method = request.text();
+  const bool is_bound = method == "publickey-hostbound-v00@openssh.com";  // the host key follows; the session process compares it
+  is_this_request = is_this_request && (is_bound || method == "publickey") && request.u8() == 1 && request.text() == attempt.algorithm &&
+                    request.text() == attempt.key_blob && (!is_bound || !request.text().empty()) && request.finished();
   if (!is_this_request) return wrong("what was signed is not this login request");
 
   const bool is_certificate = names_a_certificate(attempt.key_blob);
