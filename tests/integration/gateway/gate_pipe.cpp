@@ -1,8 +1,8 @@
 // gate_pipe -- stands where ssh and sshd would stand: between a stock client on stdin/stdout and a real server program,
 // with one of the file gates in the stream.
 //
-//   gate_pipe sftp                   runs sftp-server (for `sftp -D`)
-//   gate_pipe [OPTIONS] HOST WORD... runs the words as sshd would (for `scp -O -S`, `rsync -e`)
+//   gate_pipe                        runs sftp-server (for `sftp -D`)
+//   gate_pipe [OPTIONS] HOST WORD... runs the words as sshd would (for `scp -S`, `rsync -e`); with -s they name a subsystem
 //
 // Environment: GATE_EVENTS file that the events are appended to; GATE_RULES "PREFIX=udc,PREFIX=d" (none: no rules apply);
 // GATE_MAX bytes of one file; GATE_CHUNK bytes read at once; GATE_NEW_RULES and GATE_NEW_RULES_AFTER: rules that replace
@@ -63,9 +63,10 @@ bool write_all(int fd, const std::vector<std::byte>& bytes) {
 
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
+  for (const int fd : {0, 1}) ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) & ~O_NONBLOCK);  // rsync hands them over so
   std::string command;
   std::string request = "exec";
-  if (argc == 2 && std::string_view(argv[1]) == "sftp") {
+  if (argc == 1) {
     request = "subsystem";
     command = "sftp";
   } else {
@@ -73,6 +74,7 @@ int main(int argc, char** argv) {
     for (; at < argc && argv[at][0] == '-'; ++at) {
       const std::string_view option = argv[at];
       if (option == "-l" || option == "-p") ++at;
+      if (option == "-s") request = "subsystem";
       if (option == "--") break;
     }
     if (at < argc && std::string_view(argv[at]) == "--") ++at;
