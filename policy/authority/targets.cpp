@@ -134,7 +134,6 @@ void Targets::sign(const std::shared_ptr<Opening>& opening, std::vector<std::str
   };
   body->add_extensions("permit-pty");
   body->add_extensions("permit-port-forwarding");
-  body->add_extensions("permit-user-rc");
   if (also(policy::ChannelKind::agent)) body->add_extensions("permit-agent-forwarding");
   if (also(policy::ChannelKind::x11)) body->add_extensions("permit-X11-forwarding");
   authority_.vault.ask(std::move(question), [this, opening](Result<control::Received> answer) {
