@@ -11,7 +11,6 @@ namespace sallyport::vault {
 namespace {
 
 constexpr std::chrono::seconds k_audit_deadline{5};
-constexpr std::chrono::seconds k_orphan_grace{30};
 constexpr std::size_t k_most_waiting = 1024;
 constexpr std::size_t k_most_leases_per_session = 16;
 constexpr std::chrono::milliseconds k_longest_agent{60'000};
@@ -88,7 +87,7 @@ void AuditTrail::tell_durably(std::string name, std::string json, std::string se
   });
 }
 
-void Lending::recover(std::function<bool(const std::string&)> is_live) {
+void Lending::recover(std::chrono::milliseconds grace, std::function<bool(const std::string&)> is_live) {
   auto left = vault_->store().leases();
   if (!left) return;
   for (Lease& lease : *left) {
@@ -96,7 +95,7 @@ void Lending::recover(std::function<bool(const std::string&)> is_live) {
     leases_.emplace(std::move(id), std::move(lease));
   }
   if (leases_.empty()) return;
-  board_->after(k_orphan_grace, [this, is_live = std::move(is_live)] {
+  board_->after(grace, [this, is_live = std::move(is_live)] {
     std::vector<std::string> orphans;
     for (const auto& [id, lease] : leases_)
       if (!is_live(lease.session)) orphans.push_back(id);

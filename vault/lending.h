@@ -46,8 +46,8 @@ class Lending {
   Lending(Vault& vault, Switchboard& board, AuditTrail& trail, const Clock& clock, crypto::Random& random)
       : vault_(&vault), board_(&board), trail_(&trail), clock_(&clock), random_(&random) {}
 
-  /// Reads the leases that a former process left; those whose session does not come back within 30 s end.
-  void recover(std::function<bool(const std::string& session)> is_live);
+  /// Reads the leases that a former process left; those whose session does not come back within `grace` end.
+  void recover(std::chrono::milliseconds grace, std::function<bool(const std::string& session)> is_live);
 
   using GivePassword = std::function<void(Result<std::pair<Secret, Lease>>)>;
   void lend_password(const std::string& session, const std::string& secret, GivePassword give);

@@ -78,7 +78,8 @@ bool harden_process() {
   const rlimit none{0, 0};
   setrlimit(RLIMIT_CORE, &none);
   CRYPTO_secure_malloc_init(1024 * 1024, 32);  // long-term private keys of OpenSSL: locked, guarded, not dumped
-  rlimit limit{};
+  rlimit limit{RLIM_INFINITY, RLIM_INFINITY};
+  setrlimit(RLIMIT_MEMLOCK, &limit);  // works as root
   getrlimit(RLIMIT_MEMLOCK, &limit);
   // With a finite limit MCL_FUTURE would make a later allocation fail.
   return limit.rlim_cur == RLIM_INFINITY && mlockall(MCL_CURRENT | MCL_FUTURE) == 0;
@@ -86,7 +87,8 @@ bool harden_process() {
 
 class Service {
  public:
-  Service(std::unique_ptr<Switchboard> board, const VaultOptions& options) : board_(std::move(board)), options_(options), trail_(*board_) {}
+  Service(std::unique_ptr<Switchboard> board, const VaultOptions& options, bool memory_locked)
+      : board_(std::move(board)), options_(options), trail_(*board_), memory_locked_(memory_locked) {}
 
   int run(Fd keeper) {
     auto line = board_->add_link(
@@ -213,8 +215,9 @@ class Service {
     }
     vault_ = std::move(*vault);
     lending_.emplace(*vault_, *board_, trail_, *options_.clock, *options_.random);
+    if (!memory_locked_) notice("memory is not locked (RLIMIT_MEMLOCK is finite): swap should be encrypted or off");
     maintain();
-    lending_->recover([this](const std::string& session) { return sessions_.contains(session); });
+    lending_->recover(options_.orphan_grace, [this](const std::string& session) { return sessions_.contains(session); });
     const auto opened = vault_->unseal(nullptr);
     if (!opened) {
       seal_detail_ = opened.error().detail;
@@ -564,6 +567,7 @@ class Service {
   std::unordered_map<std::string, SessionState> sessions_;
   std::string seal_detail_;
   std::chrono::steady_clock::time_point next_unseal_{};
+  bool memory_locked_;
   bool keeper_gone_ = false;
   int exit_code_ = 0;
 };
@@ -571,14 +575,13 @@ class Service {
 }  // namespace
 
 int run_service(Fd keeper, const VaultOptions& options) {
-  if (options.harden && !harden_process())
-    std::fprintf(stderr, "vault: memory is not locked (RLIMIT_MEMLOCK is finite); swap should be encrypted or off\n");
+  const bool locked = !options.harden || harden_process();
   auto board = Switchboard::make();
   if (!board) {
     std::fprintf(stderr, "vault: %s\n", board.error().detail.c_str());
     return k_exit_unavailable;
   }
-  return Service(std::move(*board), options).run(std::move(keeper));
+  return Service(std::move(*board), options, locked).run(std::move(keeper));
 }
 
 }  // namespace sallyport::vault

@@ -1,6 +1,7 @@
 // vault/service.h -- the vault as a process: one thread, control links, no network.
 #pragma once
 
+#include <chrono>
 #include <string>
 
 #include "platform/crypto/random.h"
@@ -14,6 +15,8 @@ struct VaultOptions {
   std::string credentials_directory;
   /// Forbid core dumps and tracing, lock memory where the limit allows it. Off only in tests that share their process.
   bool harden = true;
+  /// After a restart: how long a lease waits for its session to be attached again.
+  std::chrono::milliseconds orphan_grace{30'000};
   const Clock* clock = &system_clock();
   crypto::Random* random = &crypto::system_random();
 };
