@@ -153,7 +153,7 @@ class Lab:
                         f"    labels: {{env: lab}}\n    host_keys: [{keys}]\n    accounts: [{accounts}]\n{extra_target}")
         return (f"principals:\n{people}\ntargets:\n{targets}roles:\n  - name: operator\n    allow:\n      - channels: [{channels}]\n"
                 f"        targets: {{labels: {{env: lab}}}}\n        accounts: [{self.account}]\n        directions: [up, down]\n"
-                f"        files: [{{path: \"\", allow: [up, down, change]}}]\n        env: [LANG, \"LC_*\", \"TEST_*\"]\n{extra_rule}"
+                f"        files: [{{path: /, allow: [up, down, change]}}]\n        env: [LANG, \"LC_*\", \"TEST_*\"]\n{extra_rule}"
                 f"  - name: administrator\n    admin: [policy, lock, audit, view, secret]\n"
                 f"bindings:\n  - {{role: operator, principals: [engineer]}}\n  - {{role: administrator, principals: [admin]}}\n{extra}")
 
@@ -192,10 +192,35 @@ class Lab:
         return subprocess.Popen(self.ssh_command(user, *command, **more), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     # ------------------------------------------------------------------ what was audited
+    def admin(self, method, path, body=None):
+        """One call of the admin API over its unix socket: (status, JSON)."""
+        import http.client, socket
+        connection = http.client.HTTPConnection("localhost", timeout=30)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.settimeout(30)
+        connection.sock.connect(str(self.folder / "run" / "admin.sock"))
+        connection.request(method, path, body=None if body is None else json.dumps(body), headers={"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        text = answer.read()
+        connection.close()
+        return answer.status, json.loads(text) if text else None
+
     def events(self, name=None, **fields):
-        done = self.run_cli("events", "-o", "jsonl", check=True)
-        found = [json.loads(line) for line in done.stdout.decode().splitlines() if line.strip()]
-        return [e for e in found if (name is None or e.get("name") == name) and all(e.get(k) == v for k, v in fields.items())]
+        found, since = [], 0
+        while True:
+            status, page = self.admin("GET", f"/v1/events?since={since}&limit=1000")
+            if status != 200:
+                raise RuntimeError(f"events: {status} {page}")
+            rows = page["events"] if isinstance(page, dict) else page
+            if not rows:
+                break
+            found += rows
+            newest = max(int(e["sequence"]) for e in rows)
+            if newest <= since or len(rows) < 1000:
+                break
+            since = newest
+        flat = [{**e, **(e["data"] if isinstance(e.get("data"), dict) else {})} for e in found]
+        return [e for e in flat if (name is None or e.get("name") == name) and all(e.get(k) == v for k, v in fields.items())]
 
     def wait_event(self, name, seconds=10, **fields):
         found = []
