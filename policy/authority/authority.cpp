@@ -24,6 +24,7 @@ Authority::Authority(boost::asio::io_context& io_in, Clock& clock_in, crypto::Ra
       resolving(io_in, 4, 1024),
       journal(io_in, deadlines, clock_in),
       vault(io_in, deadlines),
+      host_certificates(vault, clock_in),
       snapshot(policy::Snapshot::make_empty()),
       logins(std::make_unique<Logins>(*this)),
       targets(std::make_unique<Targets>(*this)),

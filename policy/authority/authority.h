@@ -20,6 +20,7 @@
 #include "policy/access/engine.h"
 #include "policy/authority/deadlines.h"
 #include "policy/authority/event_json.h"
+#include "policy/authority/host_certificates.h"
 #include "policy/authority/journal_client.h"
 #include "policy/authority/policy_clock.h"
 #include "policy/authority/session.h"
@@ -53,6 +54,7 @@ struct Authority {
   Workers resolving;
   JournalClient journal;
   VaultClient vault;
+  HostCertificates host_certificates;
   std::unique_ptr<LinkPort> listener;
   std::unique_ptr<Store> store;
 

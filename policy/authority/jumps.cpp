@@ -15,10 +15,18 @@ constexpr std::chrono::seconds k_spawn_deadline{10};
 
 }  // namespace
 
+struct Jumps::Order {
+  std::string label;
+  control::Envelope question;  ///< only its call number
+  std::string host;            ///< as the client wrote it
+  std::string target;
+  std::uint32_t port = 0;
+  std::string decision;
+  Fd end;
+};
+
 void Jumps::on_open(Session& outer, const control::Envelope& question) {
   const control::OpenJump& asked = question.open_jump();
-  control::Envelope call;
-  call.set_call(question.call());
   policy::Decision decision;
   policy::AccessRequest request = authority_.request_of(outer);
   request.kind = policy::ChannelKind::jump;
@@ -51,44 +59,56 @@ void Jumps::on_open(Session& outer, const control::Envelope& question) {
       .text("decision", allowed ? "allow" : "deny")
       .text("rule", decision.rule.str());
   if (!allowed) json.text("code", decision.code).text("why", decision.why);
-  authority_.journal.append("channel.decided", json.str(), outer.label,
-                            [this, label = outer.label, call, allowed, decision, name = request.target, port = asked.port()](Result<Appended> stored) {
-                              Session* here = authority_.find(label);
-                              if (here == nullptr || here->link == nullptr) return;
-                              if (!stored) return refuse(*here, call, make_notice("SP-4004", stored.error().detail));
-                              if (!allowed) return refuse(*here, call, make_notice(decision.code, decision.why, stored->id));
-                              if (here->state != control::SessionState::bare) return refuse(*here, call, make_notice("SP-2015", {}, stored->id));
-                              spawn(*here, call, name, port, stored->id);
-                            });
+  auto order = std::make_shared<Order>();
+  order->label = outer.label;
+  order->question.set_call(question.call());
+  order->host = asked.host();
+  order->port = asked.port();
+  if (allowed) order->target = target->name.str();
+  authority_.journal.append("channel.decided", json.str(), outer.label, [this, order, decision](Result<Appended> stored) {
+    Session* here = authority_.find(order->label);
+    if (here == nullptr || here->link == nullptr) return;
+    if (!stored) return refuse(*here, order->question, make_notice("SP-4004", stored.error().detail));
+    order->decision = stored->id;
+    if (!decision.allowed()) return refuse(*here, order->question, make_notice(decision.code, decision.why, stored->id));
+    authority_.host_certificates.with({order->target, order->host}, [this, order](std::vector<std::string> certificates) {
+      spawn(order, std::move(certificates));
+    });
+  });
 }
 
-void Jumps::spawn(Session& outer, const control::Envelope& question, const TargetId& target, std::uint32_t port,
-                  const std::string& decision) {
+void Jumps::spawn(const std::shared_ptr<Order>& order, std::vector<std::string> certificates) {
+  Session* outer = authority_.find(order->label);
+  if (outer == nullptr || outer->link == nullptr) return;
+  if (outer->state != control::SessionState::bare) return refuse(*outer, order->question, make_notice("SP-2015", {}, order->decision));
   int ends[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0 || !authority_.listener)
-    return refuse(outer, question, make_notice("SP-5004", {}, decision));
-  auto ours = std::make_shared<Fd>(ends[0]);
+  if (!authority_.listener || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0)
+    return refuse(*outer, order->question, make_notice("SP-5004", {}, order->decision));
+  order->end = Fd(ends[0]);
   const Fd theirs(ends[1]);
-  control::Envelope order;
-  order.mutable_spawn_inner()->set_outer_session(outer.label);
-  order.mutable_spawn_inner()->set_target(target.str());
-  order.mutable_spawn_inner()->set_port(port);
+  control::Envelope envelope;
+  auto* body = envelope.mutable_spawn_inner();
+  body->set_outer_session(order->label);
+  body->set_target(order->target);
+  body->set_port(order->port);
+  for (std::string& certificate : certificates) body->add_host_certificates(std::move(certificate));
   const int handed = theirs.get();
   authority_.listener->ask(
-      std::move(order), k_spawn_deadline,
-      [this, label = outer.label, question, ours, decision](Result<control::Received> answer) {
-        Session* here = authority_.find(label);
+      std::move(envelope), k_spawn_deadline,
+      [this, order](Result<control::Received> answer) {
         if (answer && answer->envelope.has_session_started()) authority_.session_links->on_started(answer->envelope.session_started());
+        Session* here = authority_.find(order->label);
         if (here == nullptr || here->link == nullptr) return;
         if (!answer || !answer->envelope.has_session_started())
-          return refuse(*here, question, make_notice("SP-5001", answer ? "the listener started nothing" : answer.error().detail, decision));
-        control::Envelope envelope;
-        envelope.mutable_jump_grant()->set_allowed(true);
-        envelope.mutable_jump_grant()->set_inner_session(answer->envelope.session_started().session());
-        const int end = ours->get();
-        here->link->answer(question, std::move(envelope), std::span(&end, 1));
+          return refuse(*here, order->question, make_notice("SP-5001", answer ? "the listener started nothing" : answer.error().detail, order->decision));
+        control::Envelope granted;
+        granted.mutable_jump_grant()->set_allowed(true);
+        granted.mutable_jump_grant()->set_inner_session(answer->envelope.session_started().session());
+        const int end = order->end.get();
+        here->link->answer(order->question, std::move(granted), std::span(&end, 1));
+        order->end.reset();
         authority_.note(*here, "jump.opened",
-                        authority_.event_of(*here).text("inner", answer->envelope.session_started().session()).text("reference", decision));
+                        authority_.event_of(*here).text("inner", answer->envelope.session_started().session()).text("reference", order->decision));
       },
       std::span(&handed, 1));
 }

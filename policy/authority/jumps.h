@@ -1,6 +1,10 @@
 // policy/authority/jumps.h -- `ssh -J gateway target`: a second session inside a session without a target.
 #pragma once
 
+#include <memory>
+#include <string>
+#include <vector>
+
 #include "policy/authority/authority.h"
 
 namespace sallyport::authority {
@@ -14,7 +18,8 @@ class Jumps {
   void on_open(Session& outer, const control::Envelope& question);
 
  private:
-  void spawn(Session& outer, const control::Envelope& question, const TargetId& target, std::uint32_t port, const std::string& decision);
+  struct Order;
+  void spawn(const std::shared_ptr<Order>& order, std::vector<std::string> certificates);
   void refuse(Session& outer, const control::Envelope& question, const Notice& notice);
 
   Authority& authority_;
