@@ -26,6 +26,7 @@ constexpr std::size_t k_at_tail = 192;
 constexpr std::size_t k_at_sleeping = 256;
 constexpr std::size_t k_at_want_space = 320;
 constexpr std::uint64_t k_commit_key = 0x53616C6C79706F72;
+constexpr std::uint64_t k_last_position = std::uint64_t{1} << 62;  ///< centuries of writing away
 constexpr std::uint32_t k_pad_bit = 0x80000000U;
 /// An empty ring goes back to its beginning once it has moved this far (bytes): small, so that few pages are touched.
 constexpr std::uint64_t k_go_back_after = 16 * 1024;
@@ -231,7 +232,7 @@ Result<RingConsumer> RingConsumer::adopt(std::span<std::byte> mapping, const Ses
   const auto label = identity_of(mapping);
   if (!label) return fail(Errc::corrupt, "no ring");
   if (text_of(*label) != session.view()) return fail(Errc::corrupt, "the ring of another session");
-  if (position % k_slot_align != 0) return fail(Errc::corrupt, "impossible ring position");
+  if (position % k_slot_align != 0 || position > k_last_position) return fail(Errc::corrupt, "impossible ring position");
   RingConsumer consumer;
   consumer.base_ = mapping.data();
   consumer.capacity_ = mapping.size() - k_ring_header_bytes;

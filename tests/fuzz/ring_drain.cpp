@@ -53,7 +53,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::memcpy(ring.data() + 24, k_label.data(), k_label.size());
   std::uint64_t position = 0;
   std::memcpy(&position, data, sizeof position);
-  position = position / 16 * 16;
+  position = position / 16 * 16 % (std::uint64_t{1} << 61);
   const bool right = (data[8] & 1) != 0;
   const std::span<std::byte> slots = std::span(ring).subspan(seal::k_ring_header_bytes);
   const std::size_t at = position % slots.size();
