@@ -195,6 +195,7 @@ bool Spot::is_map_of(std::initializer_list<std::string_view> known) const {
   }
   for (const YamlNode::Entry& entry : node_->entries) {
     if (std::find(known.begin(), known.end(), entry.key) != known.end()) continue;
+    if (context_->problems->size() >= k_max_diagnostics) break;
     Suggestion suggestion(entry.key);
     for (const std::string_view key : known) suggestion.consider(key);
     complain_at(entry.line, entry.column, pointer_ + "/" + escaped(entry.key), "unknown key `" + shown(entry.key) + "`" + suggestion.text());
