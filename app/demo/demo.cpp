@@ -95,6 +95,8 @@ Result<void> Demo::make_places() {
   std::string pattern = std::string(place != nullptr && place[0] == '/' ? place : "/tmp") + "/sallyport-demo-XXXXXX";
   if (mkdtemp(pattern.data()) == nullptr) return fail(Errc::unavailable, pattern + ": " + std::strerror(errno));
   directory_ = pattern;
+  // sshd reads a target's principals as the user who logs in; everything private in here is 0600 by itself.
+  if (geteuid() == 0 && chmod(pattern.c_str(), 0711) != 0) return fail(Errc::unavailable, pattern + ": " + std::strerror(errno));
   std::string rings = "/dev/shm/sallyport-demo-XXXXXX";
   if (mkdtemp(rings.data()) == nullptr) return fail(Errc::unavailable, rings + ": " + std::strerror(errno));
   rings_ = rings;
@@ -244,7 +246,7 @@ void Demo::print() const {
   std::printf("  %s/sp explain --as engineer --target train-1\n", d.c_str());
   std::printf("As auditor:\n");
   std::printf("  %s/sp sessions\n", d.c_str());
-  std::printf("  %s/sp play last\n", d.c_str());
+  std::printf("  %s/sp play last --reason 'a look around'\n", d.c_str());
   std::printf("  %s/sp verify\n", d.c_str());
   std::printf("As admin:\n");
   std::printf("  %s/sp get targets\n", d.c_str());

@@ -243,6 +243,8 @@ std::string query_of(const std::vector<std::pair<std::string, std::string>>& ent
 
 std::string segment_of(std::string_view text) { return escaped(text, "-_.~"); }
 
+std::string path_of(std::string_view name) { return escaped(name, "-_.~/"); }
+
 Result<AdminClient> AdminClient::find(const Common& common) {
   if (!common.socket.empty()) return AdminClient(common.socket);
   auto config = load_config(common.config);

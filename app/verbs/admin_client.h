@@ -18,6 +18,8 @@ namespace sallyport::app {
 [[nodiscard]] std::string query_of(const std::vector<std::pair<std::string, std::string>>& entries);
 /// One path segment, escaped.
 [[nodiscard]] std::string segment_of(std::string_view text);
+/// A name with slashes as so many segments.
+[[nodiscard]] std::string path_of(std::string_view name);
 
 /// One request per call; blocks. Not thread-safe.
 class AdminClient {

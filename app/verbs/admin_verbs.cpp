@@ -80,14 +80,43 @@ int put_secret(const Common& common, const SecretOptions& options) {
   json::object body{{"kind", options.kind}, {"generate", options.generate}};
   if (!options.generate) body.emplace("value", value.reveal_text());
   return with_gateway(
-      common, [&](AdminClient& client) { return client.send("PUT", "/v1/secrets/" + segment_of(options.name), body); }, "stored");
+      common, [&](AdminClient& client) { return client.send("PUT", "/v1/secrets/" + path_of(options.name), body); }, "stored");
 }
 
+/// 7 unless new sessions are accepted.
+int show_status(const Common& common) {
+  auto client = AdminClient::find(common);
+  if (!client) return report(client.error());
+  auto answer = client->get("/v1/status");
+  if (!answer) return report(answer.error());
+  json::object* object = answer->if_object();
+  if (object == nullptr) return report(Error{Errc::corrupt, "the gateway's answer is no object"});
+  const json::value* state = object->if_contains("state");
+  const bool serves = state != nullptr && state->is_string() && (state->get_string() == "serving" || state->get_string() == "no policy");
+  if (common.format == Format::table) object->erase("newest_checkpoint");  // several lines, for programs
+  print_object(common, *object);
+  return serves ? k_exit_ok : k_exit_unavailable;
+}
+
+/// Only a passphrase is asked for; a file or a credential the vault reads itself.
 int unseal(const Common& common) {
-  auto typed = ask_passphrase("passphrase of the vault");
-  if (!typed) return report(typed.error());
-  return with_gateway(
-      common, [&](AdminClient& client) { return client.send("POST", "/v1/unseal", json::object{{"passphrase", typed->reveal_text()}}); }, "unsealed");
+  auto client = AdminClient::find(common);
+  if (!client) return report(client.error());
+  auto state = client->get("/v1/seal");
+  if (!state) return report(state.error());
+  json::object body;
+  const json::object* seal = state->if_object();
+  const json::value* source = seal == nullptr ? nullptr : seal->if_contains("source");
+  if (source != nullptr && source->is_string() && source->get_string() == "passphrase") {
+    auto typed = ask_passphrase("passphrase of the vault");
+    if (!typed) return report(typed.error());
+    body.emplace("passphrase", typed->reveal_text());
+  }
+  auto answer = client->send("POST", "/v1/unseal", body);
+  if (!answer) return report(answer.error());
+  if (common.format == Format::table) std::printf("unsealed\n");
+  else if (answer->is_object()) print_object(common, answer->get_object());
+  return k_exit_ok;
 }
 
 void add_lock_verbs(CLI::App& app, Common& common, Outcome& outcome) {
@@ -144,7 +173,7 @@ void add_secret_verbs(CLI::App& app, Common& common, Outcome& outcome) {
   remove.add_option("name", options.name)->required();
   remove.callback([&] {
     outcome.status =
-        with_gateway(common, [&](AdminClient& client) { return client.send("DELETE", "/v1/secrets/" + segment_of(options.name), nullptr); }, "deleted");
+        with_gateway(common, [&](AdminClient& client) { return client.send("DELETE", "/v1/secrets/" + path_of(options.name), nullptr); }, "deleted");
   });
 }
 
@@ -152,7 +181,7 @@ void add_target_verbs(CLI::App& app, Common& common, Outcome& outcome) {
   static TargetOptions options;
   CLI::App& target = add_verb(app, "target", "Bring a machine under the gateway.",
                               "  sallyport target scan 10.0.0.7\n  sallyport target add recs-1 --address 10.0.0.7 --account deploy -f policy/\n"
-                              "  sallyport target setup recs-1 --account deploy | ssh root@10.0.0.7 sh\n");
+                              "  sallyport target setup recs-1\n");
   target.require_subcommand(1);
   CLI::App& scan = add_verb(target, "scan", "Show the host keys that answer at an address.", "  sallyport target scan 10.0.0.7 --port 22\n");
   scan.add_option("address", options.address)->required();
@@ -168,9 +197,8 @@ void add_target_verbs(CLI::App& app, Common& common, Outcome& outcome) {
   add.add_option("-f,--folder", options.folder, "policy folder to write to (default: print)");
   add.add_flag("--yes", options.yes, "trust the keys that answered");
   add.callback([&] { outcome.status = run_target_add(options); });
-  CLI::App& setup = add_verb(target, "setup", "Print what makes a machine's sshd accept our certificates.", "  sallyport target setup recs-1 --account deploy\n");
+  CLI::App& setup = add_verb(target, "setup", "Print what makes a machine's sshd accept our certificates.", "  sallyport target setup recs-1\n");
   setup.add_option("name", options.name)->required();
-  setup.add_option("--account", options.accounts, "account; may be repeated")->required();
   setup.callback([&] { outcome.status = run_target_setup(common, options); });
 }
 
@@ -181,7 +209,7 @@ void add_admin_verbs(CLI::App& app, Common& common, Outcome& outcome) {
   static std::string reason;
 
   add_verb(app, "status", "Say how the gateway is.", "  sallyport status\n  sallyport status -o json\n").callback([&] {
-    outcome.status = with_gateway(common, [](AdminClient& client) { return client.get("/v1/status"); }, "");
+    outcome.status = show_status(common);
   });
 
   add_lock_verbs(app, common, outcome);

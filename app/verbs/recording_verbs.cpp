@@ -4,6 +4,7 @@
 #include "app/verbs/admin_client.h"
 #include "app/verbs/recordings.h"
 #include "app/verbs/verb.h"
+#include "platform/crypto/base64.h"
 #include "recorder/replay/session_list.h"
 
 namespace sallyport::app {
@@ -34,10 +35,14 @@ Result<RecordingPlace> place_of(const Common& common, const PlaceOptions& option
   return place;
 }
 
-Result<std::string> ask_gateway_for_key(const Common& common, const std::string& session, const std::string& reason) {
+/// The vault unwraps; the wrapped key comes from the recording itself.
+Result<std::string> ask_gateway_for_key(const Common& common, const std::filesystem::path& journal, const std::string& session, const std::string& reason) {
+  auto summary = replay::find_session(journal, session, nullptr);
+  if (!summary) return tl::unexpected(summary.error());
   auto client = AdminClient::find(common);
   if (!client) return tl::unexpected(client.error());
-  auto answer = client->send("POST", "/v1/recordings/" + segment_of(session) + "/key", json::object{{"reason", reason}});
+  const json::object body{{"reason", reason}, {"wrapped", crypto::to_base64(summary->wrapped_key)}};
+  auto answer = client->send("POST", "/v1/recordings/" + segment_of(session) + "/key", body);
   if (!answer) return tl::unexpected(answer.error());
   const json::object* object = answer->if_object();
   const json::value* key = object == nullptr ? nullptr : object->if_contains("key");
@@ -81,7 +86,9 @@ int run_at(const Common& common, const PlaceOptions& place_options, Options& opt
       if (auto resolved = resolve_last(options.place, session); !resolved) return report(resolved.error());
   }
   if constexpr (requires { options.keys; })
-    options.keys.ask_gateway = [&common](const std::string& session, const std::string& reason) { return ask_gateway_for_key(common, session, reason); };
+    options.keys.ask_gateway = [&common, journal = options.place.journal](const std::string& session, const std::string& reason) {
+      return ask_gateway_for_key(common, journal, session, reason);
+    };
   return run(options);
 }
 

@@ -10,7 +10,7 @@
 #include <iostream>
 #include <sstream>
 
-#include "app/config.h"
+#include "app/verbs/admin_client.h"
 #include "app/verbs/exit_codes.h"
 #include "platform/crypto/ssh_public_key.h"
 #include "platform/os/fd.h"
@@ -149,32 +149,20 @@ int run_target_add(const TargetOptions& options) {
   out << *entry;
   out.close();
   if (!out) return report(Error{Errc::unavailable, file.string() + " cannot be written"});
-  std::printf("%s\nnext  sallyport plan -f %s\n      sallyport target setup %s --account %s\n", file.c_str(), options.folder.c_str(), options.name.c_str(),
-              options.accounts.front().c_str());
+  std::printf("%s\nnext  sallyport plan -f %s\n      sallyport apply -f %s\n      sallyport target setup %s\n", file.c_str(), options.folder.c_str(), options.folder.c_str(),
+              options.name.c_str());
   return k_exit_ok;
 }
 
 int run_target_setup(const Common& common, const TargetOptions& options) {
-  auto config = load_config(common.config);
-  if (!config) return report(config.error());
-  std::ifstream in(config->run_dir / "keys" / "user_ca.pub");
-  std::string ca;
-  if (!std::getline(in, ca) || ca.empty())
-    return report(Error{Errc::unavailable, "the gateway's user CA is not known here: is it serving, and its vault unsealed?"});
-  if (!is_plain(options.name, "._-")) return usage_error("`" + options.name + "` is not a target's name");
-  std::printf("# As root on %s:\n", options.name.c_str());
-  std::printf("cat >/etc/ssh/sallyport_user_ca.pub <<'EOF'\n%s\nEOF\n", ca.c_str());
-  std::printf("mkdir -p /etc/ssh/sallyport_principals\n");
-  for (const std::string& account : options.accounts) {
-    if (!is_plain(account, "._-")) return usage_error("`" + account + "` is not an account name");
-    std::printf("echo '%s@%s' >/etc/ssh/sallyport_principals/%s\n", account.c_str(), options.name.c_str(), account.c_str());
-  }
-  std::printf("cat >/etc/ssh/sshd_config.d/50-sallyport.conf <<'EOF'\n"
-              "TrustedUserCAKeys /etc/ssh/sallyport_user_ca.pub\n"
-              "AuthorizedPrincipalsFile /etc/ssh/sallyport_principals/%%u\n"
-              "# Once all logins come through the gateway:\n"
-              "#AuthorizedKeysFile none\n#PasswordAuthentication no\n#KbdInteractiveAuthentication no\nEOF\n"
-              "sshd -t && systemctl reload ssh\n");
+  auto client = AdminClient::find(common);
+  if (!client) return report(client.error());
+  auto answer = client->get("/v1/targets/" + segment_of(options.name) + "/setup");
+  if (!answer) return report(answer.error());
+  const json::object* object = answer->if_object();
+  const json::value* text = object == nullptr ? nullptr : object->if_contains("text");
+  if (text == nullptr || !text->is_string()) return report(Error{Errc::corrupt, "the gateway's answer has no text"});
+  std::printf("%s", text->get_string().c_str());
   return k_exit_ok;
 }
 

@@ -23,7 +23,7 @@ struct TargetOptions {
 int run_target_scan(const Common& common, const TargetOptions& options);
 /// `target add`: the policy entry, printed or written to FOLDER/target-NAME.yaml (conflict when that exists).
 int run_target_add(const TargetOptions& options);
-/// `target setup`: the sshd lines and commands that make the machine accept our certificates.
+/// `target setup`: the sshd lines and commands that make the machine accept our certificates, for a target of the policy in force.
 int run_target_setup(const Common& common, const TargetOptions& options);
 
 }  // namespace sallyport::app
