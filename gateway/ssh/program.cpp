@@ -25,6 +25,7 @@ std::vector<std::string> plain_words(std::string_view command) {
     } else if (c == '"') {
       for (++i; i < command.size() && command[i] != '"'; ++i) {
         if (command[i] == '$' || command[i] == '`') return {};
+        if (command[i] == '\\' && i + 1 < command.size() && command[i + 1] == '\n') return {};
         if (command[i] == '\\' && i + 1 < command.size() && std::string_view("\\\"$`").find(command[i + 1]) != std::string_view::npos) ++i;
         word += command[i];
       }

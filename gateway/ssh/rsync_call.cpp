@@ -50,7 +50,7 @@ constexpr std::array k_long{
     LongOption{"only-write-batch", true, Meaning::forbidden}, LongOption{"open-noatime"}, LongOption{"out-format", true},
     LongOption{"partial"}, LongOption{"partial-dir", true, Meaning::writes}, LongOption{"preallocate"},
     LongOption{"protect-args", false, Meaning::hidden}, LongOption{"protocol", true}, LongOption{"prune-empty-dirs"},
-    LongOption{"read-batch", true, Meaning::forbidden}, LongOption{"remove-sent-files", false, Meaning::deletes},
+    LongOption{"read-batch", true, Meaning::forbidden}, LongOption{"relative"}, LongOption{"remote-option", true, Meaning::forbidden}, LongOption{"remove-sent-files", false, Meaning::deletes},
     LongOption{"remove-source-files", false, Meaning::deletes}, LongOption{"rsh", true, Meaning::forbidden},
     LongOption{"rsync-path", true, Meaning::forbidden}, LongOption{"safe-links"},
     LongOption{"secluded-args", false, Meaning::hidden}, LongOption{"size-only"}, LongOption{"skip-compress", true},
@@ -124,6 +124,7 @@ void take_long(RsyncCall& call, std::span<const std::string> words, std::size_t&
     return;
   }
   if (name == "relative") call.relative = true;
+  if (name == "daemon") call.daemon = true;
   const auto* option = std::find_if(k_long.begin(), k_long.end(), [&](const LongOption& known) { return known.name == name; });
   if (option == k_long.end()) return take_unknown(call, word);
   if (!option->has_value) {

@@ -14,6 +14,7 @@ struct RsyncCall {
   bool deletes = false;              ///< removes or renames what is there
   bool paths_are_hidden = false;     ///< -s, --files-from: names that the command does not show
   bool relative = false;             ///< -R
+  bool daemon = false;
   std::string unknown;               ///< the first option we do not know
   std::string forbidden;             ///< the first one that never passes while file rules apply
   std::vector<std::string> paths;        ///< after the "." that ends the options

@@ -102,9 +102,8 @@ std::unique_ptr<StreamFilter> make_rsync_gate(std::string_view command, FileRule
   const PathRules path_rules(std::move(rules));
   const std::string why = refusal_of(call, path_rules);
   const std::string facts = fmt::format(R"("direction":"{}","arguments":{},"paths":{})", call.sender ? "down" : "up", json_list(words), json_list(call.paths));
-  // Never, whatever the rules: a daemon serves others, and -e or -M would start what nobody decided about.
-  if (!why.empty() || call.forbidden == "--daemon") {
-    sink("rsync.refused", fmt::format(R"({{{},"why":{},"decision":"deny","code":"SP-6004"}})", facts, json_string(why.empty() ? call.forbidden : why)));
+  if (!why.empty() || call.daemon) {  // a daemon serves others: never, whatever the rules
+    sink("rsync.refused", fmt::format(R"({{{},"why":{},"decision":"deny","code":"SP-6004"}})", facts, json_string(why.empty() ? "--daemon" : why)));
     return nullptr;
   }
   const std::string odd = call.forbidden.empty() ? call.unknown : call.forbidden;

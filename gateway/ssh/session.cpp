@@ -107,7 +107,11 @@ boost::asio::awaitable<void> Session::serve() {
     if (ending_) {
       relay_->end_all(*ending_);
       const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(2);
-      while (relay_->has_open_channels() && !client_->is_closed() && co_await wake_.wait(until)) relay_->turn();
+      while (relay_->has_open_channels() && !client_->is_closed()) {
+        const bool woken = co_await wake_.wait(until);
+        if (!woken) break;
+        relay_->turn();
+      }
       if (over_.empty()) over_ = ending_->code + " " + ending_->what + ": " + ending_->why;
       break;
     }
@@ -120,7 +124,9 @@ boost::asio::awaitable<void> Session::serve() {
   if (target_ && !target_->is_closed()) {
     relay_->client_gone();
     const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(2);
-    while (relay_->has_target_channels() && !target_->is_closed() && co_await wake_.wait(until)) {
+    while (relay_->has_target_channels() && !target_->is_closed()) {
+      const bool woken = co_await wake_.wait(until);
+      if (!woken) break;
     }
     ssh_disconnect(target_->raw());
     target_->close();
@@ -131,7 +137,9 @@ boost::asio::awaitable<void> Session::serve() {
   }
   if (tape_.is_open()) {
     const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(5);
-    while (tape_.end(printable(over_, 300)) == Tape::Put::no_room && co_await wake_.wait(until)) {
+    while (tape_.end(printable(over_, 300)) == Tape::Put::no_room) {
+      const bool woken = co_await wake_.wait(until);
+      if (!woken) break;
     }
   }
 }

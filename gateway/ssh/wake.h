@@ -10,6 +10,7 @@
 namespace sallyport::gateway {
 
 /// One waiter. A notify() before the wait is not lost.
+/// Never write `a && co_await b`: g++ 12 awaits b even where a is false.
 class Wake {
  public:
   explicit Wake(boost::asio::io_context& io) : timer_(io) {}

@@ -219,7 +219,7 @@ class Lab:
             if newest <= since or len(rows) < 1000:
                 break
             since = newest
-        flat = [{**e, **(e["data"] if isinstance(e.get("data"), dict) else {})} for e in found]
+        flat = [{**e, **e.get("fields", {})} for e in found]
         return [e for e in flat if (name is None or e.get("name") == name) and all(e.get(k) == v for k, v in fields.items())]
 
     def wait_event(self, name, seconds=10, **fields):

@@ -108,7 +108,7 @@ class FirstPath(unittest.TestCase):
         def ended():
             done = self.lab.run_cli("sessions", "-o", "json", check=True)
             rows = json.loads(done.stdout)
-            return [r for r in rows if r.get("complete")]
+            return [r for r in rows if r["state"] == "complete"]
         wait_for(ended, 15, 0.3)
         rows = ended()
         texts = []
