@@ -14,6 +14,14 @@ struct NoTrace {
   void step(const Question&, const CompiledRule&, const Grant&, Stage) {}
 };
 
+/// Notes only whether some rule lacks nothing but the second factor.
+struct FactorTrace {
+  static constexpr bool k_on = true;
+  bool& seen;
+  void fact(const std::string&) {}
+  void step(const Question&, const CompiledRule& rule, const Grant&, Stage stage) { seen = seen || (stage == Stage::factor && !rule.is_deny); }
+};
+
 struct FullTrace {
   static constexpr bool k_on = true;
   Explanation& out;
@@ -278,6 +286,21 @@ Decision decide_admin(const Snapshot& snapshot, const Locks& locks, const AdminR
     return decision;
   }
   return refuse("SP-7003", "no role of yours has the right `" + std::string(name_of(request.right)) + "`");
+}
+
+bool wants_second_factor(const Snapshot& snapshot, const Locks& locks, const AccessRequest& request) {
+  const Target* target = snapshot.find_target(request.target.view());
+  if (target == nullptr) return false;
+  AccessRequest one = request;
+  one.kind = ChannelKind::connect;
+  one.parallel_sessions = 0;
+  return std::any_of(target->accounts.begin(), target->accounts.end(), [&](const Account& account) {
+    if (!request.account.empty() && request.account != account.name) return false;
+    one.account = account.name;
+    bool seen = false;
+    const Decision decision = evaluate(snapshot, locks, one, FactorTrace{seen});
+    return seen && decision.code != "SP-2002";
+  });
 }
 
 std::vector<Reachable> list_accounts(const Snapshot& snapshot, const Locks& locks, const AccessRequest& request) {

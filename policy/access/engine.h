@@ -50,6 +50,10 @@ struct Reachable {
 [[nodiscard]] std::vector<Reachable> list_reachable(const Snapshot& snapshot, const Locks& locks,
                                                     const AccessRequest& request, std::size_t limit = 10'000);
 
+/// Is there anything at the request's target (and account, when it names one) that only a fresh second factor would open?
+/// A login asks for the second factor then, even where one factor opens something else. The channel kind is not looked at.
+[[nodiscard]] bool wants_second_factor(const Snapshot& snapshot, const Locks& locks, const AccessRequest& request);
+
 /// The accounts of the request's target that the principal may use now or with a second factor.
 [[nodiscard]] std::vector<Reachable> list_accounts(const Snapshot& snapshot, const Locks& locks, const AccessRequest& request);
 

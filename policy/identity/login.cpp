@@ -197,13 +197,7 @@ struct Login::State {
   [[nodiscard]] unsigned needed(const Principal& p, const Snapshot& snapshot, const Locks& locks, LoginTimes now) const {
     bool wants_second = false;
     if (!parsed->target.empty()) {
-      const AccessRequest request = request_for(p, now);
-      if (parsed->account.empty()) {
-        const auto rows = list_accounts(snapshot, locks, request);
-        wants_second = std::any_of(rows.begin(), rows.end(), [](const Reachable& row) { return row.needs_second_factor; });
-      } else {
-        wants_second = decide(snapshot, locks, request).second_factor_would_help;
-      }
+      wants_second = wants_second_factor(snapshot, locks, request_for(p, now));
     } else {
       // A bare session is the door to many targets: ask now if any role of hers will.
       const Compiled& compiled = snapshot.compiled();

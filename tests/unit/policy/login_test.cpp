@@ -1,3 +1,5 @@
+#include "platform/crypto/base64.h"
+#include "platform/crypto/hash.h"
 #include "platform/crypto/ssh_certificate.h"
 #include "platform/crypto/ssh_private_key.h"
 #include "policy/identity/login.h"
@@ -58,6 +60,7 @@ std::string login_policy(const std::string& more = {}) {
          "roles:\n"
          "  - {name: r, allow: [{channels: [shell], targets: {names: [one, two]}, accounts: [\"*\"]}]}\n"
          "  - {name: s, allow: [{channels: [shell], targets: {names: [safe]}, accounts: [\"*\"], mfa_within: 10m}]}\n"
+         "  - {name: mixed, allow: [{channels: [sftp], targets: {names: [one]}, accounts: [deploy], mfa_within: 10m}]}\n"
          "bindings:\n"
          "  - {role: r, principals: [engineer, other, robot, careful]}\n"
          "  - {role: s, principals: [careful]}\n" + more;
@@ -236,6 +239,49 @@ TEST_CASE("keys of every kind prove their principal", "[policy][login]") {
     CHECK(answer.identity->factors.size() == 1);
     CHECK(answer.event.result == "success");
   }
+}
+
+TEST_CASE("a security key must be touched, and counts twice when it verified its user", "[policy][login][sk]") {
+  // What a token does, with an ordinary ed25519 key: SHA-256 of the application, flags, counter, SHA-256 of the data.
+  const SshPrivateKey token = make_key();
+  crypto::SshReader plain(token.public_key().blob());
+  (void)plain.string();
+  crypto::SshWriter public_blob;
+  public_blob.string("sk-ssh-ed25519@openssh.com").string(plain.string()).string("ssh:");
+  const std::string blob(text_of(public_blob.view()));
+  const std::string line = "sk-ssh-ed25519@openssh.com " + crypto::to_base64(public_blob.view());
+  const auto snapshot_with = [&](const std::string& options) {
+    return must_load("principals:\n  - {name: engineer, factors: 2, totp: t, keys: ['" + options + line + "']}\n");
+  };
+  const auto signed_with = [&](std::uint8_t flags) {
+    LoginAttempt attempt = Client::signed_attempt("engineer", blob, token, "sk-ssh-ed25519@openssh.com");
+    crypto::SshWriter data;
+    data.string(k_session).raw(bytes_of(attempt.signed_data));
+    crypto::SshWriter message;
+    message.raw(crypto::sha256(bytes_of("ssh:"))).u8(flags).u32(7).raw(crypto::sha256(data.view()));
+    const auto raw = *token.sign(message.view());
+    crypto::SshReader parts(raw);
+    (void)parts.string();
+    crypto::SshWriter signature;
+    signature.string("sk-ssh-ed25519@openssh.com").string(parts.string()).u8(flags).u32(7);
+    attempt.signature = std::string(text_of(signature.view()));
+    return attempt;
+  };
+  const auto result_of = [&](std::uint8_t flags, const std::string& options = {}) {
+    Client client;
+    client.snapshot = snapshot_with(options);
+    return client.send(signed_with(flags));
+  };
+  CHECK(result_of(1).result == R::partial);
+  const LoginAnswer verified = result_of(5);
+  REQUIRE(verified.result == R::success);
+  CHECK(verified.identity->factors.at(0).user_verified);
+  CHECK(second_factor_time(verified.identity->factors) == k_noon);
+  const LoginAnswer untouched = result_of(0);
+  CHECK(untouched.result == R::refused);
+  CHECK(untouched.event.reason == "the security key was not touched");
+  CHECK(result_of(1, "verify-required ").result == R::refused);
+  CHECK(result_of(5, "verify-required ").result == R::success);
 }
 
 TEST_CASE("keys that must not open are refused", "[policy][login]") {
@@ -442,6 +488,14 @@ TEST_CASE("a role that wants a second factor makes the login ask for it", "[poli
   Client elsewhere;
   elsewhere.snapshot = snapshot;
   CHECK(elsewhere.sign("engineer+deploy+one", keys().engineer).result == R::success);
+  // Also when one factor opens a part of what the target has.
+  const auto mixed = must_load(login_policy("  - {role: mixed, principals: [engineer]}\n"));
+  Client half;
+  half.snapshot = mixed;
+  CHECK(half.sign("engineer+deploy+one", keys().engineer).result == R::partial);
+  Client other_account;
+  other_account.snapshot = mixed;
+  CHECK(other_account.sign("engineer+root+two", keys().engineer).result == R::success);
   Client bare;
   bare.snapshot = snapshot;
   CHECK(bare.sign("engineer", keys().engineer).result == R::partial);
