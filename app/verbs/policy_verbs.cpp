@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <map>
 
+#include "app/suggest.h"
 #include "app/verbs/admin_client.h"
 #include "app/verbs/exit_codes.h"
 #include "app/verbs/policy_files.h"
@@ -64,6 +65,16 @@ int run_policy(const Common& common, const std::string& verb, const std::string&
 
 int run_get(const Common& common, std::string kind, const std::string& name) {
   if (kinds().find(kind) == kinds().end() && kinds().find(kind + "s") != kinds().end()) kind += "s";
+  if (kinds().find(kind) == kinds().end()) {
+    std::vector<std::string_view> known;
+    std::string list;
+    for (const auto& [known_kind, columns] : kinds()) {
+      known.push_back(known_kind);
+      list += " " + known_kind;
+    }
+    const std::string_view meant = nearest(kind, known);
+    return usage_error("there is no kind `" + kind + "`." + (meant.empty() ? " There are:" + list : " Did you mean `" + std::string(meant) + "`?"));
+  }
   auto client = AdminClient::find(common);
   if (!client) return report(client.error());
   auto answer = client->get("/v1/" + kind);
@@ -120,8 +131,7 @@ void add_policy_verbs(CLI::App& app, Common& common, Outcome& outcome) {
 
   CLI::App& get = add_verb(app, "get", "Show what is in force.", "  sallyport get targets\n  sallyport get principal engineer -o json\n");
   get.add_option("kind", kind, "principals, groups, targets, roles, bindings or locks")
-      ->required()
-      ->check(CLI::IsMember({"principals", "groups", "targets", "roles", "bindings", "locks", "principal", "group", "target", "role", "binding", "lock"}));
+      ->required();
   get.add_option("name", name, "only this one");
   get.callback([&] { outcome.status = run_get(common, kind, name); });
 

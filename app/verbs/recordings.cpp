@@ -232,6 +232,7 @@ void keep_newest(const RecordingPlace& place, const KnownKeys& known, const repl
 struct Verified {
   replay::VerifyReport report;
   KnownKeys known;
+  std::vector<replay::OutsideCheckpoint> outside;
 };
 /// The whole check, with everything the caller knows from elsewhere.
 Result<Verified> verify(const RecordingPlace& place, std::vector<SessionId> sessions, const std::vector<std::string>& checkpoint_files,
@@ -245,7 +246,7 @@ Result<Verified> verify(const RecordingPlace& place, std::vector<SessionId> sess
   options.journal = place.journal;
   options.sessions = std::move(sessions);
   options.checkpoint_keys = known->keys;
-  options.outside = std::move(*outside);
+  options.outside = *outside;
   options.unwrap = std::move(unwrap);
   options.is_live = liveness(place);
   auto report = replay::verify_journal(options);
@@ -258,7 +259,7 @@ Result<Verified> verify(const RecordingPlace& place, std::vector<SessionId> sess
   }
   report->findings.insert(report->findings.begin(), findings.begin(), findings.end());
   keep_newest(place, *known, *report);
-  return Verified{std::move(*report), std::move(*known)};
+  return Verified{std::move(*report), std::move(*known), std::move(*outside)};
 }
 
 /// Before a person sees a recording: is it the one that was made? 0 when it may be shown.
@@ -283,6 +284,17 @@ std::string channel_text(const replay::ChannelSummary& channel) {
   return text.size() > 60 ? text.substr(0, 57) + "..." : text;
 }
 
+/// "0.4s", "12s", "3m05s", "2h10m".
+std::string duration_text(std::int64_t microseconds) {
+  const std::int64_t whole = std::max<std::int64_t>(microseconds, 0) / 1'000'000;
+  char text[48];
+  if (whole < 10) std::snprintf(text, sizeof text, "%.1fs", static_cast<double>(std::max<std::int64_t>(microseconds, 0)) / 1e6);
+  else if (whole < 60) std::snprintf(text, sizeof text, "%llds", static_cast<long long>(whole));
+  else if (whole < 3600) std::snprintf(text, sizeof text, "%lldm%02llds", static_cast<long long>(whole / 60), static_cast<long long>(whole % 60));
+  else std::snprintf(text, sizeof text, "%lldh%02lldm", static_cast<long long>(whole / 3600), static_cast<long long>(whole / 60 % 60));
+  return text;
+}
+
 json::object session_json(const replay::SessionSummary& session, bool with_header) {
   json::array channels;
   std::string what;
@@ -295,7 +307,8 @@ json::object session_json(const replay::SessionSummary& session, bool with_heade
   json::object object{{"session", session.session.str()},
                       {"began", replay::time_text(session.began_us)},
                       {"last", replay::time_text(session.last_us)},
-                      {"seconds", static_cast<double>(session.last_us - session.began_us) / 1e6},
+                      {"duration_ms", (session.last_us - session.began_us) / 1000},
+                      {"lasted", duration_text(session.last_us - session.began_us)},
                       {"principal", session.principal},
                       {"account", session.account},
                       {"target", session.target},
@@ -356,7 +369,7 @@ int run_sessions(const SessionsOptions& options) {
   json::array rows;
   for (const auto& session : sessions) rows.push_back(session_json(session, !options.session.empty()));
   print_rows(options.common, rows,
-             {{"SESSION", "session"}, {"BEGAN", "began"}, {"SECONDS", "seconds"}, {"PRINCIPAL", "principal"}, {"ACCOUNT", "account"},
+             {{"SESSION", "session"}, {"BEGAN", "began"}, {"LASTED", "lasted"}, {"PRINCIPAL", "principal"}, {"ACCOUNT", "account"},
               {"TARGET", "target"}, {"STATE", "state"}, {"ENTRIES", "entries"}, {"BYTES", "stored_bytes"}, {"WHAT", "what"}},
              "no sessions recorded");
   if (options.common.format == Format::table && !options.session.empty())
@@ -480,16 +493,22 @@ int run_verify(const VerifyVerbOptions& options) {
     verdicts.push_back(json::object{{"session", session.session.str()}, {"state", session.state}, {"entries", session.entries}, {"covered", session.covered},
                                     {"signed", session.signed_entries}, {"seals_checked", session.seals_checked}, {"findings", session.findings}});
   }
+  std::uint64_t outside_leaves = 0;
+  for (const auto& outside : verified->outside) outside_leaves = std::max(outside_leaves, outside.checkpoint.size);
   const int status = result.is_clean() ? k_exit_ok : k_exit_verification_failed;
   if (options.common.format != Format::table) {
     print_object(options.common, json::object{{"verified", result.is_clean()}, {"findings", std::move(findings)}, {"more_findings", result.more_findings},
-                                              {"not_checked", std::move(not_checked)}, {"sessions", std::move(verdicts)}, {"leaves", result.leaves},
+                                              {"not_checked", std::move(not_checked)}, {"sessions", std::move(verdicts)}, {"leaves", result.leaves}, {"outside_leaves", outside_leaves},
                                               {"signed_leaves", result.signed_leaves}, {"checkpoints", result.checkpoints}, {"bytes", result.bytes}, {"seconds", took}});
     return status;
   }
   std::printf("journal: %s, %.1f MB in %.2f s\n", options.place.journal.c_str(), static_cast<double>(result.bytes) / 1e6, took);
   std::printf("log: %llu leaves, %llu of them under %llu checkpoints\n", static_cast<unsigned long long>(result.leaves),
               static_cast<unsigned long long>(result.signed_leaves), static_cast<unsigned long long>(result.checkpoints));
+  const auto newest = std::max_element(verified->outside.begin(), verified->outside.end(),
+                                       [](const auto& a, const auto& b) { return a.checkpoint.size < b.checkpoint.size; });
+  if (newest != verified->outside.end())
+    std::printf("outside checkpoint: %llu leaves, from %s\n", static_cast<unsigned long long>(newest->checkpoint.size), newest->where.c_str());
   std::printf("sessions: %zu", result.sessions.size());
   for (const char* state : {"complete", "live", "open", "truncated"}) {
     const auto count = std::count_if(result.sessions.begin(), result.sessions.end(), [&](const auto& session) { return session.state == state; });
