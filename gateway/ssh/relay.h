@@ -119,6 +119,7 @@ class Relay {
   void take_local_request(Channel& channel, Item& item);
   void ask_program(Channel& channel, Item& item);
   void program_answered(std::uint32_t id, Result<control::Received> answer);
+  void filter_what_waited(Channel& channel);
   void refuse_program(Channel& channel, const Notice& notice);
   void forward_request(Channel& channel, Side to, const Item& item);
   void reply_request(Channel& channel, Side to, bool success);

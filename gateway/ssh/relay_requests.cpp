@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
+#include <utility>
 
 #include "gateway/ssh/messages.h"
 #include "gateway/ssh/program.h"
@@ -391,7 +392,29 @@ void Relay::program_answered(std::uint32_t id, Result<control::Received> answer)
   }
   channel->decided = true;
   forward_request(*channel, Side::target, item);
+  if (channel->filter) filter_what_waited(*channel);
   turn();
+}
+
+void Relay::filter_what_waited(Channel& channel) {
+  // Clients do not wait for the answer to their request: what they sent ahead meets the gate like everything after it.
+  auto waiting = std::exchange(channel.to_target, {});
+  channel.to_target_bytes = 0;
+  for (Item& item : waiting) {
+    if (item.kind != Item::Kind::data || item.extended != 0) {
+      channel.to_target.push_back(std::move(item));
+      continue;
+    }
+    Bytes forward;
+    Bytes back;
+    const bool sound = channel.filter->from_client(item.bytes, forward, back);
+    if (!back.empty()) push_data(channel, Side::client, 0, std::move(back), 0);
+    if (forward.empty())
+      credit(channel, Side::client, item.credit);
+    else
+      push_data(channel, Side::target, 0, std::move(forward), item.credit);
+    if (!sound) return end_channel(channel.id, make_notice("SP-5006", channel.filter->error()));
+  }
 }
 
 void Relay::refuse_program(Channel& channel, const Notice& notice) {

@@ -59,7 +59,7 @@ class Lab:
         for target in self.targets:
             (target.folder / "user_ca.pub").write_text(ca)
             target.wait()
-        self.apply(self.policy_text or self.default_policy())
+        self.apply(self.policy_text() if callable(self.policy_text) else self.policy_text or self.default_policy())
         host_keys = (self.folder / "run" / "keys" / "host_keys.pub").read_text()
         lines = [f"[127.0.0.1]:{self.port} " + " ".join(line.split()[:2]) for line in host_keys.splitlines() if line.strip()]
         host_ca = (self.folder / "run" / "keys" / "host_ca.pub").read_text().split()
@@ -219,7 +219,7 @@ class Lab:
             if newest <= since or len(rows) < 1000:
                 break
             since = newest
-        flat = [{**e, **e.get("fields", {})} for e in found]
+        flat = [{**e, **e.get("fields", {}), **e.get("fields", {}).get("reported", {})} for e in found]
         return [e for e in flat if (name is None or e.get("name") == name) and all(e.get(k) == v for k, v in fields.items())]
 
     def wait_event(self, name, seconds=10, **fields):
