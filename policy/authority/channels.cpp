@@ -132,7 +132,7 @@ void Channels::answer(const std::shared_ptr<Asking>& asking, Result<Appended> st
   body->set_sniff_onward_hop(duties.sniff_onward_hop);
   body->set_granted_port(request.port);
   body->set_replaced_command(duties.replaced_command);
-  body->set_record_content(true);
+  body->set_record_content(duties.bulk == policy::Bulk::full);  // file transfers leave hashes instead
   session->link->answer(asking->question, std::move(envelope));
 }
 
