@@ -201,8 +201,8 @@ void Relay::drop_queue(Channel& channel, Side to) {
 
 bool Relay::move_data(Channel& channel, Side to, Item& item) {
   Half& sink = channel.half(to);
-  if (sink.sent_eof || sink.sent_close) {
-    item.done = item.bytes.size();
+  if (sink.sent_eof || sink.sent_close || sink.got_close) {
+    item.done = item.bytes.size();  // nobody will read it
   } else {
     if (!item.recorded) {
       switch (record(channel, to, item.extended, item.bytes, item.taped)) {
@@ -309,19 +309,21 @@ void Relay::on_close(Side from, std::span<const std::byte> payload) {
   half.got_close = true;
   half.got_eof = true;
   const Side to = other(from);
-  // Nobody reads what still waits for the closing side.
-  drop_queue(*channel, from);
-  if (!half.sent_close) {
-    half.sent_close = true;
-    send(from, message::channel(message::k_channel_close, half.peer_id));
+  if (from == Side::target || !channel->target.open || channel->local) {
+    // Nobody reads what still waits for the closing side.
+    drop_queue(*channel, from);
+    if (!half.sent_close) {
+      half.sent_close = true;
+      send(from, message::channel(message::k_channel_close, half.peer_id));
+    }
   }
+  // A client may close as soon as it has seen end of file both ways; the exit status still comes, and our CLOSE after it.
   if (from == Side::client) {
     jumps_.erase(id);
     channel->held = false;
-    if (channel->kind == ChannelKind::session && channel->decided && channel->target.open && !channel->target.got_close &&
-        channel->exit_status < 0 && channel->exit_signal.empty() && channel->to_target.empty()) {
+    const bool gave_up = channel->kind == ChannelKind::session && channel->decided && !half.sent_eof;
+    if (gave_up && channel->target.open && !channel->target.got_close && channel->exit_status < 0 && channel->exit_signal.empty())
       signal_target(*channel, "HUP");
-    }
   }
   channel->queue_to(to).push_back(Item{.kind = Item::Kind::close, .bytes = {}, .request = {}});
   move(*channel, to);
