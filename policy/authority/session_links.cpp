@@ -15,6 +15,7 @@ namespace sallyport::authority {
 namespace {
 
 constexpr std::size_t k_most_waiting = 512;
+constexpr std::size_t k_most_early = 256;
 
 /// Events that a session may report about itself; everything else it says is a violation.
 constexpr std::string_view k_session_events[] = {"tunnel.opened", "tunnel.onward_hop_refused", "file.", "rsync.", "agent.", "x11.",
@@ -55,7 +56,10 @@ void SessionLinks::attach(const std::string& label, Fd socket, bool again) {
   if (again) restore(session);
   session.link->start([this, label](control::Received received) { on_message(label, std::move(received)); },
                       [this, label](const Error& error) {
-                        if (Session* gone = authority_.find(label)) authority_.live->on_link_lost(*gone, error);
+                        // It may have lived so short that the listener's word about its beginning was not read yet.
+                        Session* gone = authority_.find(label);
+                        if (gone != nullptr && gone->state == control::SessionState::kit && authority_.listener) authority_.listener->drain();
+                        if (gone = authority_.find(label); gone != nullptr) authority_.live->on_link_lost(*gone, error);
                       });
   if (session.restored) {
     control::Envelope told;
@@ -63,6 +67,7 @@ void SessionLinks::attach(const std::string& label, Fd socket, bool again) {
     session.link->send(std::move(told));
     authority_.live->judge(session);
   }
+  if (const auto early = early_.extract(label)) on_started(early.mapped());
 }
 
 void SessionLinks::restore(Session& session) {
@@ -143,7 +148,10 @@ void SessionLinks::on_started(const control::SessionStarted& started) {
   Session* session = authority_.find(started.session());
   if (session == nullptr || session->state != control::SessionState::kit) {
     // Asked by SpawnInner it comes as the answer and as a statement: the second one changes nothing.
-    if (session == nullptr) log_line("error", "the listener started the unknown session " + started.session());
+    if (session != nullptr || !crypto::is_ulid(started.session())) return;
+    // The keeper gives the kit to both of us; the listener was quicker than our own link. Labels sort by time: the oldest goes.
+    if (early_.size() >= k_most_early) early_.erase(early_.begin());
+    early_[started.session()] = started;
     return;
   }
   session->restored = false;

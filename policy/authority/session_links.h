@@ -33,6 +33,7 @@ class SessionLinks {
 
   Authority& authority_;
   std::map<std::string, SessionRow> rows_;
+  std::map<std::string, control::SessionStarted> early_;  ///< started before the keeper's Attach was read
   std::map<std::string, std::vector<ChannelRow>> channels_;
 };
 
