@@ -40,6 +40,7 @@ std::vector<std::string> own_arguments() {
 /// Sessions inherit what is set here: little and predictable memory, no cores, enough descriptors for the kits.
 void set_up_process() {
   mallopt(M_ARENA_MAX, 1);
+  prctl(PR_SET_NAME, "sp-listener", 0, 0, 0);  // after an exec of /proc/self/exe it would be "exe"
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   const rlimit no_core{0, 0};
   setrlimit(RLIMIT_CORE, &no_core);
