@@ -84,6 +84,7 @@ Result<HttpResponse> http_call_unix(const std::string& socket_path, const HttpCa
     if (got < 0) return fail(Errc::unavailable, std::string("reading the answer: ") + std::strerror(errno));
     boost::system::error_code error;
     if (got == 0) {
+      if (!parser.got_some()) return fail(Errc::unavailable, "the gateway closed the connection");
       parser.put_eof(error);
       if (error || !parser.is_done()) return fail(Errc::unavailable, "the gateway closed the connection");
       break;

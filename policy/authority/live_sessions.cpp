@@ -10,6 +10,7 @@ namespace {
 constexpr std::chrono::seconds k_obey{5};
 constexpr std::chrono::seconds k_reap{3};
 constexpr std::chrono::seconds k_sweep{10};
+constexpr std::chrono::milliseconds k_inner_leaves{800};
 constexpr std::uint32_t k_grace_ms = 2000;
 
 }  // namespace
@@ -178,9 +179,12 @@ void LiveSessions::release(Session& session) {
     authority_.vault.tell(std::move(told));
     authority_.note(session, "lease.ended", authority_.event_of(session));
   }
-  const auto inner = std::exchange(session.inner, {});
-  for (const std::string& label : inner)
-    if (Session* carried = authority_.find(label)) cut(*carried, make_notice("SP-2025"));
+  // Their socket went with the outer process, so they end by themselves; who does not is told.
+  for (const std::string& label : std::exchange(session.inner, {})) {
+    static_cast<void>(authority_.deadlines.after(k_inner_leaves, [this, label] {
+      if (Session* carried = authority_.find(label)) cut(*carried, make_notice("SP-2025"));
+    }));
+  }
   if (Session* outer = authority_.find(session.row.outer)) outer->inner.erase(session.label);
 }
 
