@@ -106,12 +106,21 @@ void Switchboard::flush(LineId id) {
   watch(id, *line, false);
 }
 
-void Switchboard::close(LineId id) { lines_.erase(id); }
+/// The keeper holds duplicates of the sessions' links: closing ours alone would leave it in the epoll set, hung up for ever.
+void Switchboard::forget(const Line& line) { epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, line.fd(), nullptr); }
+
+void Switchboard::close(LineId id) {
+  const auto found = lines_.find(id);
+  if (found == lines_.end()) return;
+  forget(*found->second);
+  lines_.erase(found);
+}
 
 void Switchboard::drop(LineId id) {
   const auto found = lines_.find(id);
   if (found == lines_.end()) return;
   const std::shared_ptr<Line> line = found->second;
+  forget(*line);
   lines_.erase(found);
   if (line->on_gone) line->on_gone(id);
   if (line->on_bytes) line->on_bytes({});

@@ -60,6 +60,7 @@ class Switchboard {
   explicit Switchboard(Fd epoll) : epoll_(std::move(epoll)) {}
   [[nodiscard]] Result<LineId> add(std::shared_ptr<Line> line);
   void watch(LineId id, const Line& line, bool writable);
+  void forget(const Line& line);
   void read_link(LineId id);
   void read_stream(LineId id);
   void flush(LineId id);
