@@ -484,7 +484,8 @@ int run_verify(const VerifyVerbOptions& options) {
   const auto& result = verified->report;
   if (!key_trouble.empty()) note("sallyport: " + key_trouble);
 
-  json::array findings, verdicts, not_checked;
+  json::array findings, verdicts, not_checked, notices;
+  for (const auto& line : result.notices) notices.push_back(json::value(line));
   std::vector<std::string> truncated;
   for (const auto& finding : result.findings) findings.push_back(finding_json(finding));
   for (const auto& line : result.not_checked) not_checked.push_back(json::value(line));
@@ -498,7 +499,7 @@ int run_verify(const VerifyVerbOptions& options) {
   const int status = result.is_clean() ? k_exit_ok : k_exit_verification_failed;
   if (options.common.format != Format::table) {
     print_object(options.common, json::object{{"verified", result.is_clean()}, {"findings", std::move(findings)}, {"more_findings", result.more_findings},
-                                              {"not_checked", std::move(not_checked)}, {"sessions", std::move(verdicts)}, {"leaves", result.leaves}, {"outside_leaves", outside_leaves},
+                                              {"not_checked", std::move(not_checked)}, {"notices", std::move(notices)}, {"sessions", std::move(verdicts)}, {"leaves", result.leaves}, {"outside_leaves", outside_leaves},
                                               {"signed_leaves", result.signed_leaves}, {"checkpoints", result.checkpoints}, {"bytes", result.bytes}, {"seconds", took}});
     return status;
   }
@@ -517,6 +518,7 @@ int run_verify(const VerifyVerbOptions& options) {
   std::printf("\n");
   for (std::size_t i = 0; i < truncated.size() && i < 20; ++i) std::printf("incomplete: session %s has no end entry\n", truncated[i].c_str());
   print_findings(stdout, result.findings, 200);
+  for (const auto& line : result.notices) std::printf("notice: %s\n", printable(line).c_str());
   for (const auto& line : result.not_checked) std::printf("not checked: %s\n", line.c_str());
   if (verified->known.first_use) std::printf("checkpoint key, trusted on first use: %s\n", crypto::vkey_of(*verified->known.first_use).c_str());
   std::printf(result.is_clean() ? "verified\n" : "VERIFICATION FAILED: %zu findings\n", result.findings.size());

@@ -171,11 +171,13 @@ Result<Played> export_asciicast(const ExportOptions& options, const Sink& out) {
     if (entry.header.kind == EntryKind::event) {
       const auto fields = JsonFields::parse(text_of(entry.body));
       if (fields && fields->get("event") == "channel.started" && fields->number("channel") == static_cast<std::int64_t>(channel.value_or(0))) {
-        columns = static_cast<std::uint32_t>(std::clamp<std::int64_t>(fields->number("columns").value_or(80), 1, 10'000));
-        rows = static_cast<std::uint32_t>(std::clamp<std::int64_t>(fields->number("rows").value_or(24), 1, 10'000));
+        // 0: a pty asked for without a terminal at hand; its size is not known then.
+        const std::int64_t wide = fields->number("columns").value_or(0), high = fields->number("rows").value_or(0);
+        if (wide > 0 && wide <= 10'000) columns = static_cast<std::uint32_t>(wide);
+        if (high > 0 && high <= 10'000) rows = static_cast<std::uint32_t>(high);
         if (!fields->get("term").empty()) term = fields->get("term");
         began_us = entry.header.wall_us;
-        sized = true;
+        sized = wide > 0 && high > 0;
       }
     } else if (entry.header.kind == EntryKind::resize && entry.header.channel == channel && entry.state == WalkedEntry::State::open) {
       if (const auto size = parse_resize(entry.body); size && !sized && size->columns > 0 && size->rows > 0) {

@@ -8,6 +8,8 @@ namespace {
 
 using seal::EntryKind;
 
+constexpr std::int64_t k_clock_step_us = 2'000'000;
+constexpr std::size_t k_max_clock_moves = 100;
 constexpr std::size_t k_max_typed_bytes = 64 * 1024 * 1024;  ///< of unsettled lines that wait for their key
 
 int stream_of(EntryKind kind) { return static_cast<int>(kind) - static_cast<int>(EntryKind::data_in); }
@@ -68,6 +70,7 @@ void SessionCheck::take(const StoredEntry& entry) {
       (previous_known_ && header.segment > segment_ + 1))
     find("entry-malformed", header.sequence, header.sequence, header.wall_us, "an entry of kind " + name_of(header.kind) + " cannot stand here");
   if (previous_known_) check_content(entry);
+  watch_clock(header);
   if (tree_.size() == tree_.confirmed()) uncovered_since_us_ = header.wall_us;
   tree_.append(crypto::merkle_leaf(entry.whole));
   last_sequence_ = header.sequence;
@@ -76,6 +79,16 @@ void SessionCheck::take(const StoredEntry& entry) {
   segment_ = header.segment;
   last_wall_us_ = header.wall_us;
   has_end_ = has_end_ || header.kind == EntryKind::end;
+}
+
+void SessionCheck::watch_clock(const seal::EntryHeader& header) {
+  // Unsigned: hostile times must not overflow.
+  const auto offset = static_cast<std::int64_t>(static_cast<std::uint64_t>(header.wall_us) - static_cast<std::uint64_t>(header.boot_us));
+  if (clock_offset_us_) {
+    const auto moved = static_cast<std::int64_t>(static_cast<std::uint64_t>(offset) - static_cast<std::uint64_t>(*clock_offset_us_));
+    if ((moved > k_clock_step_us || moved < -k_clock_step_us) && clock_moves_.size() < k_max_clock_moves) clock_moves_.push_back({header.sequence, moved});
+  }
+  clock_offset_us_ = offset;
 }
 
 void SessionCheck::check_content(const StoredEntry& entry) {

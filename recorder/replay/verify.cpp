@@ -273,6 +273,10 @@ void Verifier::finish() {
     report_.sessions.push_back(check.finish(report_.signed_leaves, is_live, static_cast<bool>(options_.is_live)));
     const SessionVerdict& verdict = report_.sessions.back();
     if (!verdict.seals_checked) ++without_seals;
+    for (const auto& move : check.clock_moves())
+      if (report_.notices.size() < options_.most_findings)
+        report_.notices.push_back("session " + id.str() + ": the wall clock was moved by " + std::to_string(move.by_us / 1000) + " ms before entry " +
+                                  std::to_string(move.entry));
     if (verdict.entries > verdict.covered && verdict.findings == 0) {
       uncovered += verdict.entries - verdict.covered;
       ++uncovered_sessions;

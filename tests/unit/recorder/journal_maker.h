@@ -18,10 +18,11 @@ namespace sallyport::test {
 
 class StepClock final : public Clock {
  public:
-  WallTime wall() const override { return WallTime(std::chrono::microseconds(1'800'000'000'000'000 + now_us)); }
+  WallTime wall() const override { return WallTime(std::chrono::microseconds(1'800'000'000'000'000 + now_us + moved_us)); }
   BootTime boot() const override { return BootTime(5'000'000 + now_us); }
   void pass(std::int64_t microseconds) { now_us += microseconds; }
   std::int64_t now_us = 0;
+  std::int64_t moved_us = 0;  ///< of the wall clock alone
 };
 
 class TemporaryFolder {

@@ -124,6 +124,24 @@ TEST_CASE("a session without its end is truncated, or live while its ring is the
   CHECK(says_not_checked(*report, "signatures (no checkpoint key)"));
 }
 
+TEST_CASE("a wall clock that was set during a session is told, and is no finding") {
+  JournalMaker made;
+  auto& session = made.begin("{}");
+  for (const std::int64_t moved : std::initializer_list<std::int64_t>{0, 1'900'000, -3'600'000'000}) {
+    made.clock.moved_us = moved;
+    REQUIRE(session.log->append_event("{}") == SessionLog::Put::stored);
+  }
+  made.drain(session);
+  TemporaryFolder folder;
+  made.write(folder.path());
+  VerifyOptions options;
+  options.journal = folder.path();
+  const auto report = verify_journal(options);
+  REQUIRE(report);
+  CHECK(report->is_clean());
+  CHECK(report->notices == std::vector<std::string>{"session " + session.id.str() + ": the wall clock was moved by -3601900 ms before entry 4"});
+}
+
 TEST_CASE("an entry that was changed, with every checksum put right, is named with session, entry and time") {
   Fixture fixture;
   auto frames = fixture.made.frames;
