@@ -46,6 +46,8 @@ constexpr std::array k_stop_order{control::PEER_LISTENER, control::PEER_AUTHORIT
 constexpr std::array k_upgrade_order{control::PEER_RECORDER, control::PEER_VAULT, control::PEER_AUTHORITY, control::PEER_LISTENER};
 constexpr milliseconds k_service_grace = seconds(10);
 constexpr milliseconds k_leftover_limit = seconds(45);
+constexpr milliseconds k_logins_settle{1000};
+constexpr milliseconds k_longest_listening_pause = seconds(15);
 constexpr std::size_t k_most_kits_per_request = 32;
 constexpr std::size_t k_spare_kits = 64;
 constexpr std::size_t k_most_waiting_events = 256;
@@ -125,6 +127,7 @@ class KeeperProcess final : public Keeper {
   void upgrade(int tries_left);
   [[nodiscard]] Handover describe() const;
   Result<void> take_over(int file);
+  void pause_listening();
   void replace_next();
   void beat_watchdog();
   void event(std::string name, std::string json);
@@ -209,8 +212,11 @@ int KeeperProcess::run() {
   if (options_.handover < 0) {
     for (const Peer peer : {control::PEER_RECORDER, control::PEER_VAULT, control::PEER_AUTHORITY}) service(peer).start();
   } else {
-    replaced_ = 0;
-    replace_next();
+    pause_listening();
+    loop_.after(k_logins_settle, [this] {
+      replaced_ = 0;
+      replace_next();
+    });
   }
   const auto ran = loop_.run();
   if (!ran) {
@@ -603,6 +609,16 @@ Result<void> KeeperProcess::take_over(int number) {
   return {};
 }
 
+/// A login that is half done does not survive the authority; new connections wait in the sockets' queues until it is replaced.
+void KeeperProcess::pause_listening() {
+  Envelope nothing;
+  nothing.mutable_listen_sockets();
+  service(control::PEER_LISTENER).send(std::move(nothing));
+  loop_.after(k_longest_listening_pause, [this] {
+    if (!stopping_ && replaced_ < k_upgrade_order.size()) send_sockets();
+  });
+}
+
 /// One service after the other gets the new program; the sessions hold their bytes meanwhile.
 void KeeperProcess::replace_next() {
   while (replaced_ < k_upgrade_order.size()) {
@@ -622,6 +638,7 @@ void KeeperProcess::replace_next() {
     }
     ++replaced_;
   }
+  send_sockets();
   log_line(Level::info, "upgrade: done, generation " + std::to_string(generation_));
   notifier_.say("READY=1\nSTATUS=Upgraded");
 }
