@@ -70,7 +70,7 @@ Result<void> run_program(const std::vector<std::string>& argv, const std::filesy
 
 void end_program(ChildProgram& program, int grace_ms) {
   if (program.pid <= 0) return;
-  kill(program.pid, SIGTERM);
+  kill(-program.pid, SIGTERM);  // the whole group: an sshd has a process for each connection
   for (int waited = 0; waited < grace_ms; waited += 20) {
     if (waitpid(program.pid, nullptr, WNOHANG) != 0) {
       program.pid = -1;
@@ -78,7 +78,7 @@ void end_program(ChildProgram& program, int grace_ms) {
     }
     poll(nullptr, 0, 20);
   }
-  kill(program.pid, SIGKILL);
+  kill(-program.pid, SIGKILL);
   waitpid(program.pid, nullptr, 0);
   program.pid = -1;
 }

@@ -1,0 +1,12 @@
+string(TOUPPER ${CASE} define)
+execute_process(COMMAND ${COMPILER} -std=c++20 -fsyntax-only -Wall -Wextra -Werror -DCASE_${define} -I${ROOT} ${SOURCE}
+  RESULT_VARIABLE status ERROR_VARIABLE said)
+if(CASE STREQUAL none)
+  if(NOT status EQUAL 0)
+    message(FATAL_ERROR "the file must compile when no case is chosen:\n${said}")
+  endif()
+elseif(status EQUAL 0)
+  message(FATAL_ERROR "${CASE} compiles, and must not")
+elseif(NOT said MATCHES "cases.cpp")
+  message(FATAL_ERROR "${CASE} fails for another reason:\n${said}")
+endif()
