@@ -30,6 +30,7 @@ class Lab:
         self.extra_config = config
         self.people = {}
         self.gateway = None
+        self.known_pids = set()
         self.targets = [Target(self.folder / f"target{i}", f"target{i}") for i in range(1, targets + 1)]
         self.account = self.targets[0].accounts[0] if targets else pwd.getpwuid(os.geteuid()).pw_name
         self.policy_text = policy
@@ -90,6 +91,8 @@ class Lab:
         wait_for(up, 20)
 
     def stop_gateway(self, how=signal.SIGTERM, seconds=15):
+        if self.gateway:
+            self.gateway_pids()
         if self.gateway and self.gateway.poll() is None:
             self.gateway.send_signal(how)
             try:
@@ -97,10 +100,11 @@ class Lab:
             except subprocess.TimeoutExpired:
                 pass
         if self.gateway:
-            for pid in self.gateway_pids():
+            for pid in self.known_pids:
                 try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
+                    if str(BIN) in os.readlink(f"/proc/{pid}/exe"):
+                        os.kill(pid, signal.SIGKILL)
+                except OSError:
                     pass
             self.gateway.wait()
         self.gateway = None
@@ -121,19 +125,25 @@ class Lab:
         return (self.folder / "gateway.log").read_text(errors="replace")
 
     def gateway_pids(self, part=""):
-        """Processes of this gateway by its folder or ring folder; `part` selects by command line."""
-        found = []
+        """The keeper and everything below it; `part` selects by command line. Zombies do not count."""
+        children, lines = {}, {}
         for entry in os.listdir("/proc"):
             if not entry.isdigit():
                 continue
             try:
-                environ_line = pathlib.Path(f"/proc/{entry}/cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
-                session = os.getsid(int(entry))
-            except (OSError, ProcessLookupError):
+                fields = pathlib.Path(f"/proc/{entry}/stat").read_text().rsplit(")", 1)[1].split()
+                lines[int(entry)] = pathlib.Path(f"/proc/{entry}/cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
+            except OSError:
                 continue
-            if self.gateway and session == self.gateway.pid and part in environ_line:
-                found.append(int(entry))
-        return found
+            if fields[0] != "Z":
+                children.setdefault(int(fields[1]), []).append(int(entry))
+        found, todo = [], [self.gateway.pid] if self.gateway else []
+        while todo:
+            pid = todo.pop()
+            found.append(pid)
+            todo += children.get(pid, [])
+        self.known_pids |= set(found)
+        return [pid for pid in found if part in lines.get(pid, "")]
 
     # ------------------------------------------------------------------ people and policy
     def add_key(self, name, kind="ed25519"):

@@ -118,7 +118,7 @@ class Transfers(unittest.TestCase):
                 done = self.sftp(batch)
                 self.assertNotEqual(done.returncode, 0, batch)
                 self.assertRegex(done.stderr.decode().lower() + done.stdout.decode().lower(), "denied|failure|sp-6|not found", batch)
-            self.assertEqual(lab.ssh(self.who, "ls out no.bin in/s").stdout, b"")
+            self.assertEqual(lab.ssh(self.who, "cat out/s; ls no.bin in/s out/no.bin").stdout, b"secret\n")
         finally:
             lab.apply(lab.default_policy())
 

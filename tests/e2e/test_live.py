@@ -1,0 +1,144 @@
+"""What happens to live sessions: locks, policy changes, deaths of every process of the gateway, vanished clients."""
+import os, pathlib, signal, subprocess, time, unittest
+
+from lab import Lab, wait_for
+
+
+class Live(unittest.TestCase):
+    def setUp(self):
+        self.lab = Lab(targets=1)
+        self.addCleanup(self.lab.stop)
+        self.who = self.lab.user()
+
+    def open_session(self, command="echo up; cat", **more):
+        client = self.lab.popen(self.who, command, **more)
+        self.addCleanup(lambda: (client.kill(), client.wait(), client.stdin.close(), client.stdout.close(), client.stderr.close()))
+        self.assertEqual(client.stdout.readline(), b"up\n", client.poll())
+        return client
+
+    def is_alive(self, client, text=b"ping\n"):
+        client.stdin.write(text)
+        client.stdin.flush()
+        return client.stdout.readline() == text
+
+    def test_a_lock_ends_live_sessions_within_a_second_with_a_reason(self):
+        client = self.open_session()
+        begin = time.monotonic()
+        self.lab.run_cli("lock", "set", "--principal", "engineer", "--reason", "test", check=True)
+        client.wait(5)
+        took = time.monotonic() - begin
+        self.assertLess(took, 2.0)
+        self.assertIn(b"SP-200", client.stderr.read())
+        self.assertEqual(client.returncode, 255)
+        done = self.lab.ssh(self.who, "true")
+        self.assertNotEqual(done.returncode, 0)
+
+    def test_a_policy_that_takes_access_away_ends_the_session(self):
+        client = self.open_session()
+        text = self.lab.default_policy().replace("  - {role: operator, principals: [engineer]}\n", "")
+        self.lab.apply(text)
+        client.wait(5)
+        self.assertIn(b"SP-20", client.stderr.read())
+
+    def test_a_killed_session_process_ends_that_session_only_also_on_the_target(self):
+        marker = f"sleep 4{os.getpid() % 1000}"
+        first = self.open_session(f"echo up; exec {marker}")
+        second = self.open_session()
+        target = self.lab.targets[0]
+        wait_for(lambda: target.running(marker))
+        pid = self.lab.events("session.started")[-2]["pid"]
+        self.assertIn(pid, self.lab.gateway_pids())
+        os.kill(pid, signal.SIGKILL)
+        first.wait(10)
+        self.assertTrue(self.is_alive(second))
+        self.assertTrue(self.lab.wait_event("session.ended", signal=9))
+
+    def kill_service(self, name):
+        pids = self.lab.gateway_pids(f"service {name}")
+        self.assertTrue(pids, name)
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        return pids
+
+    def test_live_sessions_survive_the_death_of_vault_authority_and_recorder(self):
+        clients = [self.open_session() for _ in range(10)]
+        for service in ("vault", "authority", "recorder"):
+            old = self.kill_service(service)
+            wait_for(lambda: [p for p in self.lab.gateway_pids(f"service {service}") if p not in old], 20)
+            for client in clients:
+                self.assertTrue(self.is_alive(client), service)
+
+            def works():
+                try:
+                    return self.lab.ssh(self.who, "echo new", timeout=20).stdout == b"new\n"
+                except subprocess.TimeoutExpired:
+                    return False
+            wait_for(works, 30, 0.5)
+            for client in clients:
+                self.assertTrue(self.is_alive(client), service)
+        for client in clients:
+            client.stdin.close()
+            self.assertEqual(client.wait(10), 0)
+        done = self.lab.run_cli("verify")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def test_nothing_of_a_killed_client_stays_on_the_target(self):
+        marker = f"sleep 5{os.getpid() % 1000}"
+        client = self.open_session(f"echo up; {marker}; true")
+        target = self.lab.targets[0]
+        wait_for(lambda: target.running(marker))
+        client.kill()
+        wait_for(lambda: not target.running(marker), 10)
+
+    def test_no_orphan_is_left_when_the_keeper_is_killed(self):
+        self.open_session()
+        pids = self.lab.gateway_pids()
+        self.assertGreater(len(pids), 5)
+        os.kill(self.lab.gateway.pid, signal.SIGKILL)
+
+        def gone():
+            left = []
+            for pid in pids:
+                try:
+                    state = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+                except OSError:
+                    continue
+                if state != "Z":
+                    left.append(pid)
+            return not left
+        wait_for(gone, 45, 0.5)
+
+    def test_a_changed_host_key_is_refused_before_login(self):
+        target = self.lab.targets[0]
+        wrong = self.lab.folder / "wrong"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", wrong], check=True)
+        key = " ".join((self.lab.folder / "wrong.pub").read_text().split()[:2])
+        text = self.lab.default_policy()
+        for real in target.host_keys.values():
+            text = text.replace(f'"{real}"', f'"{key}"')
+        self.lab.apply(text)
+        before = (target.folder / "log").read_text().count("Accepted publickey")
+        done = self.lab.ssh(self.who, "echo in")
+        self.assertNotIn(b"in\n", done.stdout)
+        self.assertIn(b"SP-3006", done.stderr)
+        self.assertEqual((target.folder / "log").read_text().count("Accepted publickey"), before)
+        self.assertTrue(self.lab.wait_event("target.hostkey_refused"))
+
+    def test_a_dead_and_a_silent_target_give_clear_messages(self):
+        import socket
+        silent = socket.create_server(("127.0.0.1", 0))
+        closed = socket.create_server(("127.0.0.1", 0))
+        dead_port = closed.getsockname()[1]
+        closed.close()
+        for port, code in ((dead_port, b"SP-300"), (silent.getsockname()[1], b"SP-3001")):
+            text = self.lab.default_policy().replace(f"port: {self.lab.targets[0].port}", f"port: {port}")
+            self.lab.apply(text)
+            begin = time.monotonic()
+            done = self.lab.ssh(self.who, "true", timeout=30)
+            self.assertIn(code, done.stderr)
+            self.assertLess(time.monotonic() - begin, 14)
+        silent.close()
+
+
+if __name__ == "__main__":
+    unittest.main()
