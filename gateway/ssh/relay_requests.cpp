@@ -372,10 +372,12 @@ void Relay::program_answered(std::uint32_t id, Result<control::Received> answer)
     return turn();
   }
   const auto& decision = answer->envelope.channel_answer();
-  if (!decision.replaced_command().empty()) {
+  std::string replaced = decision.replaced_command();
+  if (replaced.empty() && channel->filter) replaced = channel->filter->replaced_command();
+  if (!replaced.empty()) {
     item.request = "exec";
     crypto::SshWriter writer;
-    writer.string(decision.replaced_command());
+    writer.string(replaced);
     item.bytes = copy_of(writer.view());
   }
   crypto::SshReader reader(item.bytes);

@@ -36,7 +36,7 @@ constexpr std::array k_long{
     LongOption{"delete-before", false, Meaning::deletes}, LongOption{"delete-delay", false, Meaning::deletes},
     LongOption{"delete-during", false, Meaning::deletes}, LongOption{"delete-excluded", false, Meaning::deletes},
     LongOption{"delete-missing-args", false, Meaning::deletes}, LongOption{"devices"},
-    LongOption{"early-input", true, Meaning::forbidden}, LongOption{"existing"}, LongOption{"fake-super"},
+    LongOption{"early-input", true, Meaning::forbidden}, LongOption{"existing"}, LongOption{"fake-super", false, Meaning::forbidden},
     LongOption{"files-from", true, Meaning::hidden}, LongOption{"force", false, Meaning::deletes}, LongOption{"from0"},
     LongOption{"fsync"}, LongOption{"groupmap", true}, LongOption{"iconv", true}, LongOption{"ignore-errors"},
     LongOption{"ignore-existing"}, LongOption{"ignore-missing-args"}, LongOption{"ignore-non-existing"}, LongOption{"inplace"},
@@ -55,7 +55,7 @@ constexpr std::array k_long{
     LongOption{"rsync-path", true, Meaning::forbidden}, LongOption{"safe-links"},
     LongOption{"secluded-args", false, Meaning::hidden}, LongOption{"size-only"}, LongOption{"skip-compress", true},
     LongOption{"specials"}, LongOption{"stats"}, LongOption{"stderr", true}, LongOption{"stop-after", true},
-    LongOption{"stop-at", true}, LongOption{"suffix", true}, LongOption{"super"}, LongOption{"temp-dir", true, Meaning::writes},
+    LongOption{"stop-at", true}, LongOption{"suffix", true}, LongOption{"super", false, Meaning::forbidden}, LongOption{"temp-dir", true, Meaning::writes},
     LongOption{"time-limit", true}, LongOption{"timeout", true}, LongOption{"use-qsort"}, LongOption{"usermap", true},
     LongOption{"write-batch", true, Meaning::forbidden}, LongOption{"write-devices", false, Meaning::forbidden},
 };
@@ -95,7 +95,8 @@ void take_letters(RsyncCall& call, std::span<const std::string> words, std::size
       return;
     }
     if (k_number_letters.find(letter) != std::string_view::npos) {
-      if (word.find_first_not_of("0123456789-", i + 1) != std::string::npos) take_unknown(call, word);
+      // Without digits the value would be the next word.
+      if (i + 1 == word.size() || word.find_first_not_of("0123456789-", i + 1) != std::string::npos) take_unknown(call, word);
       return;
     }
     if (letter == 'T') {  // --temp-dir; the value is what follows
@@ -111,6 +112,8 @@ void take_letters(RsyncCall& call, std::span<const std::string> words, std::size
     else if (letter == 'b') call.deletes = true;
     else if (k_plain_letters.find(letter) == std::string_view::npos) return take_unknown(call, word);
     if (letter == 'R') call.relative = true;
+    if (letter == 'l') call.makes_links = true;
+    if (letter == 'D') call.makes_devices = true;
   }
 }
 
@@ -125,6 +128,7 @@ void take_long(RsyncCall& call, std::span<const std::string> words, std::size_t&
   }
   if (name == "relative") call.relative = true;
   if (name == "daemon") call.daemon = true;
+  if (name == "devices" || name == "specials") call.makes_devices = true;
   const auto* option = std::find_if(k_long.begin(), k_long.end(), [&](const LongOption& known) { return known.name == name; });
   if (option == k_long.end()) return take_unknown(call, word);
   if (!option->has_value) {

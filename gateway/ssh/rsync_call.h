@@ -15,6 +15,8 @@ struct RsyncCall {
   bool paths_are_hidden = false;     ///< -s, --files-from: names that the command does not show
   bool relative = false;             ///< -R
   bool daemon = false;
+  bool makes_links = false;          ///< -l without --safe-links: an upload may create any symbolic link
+  bool makes_devices = false;        ///< -D
   std::string unknown;               ///< the first option we do not know
   std::string forbidden;             ///< the first one that never passes while file rules apply
   std::vector<std::string> paths;        ///< after the "." that ends the options

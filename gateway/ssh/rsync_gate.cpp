@@ -50,13 +50,35 @@ using policy::FileOperation;
   for (const std::string& path : call.read_paths)
     if (!allowed_beside(path, FileOperation::down)) return path;
   for (const std::string& path : call.write_paths)
-    if (!allowed_beside(path, FileOperation::up) || !allowed_beside(path, FileOperation::change)) return path;
+    if (!allowed_beside(path, FileOperation::up)) return path;
   return {};
+}
+
+/// A symbolic link to anywhere, or a device, would open ways around the rules, and the file list is not parsed: the
+/// receiving rsync is told to leave out links that lead out of the tree and what only root can make. Neither changes what
+/// the client and the server say to each other. "" when there is nothing to add.
+[[nodiscard]] std::string restrained_command(const RsyncCall& call, std::span<const std::string> words, const PathRules& rules) {
+  if (!rules.apply() || call.sender || (!call.makes_links && !call.makes_devices)) return {};
+  if (rules.allows("", FileOperation::change) && rules.allows("", FileOperation::up) && rules.allows("", FileOperation::down)) return {};
+  std::string command;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    if (i > 0) command += ' ';
+    if (i < 2) {
+      command += words[i];
+    } else {
+      command += '\'';
+      for (const char c : words[i]) command += c == '\'' ? std::string("'\\''") : std::string(1, c);
+      command += '\'';
+    }
+    if (i == 1) command += " --safe-links --no-super";
+  }
+  return command;
 }
 
 class RsyncGate final : public StreamFilter {
  public:
-  RsyncGate(RsyncCall call, EventSink sink) : call_(std::move(call)), sink_(std::move(sink)) {}
+  RsyncGate(RsyncCall call, std::string command, EventSink sink)
+      : call_(std::move(call)), command_(std::move(command)), sink_(std::move(sink)) {}
 
   bool from_client(std::span<const std::byte> data, Bytes& forward, Bytes&) override { return pass(up_, data, forward); }
   bool from_target(std::span<const std::byte> data, Bytes& forward, Bytes&) override { return pass(down_, data, forward); }
@@ -67,6 +89,7 @@ class RsyncGate final : public StreamFilter {
                                         hex_of(down_.hash.finish()), error_.empty() ? "ended" : "SP-6006"));
   }
   [[nodiscard]] std::string_view error() const override { return error_; }
+  [[nodiscard]] std::string replaced_command() const override { return command_; }
 
   void replace_rules(FileRules rules) override {
     if (!refusal_of(call_, PathRules(std::move(rules))).empty()) error_ = render(make_notice("SP-6006"));
@@ -87,6 +110,7 @@ class RsyncGate final : public StreamFilter {
   }
 
   RsyncCall call_;
+  std::string command_;
   EventSink sink_;
   std::string error_;
   Direction up_;
@@ -107,8 +131,12 @@ std::unique_ptr<StreamFilter> make_rsync_gate(std::string_view command, FileRule
     return nullptr;
   }
   const std::string odd = call.forbidden.empty() ? call.unknown : call.forbidden;
-  sink("rsync.started", fmt::format(R"({{{}{}}})", facts, odd.empty() ? std::string() : fmt::format(R"(,"unknown_option":{})", json_string(odd))));
-  return std::make_unique<RsyncGate>(std::move(call), std::move(sink));
+  std::string command_to_run = restrained_command(call, words, path_rules);
+  std::string more;
+  if (!odd.empty()) more += fmt::format(R"(,"unknown_option":{})", json_string(odd));
+  if (!command_to_run.empty()) more += fmt::format(R"(,"command":{})", json_string(command_to_run));
+  sink("rsync.started", fmt::format(R"({{{}{}}})", facts, more));
+  return std::make_unique<RsyncGate>(std::move(call), std::move(command_to_run), std::move(sink));
 }
 
 }  // namespace sallyport::gateway

@@ -236,7 +236,10 @@ bool ScpGate::from_sink(std::span<const std::byte> data, Bytes& to_sink, Bytes& 
     if (answers_.size() > k_most_answers) return broken("more scp answers than questions");
   }
   const Bytes held = std::exchange(held_, {});
-  return run(held, to_sink, to_source);
+  if (!run(held, to_sink, to_source)) return false;
+  // A client may agree in advance; its answers wait until they are due. A target that answers what nobody asked (scp does
+  // when it cannot set the times of a folder) has put all that follows out of step.
+  return !call_.up || answers_.empty() || broken("an scp answer to nothing");
 }
 
 bool ScpGate::run(std::span<const std::byte> data, Bytes& to_sink, Bytes& to_source) {

@@ -198,7 +198,8 @@ void Session::on_attributes(Pending& pending, crypto::SshReader& fields) {
   const std::uint64_t size = fields.u64();
   if (fields.ok() && (attributes & k_attr_size) != 0) {
     if (pending.type == k_fstat && pending.file != k_no_file) files_.at(pending.file).known_size = size;
-    if ((pending.type == k_stat || pending.type == k_lstat) && pending.facts) remember_size(pending.facts->path, size);
+    // Not LSTAT: of a symbolic link it tells the length of the link.
+    if (pending.type == k_stat && pending.facts) remember_size(pending.facts->path, size);
   }
   tell_result(pending, "ok");
 }
@@ -207,6 +208,15 @@ void Session::tell_result(const Pending& pending, std::string_view result) {
   if (!pending.facts) return;
   const PathFacts& facts = *pending.facts;
   const std::string_view event = event_of(facts.operation);
+  if (event == "file.examined") {
+    // A client that looks at the same things again and again does not fill the audit log with it.
+    const std::size_t seen = std::hash<std::string>{}(fmt::format("{}\n{}\n{}", facts.operation, result, facts.path));
+    if (std::find(looked_at_.begin(), looked_at_.end(), seen) != looked_at_.end()) return;
+    looked_at_[next_looked_at_] = seen;
+    next_looked_at_ = (next_looked_at_ + 1) % looked_at_.size();
+  } else {
+    looked_at_.fill(0);
+  }
   std::string json = fmt::format(R"({{"operation":{},"path":{})", json_string(facts.operation), json_string(facts.path));
   if (!facts.other.empty()) json += fmt::format(R"(,"other":{})", json_string(facts.other));
   if (event == "file.opened") json += fmt::format(R"(,"flags":"{}")", flag_names(facts.flags));
@@ -236,6 +246,7 @@ void Session::tell_file(OpenFile& file) {
                                           result == "ok" ? std::string_view(file.close_result) : result));
   };
   const bool moved_down = file.down.moved() > 0 || file.down_result != "ok" || file.eof_at.has_value();
+  if (file.for_up || file.up.moved() > 0) forget_size(file.path);
   if (file.for_up || file.up.moved() > 0) tell("up", file.up, file.is_up_complete(), file.up_result);
   if (moved_down || !file.for_up) tell("down", file.down, file.is_down_complete(), file.down_result);
 }

@@ -28,7 +28,7 @@ struct OpenFile {
   bool may_up = true, may_down = true;     ///< what the rules say now
   TransferEvidence up, down;
   std::string up_result = "ok", down_result = "ok";
-  std::optional<std::uint64_t> known_size;  ///< from STAT, LSTAT or FSTAT
+  std::optional<std::uint64_t> known_size;  ///< from STAT or FSTAT
   std::optional<std::uint64_t> eof_at;      ///< the lowest offset at which the target answered EOF
   std::optional<std::uint64_t> set_size;    ///< by FSETSTAT, after the last WRITE
   bool foreign_change = false;              ///< changed by other means than WRITE (copy-data)

@@ -63,6 +63,11 @@ void Session::remember_size(std::string_view path, std::uint64_t size) {
   found->second = size;
 }
 
+void Session::forget_size(std::string_view path) {
+  for (auto& entry : sizes_)
+    if (entry.first == path) entry = {};
+}
+
 std::optional<std::uint64_t> Session::remembered_size(std::string_view path) const {
   const auto found = std::find_if(sizes_.begin(), sizes_.end(), [&](const auto& entry) { return entry.first == path; });
   return found == sizes_.end() || path.empty() ? std::nullopt : std::optional(found->second);

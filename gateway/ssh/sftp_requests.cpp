@@ -221,9 +221,9 @@ Session::Flow Session::on_read(Request& request) {
   Pending pending = pending_of(request.id, k_read);
   pending.offset = request.fields.u64();
   pending.length = request.fields.u32();
-  if (slot == k_no_file || files_.at(slot).is_closing) return refuse_handle(request.id);
+  if (slot == k_no_file || files_.at(slot).is_closing || files_.at(slot).is_directory) return refuse_handle(request.id);
   OpenFile& file = files_.at(slot);
-  if (!file.may_down) cut(file, false, k_cut_code);
+  if (!file.may_down) cut(file, false, file.for_down ? k_cut_code : k_path_code);
   if (file.down_result.starts_with("SP-")) {
     status_to_client(request.id, file.may_down ? k_failure : k_permission_denied, render(make_notice(file.down_result)));
     return error_.empty() ? Flow::goes_on : Flow::broken;
@@ -247,7 +247,7 @@ Session::Flow Session::on_write(std::span<const std::byte> header) {
   OpenFile& file = files_.at(slot);
   const std::uint64_t limit = rules_.max_file_bytes();
   if (!file.may_up) {
-    cut(file, true, k_cut_code);
+    cut(file, true, file.for_up ? k_cut_code : k_path_code);
   } else if (limit != 0 && (pending.length > limit || pending.offset > limit - pending.length || file.up.moved() + pending.length > limit)) {
     cut(file, true, k_size_code);
   }

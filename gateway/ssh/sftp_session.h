@@ -89,6 +89,7 @@ class Session final : public StreamFilter {
   Flow broken_flow(std::string_view how);
   void status_to_client(std::uint32_t id, std::uint32_t status, std::string_view text);
   void remember_size(std::string_view path, std::uint64_t size);
+  void forget_size(std::string_view path);
   [[nodiscard]] std::optional<std::uint64_t> remembered_size(std::string_view path) const;
 
   PathRules rules_;
@@ -112,8 +113,10 @@ class Session final : public StreamFilter {
   std::size_t opens_in_flight_ = 0;
   Body write_body_;
   Body data_body_;
-  std::array<std::pair<std::string, std::uint64_t>, 8> sizes_;  // what STAT and LSTAT said lately
+  std::array<std::pair<std::string, std::uint64_t>, 8> sizes_;  // what STAT said lately
   std::size_t next_size_ = 0;
+  std::array<std::size_t, 32> looked_at_{};  // hashes of the last lookups that were told
+  std::size_t next_looked_at_ = 0;
 };
 
 }  // namespace sallyport::gateway::sftp

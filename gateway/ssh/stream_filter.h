@@ -27,6 +27,8 @@ class StreamFilter {
   /// The channel ended: events about what was left incomplete.
   virtual void finish() = 0;
   [[nodiscard]] virtual std::string_view error() const { return {}; }
+  /// What the target shall run in the place of the client's command; "" when it is the same.
+  [[nodiscard]] virtual std::string replaced_command() const { return {}; }
   /// The policy changed while the channel lives: what it no longer allows is refused from here on, transfers that run
   /// included.
   virtual void replace_rules(FileRules rules) { static_cast<void>(rules); }

@@ -94,6 +94,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "gate_pipe: refused %s: %s\n", program.kind.c_str(), command.c_str());
     return 255;
   }
+  if (!gate->replaced_command().empty()) command = gate->replaced_command();
   std::array<int, 2> pair{};
   if (::socketpair(AF_UNIX, SOCK_STREAM, 0, pair.data()) != 0) return 1;
   const pid_t child = ::fork();

@@ -284,6 +284,17 @@ class Transfers(unittest.TestCase):
         self.assertGreater(finished["from_target_bytes"], 0)
         self.assertEqual(len(finished["from_target_sha256"]), 64)
 
+    def test_rsync_links_out_of_the_tree_are_left_out_where_rules_apply(self):
+        (self.here / "tree").mkdir()
+        (self.here / "tree" / "f").write_text("text")
+        os.symlink("f", self.here / "tree" / "inside")
+        os.symlink("/etc/passwd", self.here / "tree" / "outside")
+        self.rsync("-a", "tree/", f"x:{self.there}/", rules=self.rules())
+        self.assertEqual(sorted(p.name for p in self.there.iterdir()), ["f", "inside"], self.said)
+        self.assertIn("--safe-links", self.events("rsync.started")[0]["command"])
+        self.assertEqual(self.rsync("-a", "tree/", f"x:{self.there}/"), 0, self.said)
+        self.assertTrue((self.there / "outside").is_symlink())
+
     def test_rsync_refusals(self):
         (self.here / "f").write_text("text")
         (self.other / "secret").write_text("secret")
