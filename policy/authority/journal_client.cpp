@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::chrono::seconds k_store_deadline{5};  // a restart of the recorder fits in
 constexpr std::chrono::seconds k_poll{2};
+constexpr std::chrono::milliseconds k_read_first{200};
 constexpr std::size_t k_recent = 4096;
 constexpr std::size_t k_most_unanswered = 20'000;
 
@@ -17,7 +18,10 @@ constexpr std::size_t k_most_unanswered = 20'000;
 JournalClient::JournalClient(boost::asio::io_context& io, Deadlines& deadlines, const Clock& clock)
     : io_(io), deadlines_(deadlines), clock_(clock) {}
 
-JournalClient::~JournalClient() { deadlines_.cancel(poll_); }
+JournalClient::~JournalClient() {
+  deadlines_.cancel(poll_);
+  deadlines_.cancel(resume_);
+}
 
 void JournalClient::attach(Fd socket, std::function<void(const control::SessionRecorded&)> recorded) {
   recorded_ = std::move(recorded);
@@ -32,7 +36,9 @@ void JournalClient::attach(Fd socket, std::function<void(const control::SessionR
 
 void JournalClient::on_message(const control::Received& received) {
   if (received.envelope.has_resume()) {
-    link_->ask_again();
+    // What the new recorder found unread on the link is answered first; only the rest is asked twice.
+    deadlines_.cancel(resume_);
+    resume_ = deadlines_.after(k_read_first, [this] { link_->ask_again(); });
   } else if (received.envelope.has_session_recorded() && recorded_) {
     recorded_(received.envelope.session_recorded());
   }

@@ -68,6 +68,7 @@ class JournalClient {
   bool is_answering_ = false;
   std::string reason_ = "the recorder is not there yet";
   Deadlines::Handle poll_ = 0;
+  Deadlines::Handle resume_ = 0;
   std::deque<RecentEvent> recent_;
   std::uint64_t last_number_ = 0;
 };

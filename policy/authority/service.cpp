@@ -167,7 +167,9 @@ class Service {
   }
 
   void attach_listener(Fd socket) {
-    authority_.listener = std::make_unique<LinkPort>(io_, authority_.deadlines, std::move(socket), 10'000);
+    auto fresh = std::make_unique<LinkPort>(io_, authority_.deadlines, std::move(socket), 10'000);
+    if (authority_.listener) fresh->inherit(*authority_.listener);
+    authority_.listener = std::move(fresh);
     authority_.listener->start(
         [this](control::Received received) {
           const control::Envelope& envelope = received.envelope;

@@ -38,6 +38,18 @@ void Targets::on_open(Session& session, const control::Envelope& question) {
   opening->key = question.open_target().ephemeral_public_key();
   opening->snapshot = authority_.snapshot;
   opening->asked = authority_.now();
+  const control::OpenTarget& asked_for = question.open_target();
+  const bool names_one = !asked_for.target().empty() && !asked_for.account().empty();
+  if (session.identity->bare != names_one) return authority_.live->punish(session, "a bare session names its target, another one has it already");
+  if (session.identity->bare) {
+    // The menu was answered: from here on this is a session with a target like any other.
+    session.identity->bare = false;
+    session.identity->target = TargetId(asked_for.target());
+    session.identity->account = AccountName(asked_for.account());
+    session.row.target = asked_for.target();
+    session.row.account = asked_for.account();
+    authority_.store->put_session(session.row);
+  }
   if (session.dials >= k_most_dials) return authority_.live->punish(session, "too many questions for the target");
   ++session.dials;
   session.state = control::SessionState::dialling;

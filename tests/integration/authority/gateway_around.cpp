@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
 
 #include "platform/crypto/random.h"
 #include "platform/crypto/ssh_wire.h"
@@ -259,7 +260,9 @@ void Gateway::start_authority(bool again) {
   if (pid_ == 0) {
     ::dup2(control, 3);
     ::fcntl(3, F_SETFD, 0);
-    ::execl(AUTHORITY_PROCESS, AUTHORITY_PROCESS, static_cast<char*>(nullptr));
+    const char* other = std::getenv("SALLYPORT_AUTHORITY_PROCESS");  // another build of it, to measure
+    const char* program = other != nullptr ? other : AUTHORITY_PROCESS;
+    ::execl(program, program, static_cast<char*>(nullptr));
     ::_exit(127);
   }
   keeper_ = control::Link(std::move(ends->second));

@@ -1,3 +1,6 @@
+#include <filesystem>
+#include <fstream>
+
 #include "tests/integration/authority/gateway_around.h"
 
 namespace sallyport::test {
@@ -12,7 +15,67 @@ SessionEnd open_session(Gateway& gateway) {
   return session;
 }
 
+/// CPU time of a process, microseconds.
+double cpu_us(pid_t pid) {
+  double all = 0;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/task")) {
+    std::ifstream stat(task.path() / "schedstat");
+    double ns = 0;
+    stat >> ns;
+    all += ns / 1000;
+  }
+  return all;
+}
+
 }  // namespace
+
+TEST_CASE("what one login with target and exec costs the authority", "[.measure]") {
+  TcpTarget target;
+  Gateway gateway(fleet(target.port()));
+  const auto run = [&](int count) {
+    for (int i = 0; i < count; ++i) {
+      SessionEnd session = gateway.make_kit();
+      std::this_thread::sleep_for(1ms);  // the keeper's link is read before the listener's; no admin call here, it would be measured as well
+      gateway.started(session, "127.0.0.1", {}, {});
+      control::AuthAttempt none;
+      none.set_user("engineer+deploy+recs-1");
+      none.set_method("none");
+      static_cast<void>(gateway.attempt(session, none));
+      control::AuthAttempt probe = gateway.signed_attempt(session, "engineer+deploy+recs-1", engineer_key());
+      probe.set_probe(true);
+      probe.clear_signature();
+      static_cast<void>(gateway.attempt(session, probe));
+      REQUIRE(gateway.log_in(session, "engineer+deploy+recs-1", engineer_key()).result() == control::AuthAnswer::SUCCESS);
+      REQUIRE_FALSE(gateway.open_target(session).first.refuse_before_dial());
+      for (const auto step : {control::TargetOutcome::CONNECTED, control::TargetOutcome::READY}) {
+        Envelope told;
+        told.mutable_target_outcome()->set_step(step);
+        told.mutable_target_outcome()->set_host_key(std::string(text_of(engineer_key().public_key().blob())));
+        session.tell(std::move(told));
+      }
+      REQUIRE(gateway.ask_channel(session, 1, "exec", "uptime").allowed());
+      Envelope closed;
+      closed.mutable_channel_closed()->set_channel(1);
+      session.tell(std::move(closed));
+      gateway.exited(session);
+      static_cast<void>(target.accept(1s));
+    }
+  };
+  run(50);
+  constexpr int k_count = 300;
+  const double before = cpu_us(gateway.authority());
+  run(k_count);
+  const double each = (cpu_us(gateway.authority()) - before) / k_count;
+  WARN("CPU of the authority per login, target and exec channel: " << each << " us");
+  std::vector<SessionEnd> open;
+  for (int i = 0; i < 200; ++i) {
+    open.push_back(open_session(gateway));
+    static_cast<void>(target.accept(1s));
+  }
+  const double idle_before = cpu_us(gateway.authority());
+  std::this_thread::sleep_for(21s);
+  WARN("CPU of the authority with 200 idle sessions: " << (cpu_us(gateway.authority()) - idle_before) / 21e6 * 100 << " %");
+}
 
 TEST_CASE("a lock cuts a live session within one second and its process within five", "[authority]") {
   TcpTarget target;

@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <filesystem>
 #include <fstream>
 #include <set>
 #include <sstream>
@@ -56,6 +57,28 @@ TEST_CASE("the reference page shows exactly the catalogue", "[messages]") {
   std::size_t count = 0;
   for (std::size_t at = page.str().find("| SP-"); at != std::string::npos; at = page.str().find("| SP-", at + 1)) ++count;
   CHECK(count == all_messages().size());
+}
+
+TEST_CASE("every code that the sources name is in the catalogue", "[messages]") {
+  namespace fs = std::filesystem;
+  std::size_t seen = 0;
+  for (const char* room : {"platform", "policy", "vault", "recorder", "gateway", "admin", "app", "certs"}) {
+    for (const auto& entry : fs::recursive_directory_iterator(fs::path(SALLYPORT_SOURCE_DIR) / room)) {
+      if (entry.path().extension() != ".cpp" && entry.path().extension() != ".h") continue;
+      std::ifstream file(entry.path());
+      std::stringstream text;
+      text << file.rdbuf();
+      const std::string source = text.str();
+      for (std::size_t at = source.find("\"SP-"); at != std::string::npos; at = source.find("\"SP-", at + 1)) {
+        const std::string code = source.substr(at + 1, 7);
+        if (code.size() != 7 || code.find_first_not_of("0123456789", 3) != std::string::npos) continue;  // a prefix, an example
+        INFO(entry.path() << " names " << code);
+        CHECK(find_message(code) != nullptr);
+        ++seen;
+      }
+    }
+  }
+  CHECK(seen > 100);
 }
 
 }  // namespace sallyport::test
