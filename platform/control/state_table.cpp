@@ -27,7 +27,7 @@ struct Row {
 
 constexpr std::array k_session_rows = {
     Row{Body::kAuthAttempt, in({State::logging_in}), in({State::bare, State::identified})},
-    Row{Body::kOpenTarget, in({State::identified}), in({State::granted})},
+    Row{Body::kOpenTarget, in({State::bare, State::identified}), in({State::granted})},
     Row{Body::kCredentialRequest, in({State::granted}), 0},
     Row{Body::kTargetOutcome, in({State::granted, State::ready}), in({State::identified})},
     Row{Body::kChannelAsk, in({State::bare, State::identified, State::dialling, State::granted, State::ready}), 0},
@@ -228,7 +228,11 @@ Result<void> check_bounds(const Envelope& message) {
     case Body::kChannelAsk: return check_channel_ask(message.channel_ask());
     case Body::kTargetOutcome: return check_outcome(message.target_outcome());
     case Body::kOpenTarget:
-      return Bounds().text("ephemeral_public_key", message.open_target().ephemeral_public_key(), 256).result();
+      return Bounds()
+          .text("ephemeral_public_key", message.open_target().ephemeral_public_key(), 256)
+          .text("target", message.open_target().target(), 255)
+          .text("account", message.open_target().account(), 255)
+          .result();
     case Body::kCredentialRequest:
       return Bounds()
           .text("kind", message.credential_request().kind(), 64)
