@@ -185,7 +185,10 @@ boost::asio::awaitable<bool> Session::answer_login_message(ssh_message message, 
   control::Envelope question;
   control::AuthAttempt& attempt = *question.mutable_auth_attempt();
   const char* user = ssh_message_auth_user(message);
-  const std::string user_name = user != nullptr ? user : "";
+  // An answer to a prompt (RFC 4256 section 3.4) names nobody: it belongs to the request that was asked.
+  const bool is_answer = ssh_message_subtype(message) == SSH_AUTH_METHOD_INTERACTIVE && ssh_message_auth_kbdint_is_response(message);
+  const std::string user_name = is_answer ? asked_user_ : user != nullptr ? user : "";
+  if (!is_answer) asked_user_ = user_name;
   if (user_name.size() > k_longest_user || user_name.find('\0') != std::string::npos) {
     disconnect_client(render(make_notice("SP-1011")));
     co_return false;
@@ -244,7 +247,7 @@ boost::asio::awaitable<bool> Session::answer_login_message(ssh_message message, 
     }
     case SSH_AUTH_METHOD_INTERACTIVE:
       attempt.set_method("keyboard-interactive");
-      if (ssh_message_auth_kbdint_is_response(message)) {
+      if (is_answer) {
         const int count = ssh_userauth_kbdint_getnanswers(client_->raw());
         for (int i = 0; i < count && i < 8; ++i) {
           const char* text = ssh_userauth_kbdint_getanswer(client_->raw(), static_cast<unsigned int>(i));

@@ -77,6 +77,7 @@ class Session {
   bool proven_ = false;
   int refused_by_library_ = 0;
   std::vector<control::AuthAttempt> library_failures_;
+  std::string asked_user_;        ///< of the newest request; an answer to prompts belongs to it
   Bytes last_request_;            ///< payload of the newest USERAUTH_REQUEST as it came
 
   // timing, microseconds of the boot clock

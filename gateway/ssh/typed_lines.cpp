@@ -74,16 +74,25 @@ void TypedLines::released(const Piece& piece, std::span<const std::byte> bytes) 
 
 void TypedLines::match(char visible) {
   // The oldest line that still misses characters is the one whose echo comes next.
-  for (Line& line : lines_) {
-    if (line.matched == line.expected.size()) continue;
+  for (std::size_t at = 0; at < lines_.size();) {
+    Line& line = lines_[at];
+    if (line.matched == line.expected.size()) {
+      ++at;
+      continue;
+    }
     if (line.expected[line.matched] == visible) {
       ++line.matched;
-    } else {
-      ++line.mismatched;
-      // After Enter only the rest of the echo counts: what a program prints then is not an echo.
-      if (line.ended) line.blind = true;
+      return;
     }
-    return;
+    ++line.mismatched;
+    if (!line.ended) return;
+    // After Enter only the rest of the echo counts: what a program prints then is not an echo, and what is shown now may
+    // be the echo of the next line.
+    line.blind = true;
+    if (at == 0)
+      judge_front();
+    else
+      ++at;
   }
 }
 
