@@ -10,7 +10,7 @@ constexpr std::size_t k_max_penalties = 16'384;
 constexpr Moment k_first_crash_penalty{5'000};
 constexpr Moment k_longest_crash_penalty{300'000};
 constexpr Moment k_longest_hold{10'000};
-constexpr std::size_t k_max_held = 16;     ///< connections of one source while it has a penalty
+constexpr std::size_t k_max_held = 16;   ///< connections of one source while it has a penalty
 constexpr std::size_t k_busy_share = 8;  ///< a source with 1/8 of all unproven connections is the first to give
 
 }  // namespace

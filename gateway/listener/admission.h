@@ -13,7 +13,7 @@
 
 namespace sallyport::gateway {
 
-using Ticket = std::uint64_t;                           ///< one accepted connection; later ones have greater numbers
+using Ticket = std::uint64_t;  ///< one accepted connection; later ones have greater numbers
 using Moment = std::chrono::duration<std::int64_t, std::milli>;  ///< on the boot clock
 
 struct AdmissionLimits {
@@ -31,12 +31,13 @@ struct Admitted {
 
 /// Pure state, no clock and no randomness of its own.
 ///
-/// A source at its limit loses its own oldest unproven connection. From `drop_from` on, with a probability that rises from 0 to 1 at
-/// `max_unproven`, an older unproven connection makes room: the oldest of a source that holds an eighth of all or more, else one of the older half,
-/// drawn at random. The newcomer is never the one that is dropped: a flood that merely stands would keep everybody out, and a
-/// login that proceeds is among the younger half until it is proven.
+/// A source at its limit loses its own oldest unproven connection. From `drop_from` on, with a probability that rises
+/// from 0 to 1 at `max_unproven`, an older unproven connection makes room: the oldest of a source that holds an eighth
+/// of all or more, else one of the older half, drawn at random. The newcomer is never the one that is dropped: a flood
+/// that merely stands would keep everybody out, and a login that proceeds is among the younger half until it is proven.
 ///
-/// A source with a penalty is held back until the penalty's end, up to 10 s and 16 connections; beyond, and after a crash, it is refused.
+/// A source with a penalty is held back until the penalty's end, up to 10 s and 16 connections; beyond, and after a
+/// crash, it is refused.
 class Admission {
  public:
   explicit Admission(AdmissionLimits limits = {}) : limits_(limits) {}
@@ -51,7 +52,8 @@ class Admission {
 
   /// New connections of `source` wait until `until`; never shortens a penalty.
   void penalise(const IpAddress& source, Moment until, Moment now);
-  /// A session of this source died as an attacked one does: refused for 5 s, doubled at each repetition up to 5 min. Gives the length.
+  /// A session of this source died as an attacked one does: refused for 5 s, doubled at each repetition up to 5 min.
+  /// Gives the length.
   Moment penalise_crash(const IpAddress& source, Moment now);
   [[nodiscard]] bool has_penalty(const IpAddress& source, Moment now) const;
 

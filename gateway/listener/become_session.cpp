@@ -37,7 +37,8 @@ void name_process(const std::string& session) {
 std::span<std::byte> map_ring(const Fd& file) {
   struct stat facts {};
   require(fstat(file.get(), &facts) == 0 && facts.st_size > 0 && facts.st_size <= k_max_ring);
-  void* start = mmap(nullptr, static_cast<std::size_t>(facts.st_size), PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
+  void* start =
+      mmap(nullptr, static_cast<std::size_t>(facts.st_size), PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
   require(start != MAP_FAILED);
   return {static_cast<std::byte*>(start), static_cast<std::size_t>(facts.st_size)};
 }
@@ -66,7 +67,8 @@ void become_session(ChildPlan&& plan, ServeSession serve) {
   name_process(plan.kit.session);
   SessionHandover& handover = plan.handover;
   handover.ring = map_ring(plan.kit.ring);
-  // The numbers change hands: release the old owners, so that no destructor closes a number that means something else now.
+  // The numbers change hands: release the old owners, so that no destructor closes a number that means something else
+  // now.
   const std::array<int, 4> wanted{handover.client.release(), plan.kit.authority.release(), plan.kit.vault.release(),
                                   plan.kit.recorder.release()};
   static_cast<void>(plan.kit.ring.release());

@@ -15,8 +15,9 @@ struct ChildPlan {
   bool keep_log = false;     ///< tracing builds: 2 stays
 };
 
-/// Only in a just forked child. Puts the descriptors in their places (3 client, 4 authority, 5 vault, 6 recorder), maps the ring,
-/// closes everything else, serves, and ends the process with what `serve` gives. Exit status 70: this set-up failed.
+/// Only in a just forked child. Puts the descriptors in their places (3 client, 4 authority, 5 vault, 6 recorder), maps
+/// the ring, closes everything else, serves, and ends the process with what `serve` gives. Exit status 70: this set-up
+/// failed.
 [[noreturn]] void become_session(ChildPlan&& plan, ServeSession serve);
 
 }  // namespace sallyport::gateway

@@ -16,14 +16,15 @@ namespace {
 
 constexpr std::size_t k_most_to_keeper = 256;
 constexpr std::size_t k_most_to_authority = 16'384;
-constexpr std::size_t k_most_waiting = 128;    ///< then connections stay in the kernel's queue
+constexpr std::size_t k_most_waiting = 128;  ///< then connections stay in the kernel's queue
 constexpr Moment k_report_every{10'000};
 constexpr unsigned k_notes_per_second = 10;
 constexpr Moment k_longest_sleep{60'000};
 
 }  // namespace
 
-ForkServer::ForkServer(Fd keeper_link, const ListenerHooks& hooks, sandbox::Program program, Clock& clock, std::vector<std::string> arguments)
+ForkServer::ForkServer(Fd keeper_link, const ListenerHooks& hooks, sandbox::Program program, Clock& clock,
+                       std::vector<std::string> arguments)
     : keeper_(k_most_to_keeper),
       authority_(k_most_to_authority),
       hooks_(hooks),
@@ -89,7 +90,8 @@ void ForkServer::poll_once(int timeout_ms) {
   // A crash that was just reaped makes the process new before it accepts anything else.
   if (!accepts()) return;
   for (std::size_t i = 0; first_socket + i < first_proxied && i < sockets_.size(); ++i)
-    if (asked[first_socket + i].revents != 0 && asked[first_socket + i].fd == sockets_[i].fd.get()) accept_from(sockets_[i]);
+    if (asked[first_socket + i].revents != 0 && asked[first_socket + i].fd == sockets_[i].fd.get())
+      accept_from(sockets_[i]);
 }
 
 bool ForkServer::is_ready() const {
@@ -97,7 +99,8 @@ bool ForkServer::is_ready() const {
 }
 
 bool ForkServer::accepts() const {
-  return is_ready() && !draining_ && keeper_.is_open() && waiting_.size() < k_most_waiting && now() >= accept_not_before_ && now() < renew_at_;
+  return is_ready() && !draining_ && keeper_.is_open() && waiting_.size() < k_most_waiting &&
+         now() >= accept_not_before_ && now() < renew_at_;
 }
 
 int ForkServer::next_timeout() const {

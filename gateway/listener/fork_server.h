@@ -27,7 +27,7 @@ struct ListenerHooks {
   ServeSession serve = nullptr;
   Result<void> (*warm_up)() = nullptr;  ///< may be null; called once per execution, before the first accept
   sandbox::OnForbidden on_forbidden = sandbox::OnForbidden::kill_process;
-  bool keep_log = false;                ///< sessions keep descriptor 2: tracing builds only
+  bool keep_log = false;  ///< sessions keep descriptor 2: tracing builds only
 };
 
 /// run_listener() with other hooks: for tests and measurements.
@@ -36,7 +36,8 @@ int run_listener_with(Fd keeper_link, const ListenerHooks& hooks);
 /// One object per process. Everything happens in run(); no callbacks, no threads, no exceptions expected.
 class ForkServer {
  public:
-  ForkServer(Fd keeper_link, const ListenerHooks& hooks, sandbox::Program program, Clock& clock, std::vector<std::string> arguments);
+  ForkServer(Fd keeper_link, const ListenerHooks& hooks, sandbox::Program program, Clock& clock,
+             std::vector<std::string> arguments);
 
   /// Opens what it needs of its own. Errc::unavailable: the process cannot serve.
   Result<void> prepare();
@@ -130,9 +131,9 @@ class ForkServer {
   Moment kits_asked_at_{};
   Moment kits_not_before_{};
 
-  std::deque<Waiting> waiting_;      ///< for a kit
-  std::deque<Waiting> held_;         ///< for the end of their source's penalty
-  std::deque<Waiting> proxied_;      ///< for a PROXY header
+  std::deque<Waiting> waiting_;  ///< for a kit
+  std::deque<Waiting> held_;     ///< for the end of their source's penalty
+  std::deque<Waiting> proxied_;  ///< for a PROXY header
   std::unordered_map<pid_t, ChildRecord> children_;
   std::unordered_map<std::string, pid_t> pid_of_session_;
   std::unordered_map<Ticket, pid_t> pid_of_ticket_;
@@ -143,7 +144,7 @@ class ForkServer {
   std::map<std::string, std::uint64_t> reported_;
   Moment report_at_{};
   Ticket last_ticket_ = 0;
-  std::uint64_t generation_ = 0;     ///< how often this process executed itself anew
+  std::uint64_t generation_ = 0;  ///< how often this process executed itself anew
   Moment started_at_{};
   Moment renew_at_ = Moment::max();
   std::string renew_why_;

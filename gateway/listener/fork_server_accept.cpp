@@ -35,7 +35,9 @@ std::optional<Endpoint> local_end(int socket) {
   return endpoint_of(address);
 }
 
-bool is_out_of_resources(int error) { return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM; }
+bool is_out_of_resources(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
 
 }  // namespace
 
@@ -59,7 +61,8 @@ void ForkServer::accept_from(const Socket& socket) {
     const int on = 1;
     setsockopt(client.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     const auto& listed = config_->proxy_peers;
-    const bool is_proxy = std::any_of(listed.begin(), listed.end(), [&](const Network& network) { return network.contains(peer->address); });
+    const bool is_proxy = std::any_of(listed.begin(), listed.end(),
+                                      [&](const Network& network) { return network.contains(peer->address); });
     if (!is_proxy && !socket.proxy_only) {
       arrive(std::move(client), *peer, *local);
     } else if (is_proxy && proxied_.size() < k_most_proxied) {
@@ -92,7 +95,8 @@ bool ForkServer::read_proxy_header(Waiting& waiting) {
       return true;
     }
     if (parse.result == ProxyParse::Result::complete) {
-      arrive(std::move(waiting.client), parse.header.client.value_or(waiting.record.peer), parse.header.local.value_or(waiting.record.local));
+      arrive(std::move(waiting.client), parse.header.client.value_or(waiting.record.peer),
+             parse.header.local.value_or(waiting.record.local));
       return true;
     }
     // Never beyond the header: what follows is the session's to read.
@@ -209,7 +213,9 @@ void ForkServer::launch(Waiting waiting, Kit kit) {
     return refuse(std::move(waiting.client), "SP-5004");
   }
   ++counters_["sessions"];
-  ChildRecord child{pid, kit.session, record.ticket, record.peer, record.local, record.jump ? record.jump->outer_session : "", false, false};
+  ChildRecord child{pid,         kit.session,  record.ticket,
+                    record.peer, record.local, record.jump ? record.jump->outer_session : "",
+                    false,       false};
   control::Envelope envelope;
   if (record.jump && record.jump->call != 0) {
     envelope.set_call(record.jump->call);
@@ -234,7 +240,8 @@ void ForkServer::launch(Waiting waiting, Kit kit) {
 void ForkServer::ask_for_kits() {
   const Moment here = now();
   if (!is_ready() || draining_ || here < kits_not_before_) return;
-  if (kits_asked_ > 0 && here - kits_asked_at_ >= Moment(1000)) kits_asked_ = 0;  // lost, or the keeper was busy: ask again
+  if (kits_asked_ > 0 && here - kits_asked_at_ >= Moment(1000))
+    kits_asked_ = 0;  // lost, or the keeper was busy: ask again
   const std::size_t there = kits_.size() + kits_asked_;
   if (there >= config_->kits_low + waiting_.size()) return;
   const std::size_t count = std::min(config_->kits_high + waiting_.size() - there, k_most_kits_per_request);

@@ -46,18 +46,22 @@ void ForkServer::on_keeper(control::Received received) {
       answer.mutable_ready();
       return keeper_.send(std::move(answer));
     }
-    case control::Envelope::kReload: return on_settings(envelope.reload().config_yaml());
+    case control::Envelope::kReload:
+      return on_settings(envelope.reload().config_yaml());
     case control::Envelope::kAttach:
       if (envelope.attach().peer() == control::PEER_AUTHORITY && received.descriptors.size() == 1)
         return authority_.use(std::move(received.descriptors.front()));
       return note("an Attach that the listener does not take");
-    case control::Envelope::kListenSockets: return on_sockets(std::move(received));
-    case control::Envelope::kSessionKit: return on_kit(std::move(received));
+    case control::Envelope::kListenSockets:
+      return on_sockets(std::move(received));
+    case control::Envelope::kSessionKit:
+      return on_kit(std::move(received));
     case control::Envelope::kShutdown:
       if (!draining_) begin_to_drain(Moment{}, 0);
       kill_at_ = now() + Moment(envelope.shutdown().grace_ms());
       return;
-    default: return note("a message of the keeper that the listener does not take");
+    default:
+      return note("a message of the keeper that the listener does not take");
   }
 }
 
@@ -99,7 +103,8 @@ void ForkServer::on_kit(control::Received received) {
   // A further descriptor (rules of a guard) has no use here yet.
   if (received.descriptors.size() < k_kit_descriptors) return note("a session kit without its descriptors");
   auto& descriptors = received.descriptors;
-  Kit kit{received.envelope.session_kit().session(), std::move(descriptors[0]), std::move(descriptors[1]), std::move(descriptors[2]), std::move(descriptors[3])};
+  Kit kit{received.envelope.session_kit().session(), std::move(descriptors[0]), std::move(descriptors[1]),
+          std::move(descriptors[2]), std::move(descriptors[3])};
   if (!draining_) return kits_.push_back(std::move(kit));
   control::Envelope envelope;
   envelope.mutable_discard_kit()->set_session(kit.session);
@@ -124,7 +129,8 @@ void ForkServer::on_authority(control::Received received) {
     case control::Envelope::kSessionProven:
     case control::Envelope::kKillSession: {
       const bool proven = envelope.has_session_proven();
-      const auto pid = pid_of_session_.find(proven ? envelope.session_proven().session() : envelope.kill_session().session());
+      const auto pid =
+          pid_of_session_.find(proven ? envelope.session_proven().session() : envelope.kill_session().session());
       if (pid == pid_of_session_.end()) return;  // just ended by itself
       ChildRecord& child = children_.at(pid->second);
       if (!proven) return kill_child(child);
@@ -136,10 +142,13 @@ void ForkServer::on_authority(control::Received received) {
     case control::Envelope::kSourcePenalty: {
       const auto network = Network::parse(envelope.source_penalty().source());
       if (!network) return note("a penalty for something that is no address");
-      return admission_.penalise(source_of(network->address()), now() + Moment(envelope.source_penalty().delay_ms()), now());
+      return admission_.penalise(source_of(network->address()), now() + Moment(envelope.source_penalty().delay_ms()),
+                                 now());
     }
-    case control::Envelope::kSpawnInner: return spawn_inner(envelope, std::move(received.descriptors));
-    default: return note("a message of the authority that the listener does not take");
+    case control::Envelope::kSpawnInner:
+      return spawn_inner(envelope, std::move(received.descriptors));
+    default:
+      return note("a message of the authority that the listener does not take");
   }
 }
 

@@ -86,11 +86,13 @@ Result<void> ForkServer::adopt(SavedState state) {
   last_ticket_ = state.last_ticket;
   generation_ = state.generation;
   counters_ = std::move(state.counters);
-  for (SocketRecord& socket : state.sockets) sockets_.push_back(Socket{Fd(socket.descriptor), std::move(socket.address), socket.proxy_only});
+  for (SocketRecord& socket : state.sockets)
+    sockets_.push_back(Socket{Fd(socket.descriptor), std::move(socket.address), socket.proxy_only});
   for (const auto& [source, penalty] : state.penalties) admission_.restore_penalty(source, penalty);
   for (KitRecord& kit : state.kits) {
     if (kit.descriptors.size() != 4) return fail(Errc::corrupt, "a saved session kit without its descriptors");
-    kits_.push_back(Kit{std::move(kit.session), Fd(kit.descriptors[0]), Fd(kit.descriptors[1]), Fd(kit.descriptors[2]), Fd(kit.descriptors[3])});
+    kits_.push_back(Kit{std::move(kit.session), Fd(kit.descriptors[0]), Fd(kit.descriptors[1]), Fd(kit.descriptors[2]),
+                        Fd(kit.descriptors[3])});
   }
   for (WaitingRecord& record : state.waiting) {
     Fd client(record.client);

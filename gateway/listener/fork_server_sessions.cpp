@@ -14,9 +14,11 @@ namespace {
 constexpr Moment k_jump_outlives_by{5'000};
 constexpr Moment k_between_renewals{1'000};
 
-/// Signals by which an attacked or broken process dies; SIGKILL is ours, the operator's or the kernel's for lack of memory.
+/// Signals by which an attacked or broken process dies; SIGKILL is ours, the operator's or the kernel's for lack of
+/// memory.
 bool is_crash(int signal) {
-  return signal == SIGSYS || signal == SIGSEGV || signal == SIGBUS || signal == SIGILL || signal == SIGABRT || signal == SIGFPE || signal == SIGTRAP;
+  return signal == SIGSYS || signal == SIGSEGV || signal == SIGBUS || signal == SIGILL || signal == SIGABRT ||
+         signal == SIGFPE || signal == SIGTRAP;
 }
 
 std::uint64_t microseconds(const timeval& time) {
@@ -67,8 +69,8 @@ void ForkServer::on_exit(pid_t pid, int status, const rusage& usage) {
 void ForkServer::crashed(const ChildRecord& child, int signal) {
   ++counters_["crashed"];
   const Moment length = admission_.penalise_crash(source_of(child.peer.address), now());
-  note("session " + child.session + " from " + child.peer.address.str() + " died by signal " + std::to_string(signal) + "; its source waits " +
-       std::to_string(length.count() / 1000) + " s");
+  note("session " + child.session + " from " + child.peer.address.str() + " died by signal " + std::to_string(signal) +
+       "; its source waits " + std::to_string(length.count() / 1000) + " s");
   renew_why_ = "a session died by signal " + std::to_string(signal);
   plan_renewal(std::max(now(), started_at_ + k_between_renewals));
 }
@@ -86,8 +88,11 @@ void ForkServer::kill_all() {
 // ---------------------------------------------------------------- jumps
 
 std::size_t ForkServer::jumps_of(const std::string& outer) const {
-  const auto live = std::count_if(children_.begin(), children_.end(), [&](const auto& entry) { return entry.second.outer_session == outer; });
-  const auto waiting = std::count_if(waiting_.begin(), waiting_.end(), [&](const Waiting& one) { return one.record.jump && one.record.jump->outer_session == outer; });
+  const auto live = std::count_if(children_.begin(), children_.end(),
+                                  [&](const auto& entry) { return entry.second.outer_session == outer; });
+  const auto waiting = std::count_if(waiting_.begin(), waiting_.end(), [&](const Waiting& one) {
+    return one.record.jump && one.record.jump->outer_session == outer;
+  });
   return static_cast<std::size_t>(live + waiting);
 }
 
@@ -115,7 +120,9 @@ std::string ForkServer::jump_refusal(const control::SpawnInner& wanted) {
 
 void ForkServer::spawn_inner(const control::Envelope& question, std::vector<Fd> descriptors) {
   const control::SpawnInner& wanted = question.spawn_inner();
-  const std::string refusal = descriptors.size() != 1 ? "no connection came with it" : !config_ ? "not configured yet" : jump_refusal(wanted);
+  const std::string refusal = descriptors.size() != 1 ? "no connection came with it"
+                              : !config_              ? "not configured yet"
+                                                      : jump_refusal(wanted);
   if (!refusal.empty()) {
     ++counters_["refused_jump"];
     control::Envelope answer = control::failure_reply(question, Error{Errc::unavailable, refusal});

@@ -20,7 +20,7 @@ void Outbox::flush() {
   while (!waiting_.empty() && link_.is_open()) {
     const auto sent = link_.send(waiting_.front());
     if (!sent && sent.error().code != Errc::internal) return;  // full: POLLOUT comes; gone: receive() finds out
-    waiting_.pop_front();  // sent, or a message that can never be sent
+    waiting_.pop_front();                                      // sent, or a message that can never be sent
   }
 }
 

@@ -30,8 +30,8 @@ tl::unexpected<Error> refused(const char* what, ssh_session session) {
   return fail(Errc::internal, std::string(what) + ": " + (session != nullptr ? ssh_get_error(session) : "no memory"));
 }
 
-int sign_exchange(ssh_session, const char*, const void*, std::size_t, const void* hash, std::size_t hash_size, unsigned char* out,
-                  std::size_t* out_size, void* user) {
+int sign_exchange(ssh_session, const char*, const void*, std::size_t, const void* hash, std::size_t hash_size,
+                  unsigned char* out, std::size_t* out_size, void* user) {
   const auto& key = *static_cast<const crypto::Ed25519PrivateKey*>(user);
   const auto signature = key.sign({static_cast<const std::byte*>(hash), hash_size});
   crypto::SshWriter blob;
@@ -43,14 +43,15 @@ int sign_exchange(ssh_session, const char*, const void*, std::size_t, const void
 }
 
 Result<void> set_options(ssh_session session, const char* kex, const char* cipher) {
-  const std::array<std::pair<ssh_options_e, const char*>, 8> wanted{{{SSH_OPTIONS_KEY_EXCHANGE, kex},
-                                                                     {SSH_OPTIONS_HOSTKEYS, k_key_type},
-                                                                     {SSH_OPTIONS_CIPHERS_C_S, cipher},
-                                                                     {SSH_OPTIONS_CIPHERS_S_C, cipher},
-                                                                     {SSH_OPTIONS_HMAC_C_S, k_macs},
-                                                                     {SSH_OPTIONS_HMAC_S_C, k_macs},
-                                                                     {SSH_OPTIONS_COMPRESSION, "no"},
-                                                                     {SSH_OPTIONS_PUBLICKEY_ACCEPTED_TYPES, k_key_type}}};
+  const std::array<std::pair<ssh_options_e, const char*>, 8> wanted{
+      {{SSH_OPTIONS_KEY_EXCHANGE, kex},
+       {SSH_OPTIONS_HOSTKEYS, k_key_type},
+       {SSH_OPTIONS_CIPHERS_C_S, cipher},
+       {SSH_OPTIONS_CIPHERS_S_C, cipher},
+       {SSH_OPTIONS_HMAC_C_S, k_macs},
+       {SSH_OPTIONS_HMAC_S_C, k_macs},
+       {SSH_OPTIONS_COMPRESSION, "no"},
+       {SSH_OPTIONS_PUBLICKEY_ACCEPTED_TYPES, k_key_type}}};
   for (const auto& [option, value] : wanted)
     if (ssh_options_set(session, option, value) != SSH_OK) return refused("options", session);
   return {};
@@ -58,7 +59,8 @@ Result<void> set_options(ssh_session session, const char* kex, const char* ciphe
 
 Result<SessionHandle> make_server(crypto::Ed25519PrivateKey& key, const char* kex, const char* cipher) {
   SessionHandle session(ssh_new());
-  if (!session || ssh_session_use_external_io(session.get()) != SSH_OK || ssh_session_server_init(session.get()) != SSH_OK)
+  if (!session || ssh_session_use_external_io(session.get()) != SSH_OK ||
+      ssh_session_server_init(session.get()) != SSH_OK)
     return refused("server session", session.get());
   auto set = set_options(session.get(), kex, cipher);
   if (!set) return tl::unexpected(set.error());
@@ -108,7 +110,8 @@ void answer_messages(ssh_session server) {
 }
 
 /// Key exchange, then a login with a throw-away key: signatures are made and verified on the way.
-Result<void> run_connection(crypto::Ed25519PrivateKey& host_key, ssh_key user_key, const char* kex, const char* cipher) {
+Result<void> run_connection(crypto::Ed25519PrivateKey& host_key, ssh_key user_key, const char* kex,
+                            const char* cipher) {
   auto server = make_server(host_key, kex, cipher);
   if (!server) return tl::unexpected(server.error());
   auto client = make_client(kex, cipher);
@@ -144,12 +147,14 @@ Result<void> warm_up() {
   if (ssh_init() != SSH_OK) return fail(Errc::internal, "ssh_init");
   auto host_key = crypto::Ed25519PrivateKey::generate(crypto::system_random());
   ssh_key user_key = nullptr;
-  if (ssh_pki_generate_key(SSH_KEYTYPE_ED25519, nullptr, &user_key) != SSH_OK) return fail(Errc::internal, "no key for the warm-up");
+  if (ssh_pki_generate_key(SSH_KEYTYPE_ED25519, nullptr, &user_key) != SSH_OK)
+    return fail(Errc::internal, "no key for the warm-up");
   const std::unique_ptr<ssh_key_struct, decltype([](ssh_key key) { ssh_key_free(key); })> owner(user_key);
-  constexpr std::array<std::array<const char*, 2>, 4> k_connections{{{"mlkem768x25519-sha256", "aes128-gcm@openssh.com"},
-                                                                     {"sntrup761x25519-sha512@openssh.com", "chacha20-poly1305@openssh.com"},
-                                                                     {"curve25519-sha256", "aes256-gcm@openssh.com"},
-                                                                     {"curve25519-sha256", "aes128-ctr"}}};
+  constexpr std::array<std::array<const char*, 2>, 4> k_connections{
+      {{"mlkem768x25519-sha256", "aes128-gcm@openssh.com"},
+       {"sntrup761x25519-sha512@openssh.com", "chacha20-poly1305@openssh.com"},
+       {"curve25519-sha256", "aes256-gcm@openssh.com"},
+       {"curve25519-sha256", "aes128-ctr"}}};
   for (const auto& [kex, cipher] : k_connections) {
     auto done = run_connection(host_key, user_key, kex, cipher);
     if (!done) return done;

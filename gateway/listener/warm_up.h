@@ -6,8 +6,9 @@
 namespace sallyport::gateway {
 
 /// Runs complete SSH connections in memory, a server and a client session of ours against each other with throw-away
-/// keys: one for each key exchange and each cipher that we offer. OpenSSL's algorithms, libssh's tables and the allocator are then in the parent's pages:
-/// a session that is forked touches fewer of its own and opens no file. No socket, no thread. Errc::internal: libssh refused.
+/// keys: one for each key exchange and each cipher that we offer. OpenSSL's algorithms, libssh's tables and the
+/// allocator are then in the parent's pages: a session that is forked touches fewer of its own and opens no file. No
+/// socket, no thread. Errc::internal: libssh refused.
 [[nodiscard]] Result<void> warm_up();
 
 }  // namespace sallyport::gateway

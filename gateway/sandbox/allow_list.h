@@ -26,7 +26,8 @@ struct AllowedCall {
   std::string_view why;
 };
 
-/// Stands for the session's own process id in an ArgumentTest; the child puts the real one into the program it installs.
+/// Stands for the session's own process id in an ArgumentTest; the child puts the real one into the program it
+/// installs.
 constexpr std::uint64_t k_own_pid = 0x5a11f0c7;
 
 /// The only place where the list lives. Everything that is not on it ends the process.

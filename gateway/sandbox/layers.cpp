@@ -47,16 +47,21 @@ Layer seccomp_layer() {
 
 Layer no_new_privs_layer() {
   const bool present = works_in_a_child([] { return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0; });
-  return {"no_new_privs", present, true, present ? "no program can give a session more rights" : "prctl refused: sessions will not start"};
+  return {"no_new_privs", present, true,
+          present ? "no program can give a session more rights" : "prctl refused: sessions will not start"};
 }
 
 Layer landlock_layer() {
   const int abi = landlock_abi();
   if (abi <= 0)
-    return {"landlock", false, false, "not in this kernel, or not in its lsm= list; the system call filter alone keeps sessions from files and network"};
+    return {"landlock", false, false,
+            "not in this kernel, or not in its lsm= list; the system call filter alone keeps sessions from files and "
+            "network"};
   std::string detail = "ABI " + std::to_string(abi);
-  if (abi < 4) detail += "; no network rights before ABI 4 (Linux 6.7)";
-  else if (abi < 6) detail += "; no signal and abstract socket scopes before ABI 6 (Linux 6.12)";
+  if (abi < 4)
+    detail += "; no network rights before ABI 4 (Linux 6.7)";
+  else if (abi < 6)
+    detail += "; no signal and abstract socket scopes before ABI 6 (Linux 6.12)";
   return {"landlock", true, false, detail};
 }
 
@@ -68,19 +73,24 @@ Layer mdwe_layer() {
 }
 
 Layer not_dumpable_layer() {
-  const bool present = works_in_a_child([] { return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 && prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0; });
-  return {"not_dumpable", present, true, present ? "no core file, no ptrace by the same user" : "prctl refused: sessions will not start"};
+  const bool present = works_in_a_child(
+      [] { return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 && prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0; });
+  return {"not_dumpable", present, true,
+          present ? "no core file, no ptrace by the same user" : "prctl refused: sessions will not start"};
 }
 
 Layer close_range_layer() {
   const bool present = works_in_a_child([] { return syscall(SYS_close_range, 200U, ~0U, 0U) == 0; });
-  return {"close_range", present, true, present ? "a session starts with exactly the descriptors it was handed" : "before Linux 5.9: sessions will not start"};
+  return {"close_range", present, true,
+          present ? "a session starts with exactly the descriptors it was handed"
+                  : "before Linux 5.9: sessions will not start"};
 }
 
 Layer memfd_layer() {
   const Fd file(memfd_create("sallyport-probe", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   const bool present = file && fcntl(file.get(), F_ADD_SEALS, F_SEAL_WRITE) == 0;
-  return {"memfd", present, true, present ? "sealed memory files" : "no sealed memory files: control messages above 64 KiB fail"};
+  return {"memfd", present, true,
+          present ? "sealed memory files" : "no sealed memory files: control messages above 64 KiB fail"};
 }
 
 /// Not ours to set; the operator should know.

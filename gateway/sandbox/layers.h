@@ -7,7 +7,7 @@
 namespace sallyport::sandbox {
 
 struct Layer {
-  std::string name;     ///< stable: seccomp, no_new_privs, landlock, mdwe, not_dumpable, close_range, memfd, ptrace_scope
+  std::string name;  ///< stable: seccomp, no_new_privs, landlock, mdwe, not_dumpable, close_range, memfd, ptrace_scope
   bool present = false;
   bool required = false;  ///< without it no session is served
   std::string detail;     ///< one line for a person: what was found, or what its absence costs

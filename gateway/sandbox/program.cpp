@@ -40,16 +40,19 @@ Result<void> add_call(scmp_filter_ctx filter, const AllowedCall& call) {
   for (const Condition& condition : call.conditions) {
     std::vector<scmp_arg_cmp> tests;
     for (const ArgumentTest& test : condition.tests) tests.push_back(compare(test));
-    const int added = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, static_cast<unsigned>(tests.size()), tests.data());
-    if (added != 0) return fail(Errc::internal, "allowing " + name + " (" + std::string(condition.text) + "): " + why(added));
+    const int added =
+        seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, static_cast<unsigned>(tests.size()), tests.data());
+    if (added != 0)
+      return fail(Errc::internal, "allowing " + name + " (" + std::string(condition.text) + "): " + why(added));
   }
   return {};
 }
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 /// What the run-time of a sanitizer asks on its own: builds for tests only, never a release.
-constexpr std::array k_sanitizer_calls{AllowedCall{"sigaltstack", {}, "stack bounds before a call that does not return"},
-                                       AllowedCall{"sched_yield", {}, "its locks"}, AllowedCall{"munlock", {}, "its shadow"}};
+constexpr std::array k_sanitizer_calls{
+    AllowedCall{"sigaltstack", {}, "stack bounds before a call that does not return"},
+    AllowedCall{"sched_yield", {}, "its locks"}, AllowedCall{"munlock", {}, "its shadow"}};
 #else
 constexpr std::array<AllowedCall, 0> k_sanitizer_calls{};
 #endif

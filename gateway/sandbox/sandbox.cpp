@@ -30,7 +30,8 @@ tl::unexpected<Error> refused(const char* layer) {
 
 Result<void> set_process_flags() {
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return refused("not dumpable");
-  if (prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) != 0 && errno != EINVAL) return refused("writable-executable memory");
+  if (prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) != 0 && errno != EINVAL)
+    return refused("writable-executable memory");
   return {};
 }
 

@@ -141,7 +141,8 @@ void FakeKeeper::open_socket(bool dual_stack) {
   REQUIRE(::listen(listening_.get(), 4096) == 0);
   size = sizeof address;
   getsockname(listening_.get(), reinterpret_cast<sockaddr*>(&address), &size);
-  port_ = ntohs(dual_stack ? reinterpret_cast<sockaddr_in6&>(address).sin6_port : reinterpret_cast<sockaddr_in&>(address).sin_port);
+  port_ = ntohs(dual_stack ? reinterpret_cast<sockaddr_in6&>(address).sin6_port
+                           : reinterpret_cast<sockaddr_in&>(address).sin_port);
 }
 
 void FakeKeeper::start_process(const std::vector<std::string>& arguments) {
@@ -227,7 +228,8 @@ void FakeKeeper::penalise(const std::string& source, milliseconds delay) {
   REQUIRE(authority_.send(std::move(envelope)));
 }
 
-std::optional<control::Envelope> FakeKeeper::spawn_inner(const std::string& outer, const std::string& target, const Fd& connection) {
+std::optional<control::Envelope> FakeKeeper::spawn_inner(const std::string& outer, const std::string& target,
+                                                         const Fd& connection) {
   control::Envelope envelope;
   std::uint64_t call = 0;
   {
@@ -264,7 +266,8 @@ std::optional<control::SessionExited> FakeKeeper::exited(const std::string& sess
 
 bool FakeKeeper::noted(const std::string& text) {
   return wait_for(milliseconds(5000), [&] {
-    return std::any_of(notices_.begin(), notices_.end(), [&](const std::string& notice) { return notice.find(text) != std::string::npos; });
+    return std::any_of(notices_.begin(), notices_.end(),
+                       [&](const std::string& notice) { return notice.find(text) != std::string::npos; });
   });
 }
 

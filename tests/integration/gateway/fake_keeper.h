@@ -42,7 +42,8 @@ class Client {
 struct Hello {
   std::string session, peer, port, outer, target;
 };
-[[nodiscard]] std::optional<Hello> hello(Client& client, std::chrono::milliseconds deadline = std::chrono::milliseconds(5000));
+[[nodiscard]] std::optional<Hello> hello(Client& client,
+                                         std::chrono::milliseconds deadline = std::chrono::milliseconds(5000));
 
 class FakeKeeper {
  public:
@@ -73,7 +74,8 @@ class FakeKeeper {
   void kill_session(const std::string& session);
   void penalise(const std::string& source, std::chrono::milliseconds delay);
   /// The reply's SessionStarted or Failure; nothing at the deadline.
-  [[nodiscard]] std::optional<control::Envelope> spawn_inner(const std::string& outer, const std::string& target, const Fd& connection);
+  [[nodiscard]] std::optional<control::Envelope> spawn_inner(const std::string& outer, const std::string& target,
+                                                             const Fd& connection);
 
   [[nodiscard]] std::optional<control::SessionStarted> started(const std::string& session);
   [[nodiscard]] std::optional<control::SessionExited> exited(const std::string& session);

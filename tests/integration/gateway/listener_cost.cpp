@@ -1,5 +1,5 @@
-// What a connection costs before any SSH: prints the figures of docs/explanation/processes.md. Hidden; run it on a quiet machine, as root
-// (it reads smaps of processes that are not dumpable): integration_gateway "[cost]"
+// What a connection costs before any SSH: prints the figures of docs/explanation/processes.md. Hidden; run it on a
+// quiet machine, as root (it reads smaps of processes that are not dumpable): integration_gateway "[cost]"
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -55,7 +55,8 @@ void connections_one_by_one(FakeKeeper& keeper) {
   const double parent = cpu_ms(keeper.pid()) - before;
   std::sort(times.begin(), times.end());
   std::printf("connect to first byte: p50 %.0f us, p95 %.0f us\n", times[k_count / 2], times[k_count * 95 / 100]);
-  std::printf("CPU per 100 connections: listener %.1f ms, session processes %.1f ms\n", parent * 100 / k_count, children_us / 1000 * 100 / k_count);
+  std::printf("CPU per 100 connections: listener %.1f ms, session processes %.1f ms\n", parent * 100 / k_count,
+              children_us / 1000 * 100 / k_count);
 }
 
 void standing_sessions(FakeKeeper& keeper, int count) {
@@ -73,8 +74,10 @@ void standing_sessions(FakeKeeper& keeper, int count) {
     pss.push_back(rollup_kib(pid, "Pss"));
     dirty.push_back(rollup_kib(pid, "Private_Dirty"));
   }
-  std::printf("%zu sessions right after the fork: PSS %.0f KiB, private %.0f KiB each (medians); listener PSS %.0f KiB, RSS %.0f KiB\n", pids.size(),
-              middle(pss), middle(dirty), rollup_kib(keeper.pid(), "Pss"), rollup_kib(keeper.pid(), "Rss"));
+  std::printf(
+      "%zu sessions right after the fork: PSS %.0f KiB, private %.0f KiB each (medians); listener PSS %.0f KiB, RSS "
+      "%.0f KiB\n",
+      pids.size(), middle(pss), middle(dirty), rollup_kib(keeper.pid(), "Pss"), rollup_kib(keeper.pid(), "Rss"));
 }
 
 }  // namespace
@@ -85,7 +88,8 @@ TEST_CASE("cost of a connection", "[.][cost]") {
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_NOFILE, &limit);
   for (const bool warm : {false, true}) {
-    FakeKeeper keeper(FakeKeeper::Options{{}, warm ? std::vector<std::string>{"--warm"} : std::vector<std::string>{}, true, true, false});
+    FakeKeeper keeper(FakeKeeper::Options{
+        {}, warm ? std::vector<std::string>{"--warm"} : std::vector<std::string>{}, true, true, false});
     std::printf("warm-up: %s\n", warm ? "yes" : "no");
     connections_one_by_one(keeper);
     for (const int count : {1, 40, 200}) standing_sessions(keeper, count);

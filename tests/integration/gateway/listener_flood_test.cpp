@@ -20,7 +20,9 @@ constexpr milliseconds k_longest_login{15'000};  // each fork copies the sanitiz
 constexpr milliseconds k_longest_login{2000};
 #endif
 
-std::string source(int number) { return "127.0." + std::to_string(10 + number / 250) + "." + std::to_string(1 + number % 250); }
+std::string source(int number) {
+  return "127.0." + std::to_string(10 + number / 250) + "." + std::to_string(1 + number % 250);
+}
 
 void allow_many_descriptors() {
   rlimit limit{};
@@ -53,7 +55,8 @@ TEST_CASE("a login takes under two seconds while 1,000 half-open connections sta
 
 TEST_CASE("a flood that goes on does not take the place of who is being proven", "[gateway][listener][flood]") {
   allow_many_descriptors();
-  FakeKeeper keeper(FakeKeeper::Options{{{"max_unauthenticated", "128"}, {"early_drop_from", "64"}}, {}, true, true, false});
+  FakeKeeper keeper(
+      FakeKeeper::Options{{{"max_unauthenticated", "128"}, {"early_drop_from", "64"}}, {}, true, true, false});
   std::vector<Client> flood;
   for (int i = 0; i < 128; ++i) flood.push_back(keeper.connect(source(i)));
   int survived = 0;
@@ -61,7 +64,8 @@ TEST_CASE("a flood that goes on does not take the place of who is being proven",
     Client engineer = keeper.connect("127.0.0.2");
     const auto said = hello(engineer);
     REQUIRE(said);
-    for (int i = 0; i < 40; ++i) flood.push_back(keeper.connect(source(200 + (login * 40 + i) % 800)));  // 40 more while she logs in
+    for (int i = 0; i < 40; ++i)
+      flood.push_back(keeper.connect(source(200 + (login * 40 + i) % 800)));  // 40 more while she logs in
     keeper.prove(said->session);
     engineer.send("echo in\n");
     if (engineer.line(milliseconds(1000)) == "in") ++survived;

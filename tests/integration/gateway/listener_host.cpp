@@ -50,8 +50,8 @@ void obey(const std::string& line, gateway::SessionHandover& session) {
 int serve_script(gateway::SessionHandover&& session) {
   if (!sandbox::enter(*session.program, k_limits)) return 90;
   const int client = session.client.get();
-  say(client, "HELLO " + std::string(session.session.view()) + "|" + session.peer_address + "|" + std::to_string(session.peer_port) + "|" +
-                  session.outer_session + "|" + session.inner_target);
+  say(client, "HELLO " + std::string(session.session.view()) + "|" + session.peer_address + "|" +
+                  std::to_string(session.peer_port) + "|" + session.outer_session + "|" + session.inner_target);
   std::string pending;
   for (;;) {
     wait_readable(client);

@@ -15,7 +15,8 @@ namespace {
 
 IpAddress ip(const std::string& text) { return IpAddress::parse(text).value(); }
 IpAddress numbered(unsigned number) {
-  return ip("10." + std::to_string(number / 65536) + "." + std::to_string(number / 256 % 256) + "." + std::to_string(number % 256));
+  return ip("10." + std::to_string(number / 65536) + "." + std::to_string(number / 256 % 256) + "." +
+            std::to_string(number % 256));
 }
 
 /// Fills with `count` connections of as many sources; tickets from 1.
@@ -126,7 +127,8 @@ TEST_CASE("a shorter penalty does not replace a longer one", "[gateway][listener
 TEST_CASE("only so many connections of a penalised source are held", "[gateway][listener]") {
   Admission admission;
   admission.penalise(ip("192.0.2.1"), k_now + Moment(3000), k_now);
-  for (Ticket ticket = 1; ticket <= 16; ++ticket) CHECK(admission.admit(ticket, ip("192.0.2.1"), k_now, 0).answer == Admitted::Answer::yes);
+  for (Ticket ticket = 1; ticket <= 16; ++ticket)
+    CHECK(admission.admit(ticket, ip("192.0.2.1"), k_now, 0).answer == Admitted::Answer::yes);
   CHECK(admission.admit(17, ip("192.0.2.1"), k_now, 0).answer == Admitted::Answer::refused);
 }
 

@@ -52,7 +52,8 @@ TEST_CASE("IPv6 addresses are read, IPv4-mapped ones as IPv4", "[gateway][proxy]
 }
 
 TEST_CASE("LOCAL and an unspecified family keep the socket's own addresses", "[gateway][proxy]") {
-  for (const std::string& bytes : {header('\x20', '\x00', ""), header('\x20', '\x11', k_v4_body), header('\x21', '\x00', "anything")}) {
+  for (const std::string& bytes :
+       {header('\x20', '\x00', ""), header('\x20', '\x11', k_v4_body), header('\x21', '\x00', "anything")}) {
     const ProxyParse parsed = parse(bytes);
     REQUIRE(parsed.result == Outcome::complete);
     CHECK(!parsed.header.client);

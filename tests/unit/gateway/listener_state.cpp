@@ -61,7 +61,8 @@ TEST_CASE("a saved state that is cut or has a rest is refused", "[gateway][liste
 
 TEST_CASE("the listener's settings are read, the rest goes to the session", "[gateway][listener]") {
   const auto config = parse_listener_config(
-      "host_keys: AAAA,AAEC\nproxy_protocol_from: 10.0.0.0/8, 2001:db8::/32\nmax_unauthenticated: 10\ndrain_ms: 5000\nkeepalive_ms: 30000\n");
+      "host_keys: AAAA,AAEC\nproxy_protocol_from: 10.0.0.0/8, 2001:db8::/32\nmax_unauthenticated: 10\ndrain_ms: "
+      "5000\nkeepalive_ms: 30000\n");
   REQUIRE(config);
   CHECK(config->session.host_keys.size() == 2);
   CHECK(config->session.host_keys[1].size() == 3);
@@ -73,7 +74,8 @@ TEST_CASE("the listener's settings are read, the rest goes to the session", "[ga
 }
 
 TEST_CASE("settings that cannot be are refused by name", "[gateway][listener]") {
-  for (const char* lines : {"host_keys: not*base64\n", "proxy_protocol_from: example.org\n", "max_unauthenticated: 0\n", "kits_low: 20\nkits_high: 4\n", "nonsense\n"}) {
+  for (const char* lines : {"host_keys: not*base64\n", "proxy_protocol_from: example.org\n", "max_unauthenticated: 0\n",
+                            "kits_low: 20\nkits_high: 4\n", "nonsense\n"}) {
     INFO(lines);
     const auto config = parse_listener_config(lines);
     REQUIRE(!config);

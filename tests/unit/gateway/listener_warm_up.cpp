@@ -4,7 +4,8 @@
 
 using namespace sallyport;
 
-TEST_CASE("the warm-up completes a connection with every key exchange and cipher that is offered", "[gateway][listener]") {
+TEST_CASE("the warm-up completes a connection with every key exchange and cipher that is offered",
+          "[gateway][listener]") {
   const auto first = gateway::warm_up();
   INFO((first ? "" : first.error().detail));
   REQUIRE(first);

@@ -81,39 +81,56 @@ std::map<std::string, std::function<bool()>> uses() {
       {"close", [] { return close(eventfd(0, 0)) == 0; }},
       {"dup", [] { return dup(unix_pair[0]) >= 0; }},
       {"shutdown", [] { return shutdown(unix_pair[0], SHUT_WR) == 0; }},
-      {"fcntl", [] {
-         return fcntl(unix_pair[0], F_SETFL, fcntl(unix_pair[0], F_GETFL) | O_NONBLOCK) == 0 && fcntl(unix_pair[0], F_GET_SEALS) == -1;
+      {"fcntl",
+       [] {
+         return fcntl(unix_pair[0], F_SETFL, fcntl(unix_pair[0], F_GETFL) | O_NONBLOCK) == 0 &&
+                fcntl(unix_pair[0], F_GET_SEALS) == -1;
        }},
-      {"ioctl", [] {
+      {"ioctl",
+       [] {
          int on = 1;
          return ioctl(unix_pair[0], FIONBIO, &on) == 0 && ioctl(unix_pair[0], FIONREAD, &on) == 0;
        }},
-      {"getsockopt", [] {
+      {"getsockopt",
+       [] {
          int value = 0;
          socklen_t size = sizeof value;
-         return getsockopt(tcp, SOL_SOCKET, SO_ERROR, &value, &size) == 0 && getsockopt(tcp, IPPROTO_TCP, TCP_MAXSEG, &value, &size) == 0;
+         return getsockopt(tcp, SOL_SOCKET, SO_ERROR, &value, &size) == 0 &&
+                getsockopt(tcp, IPPROTO_TCP, TCP_MAXSEG, &value, &size) == 0;
        }},
-      {"setsockopt", [option] {
-         return option(SOL_SOCKET, SO_KEEPALIVE) && option(IPPROTO_TCP, TCP_NODELAY) && option(IPPROTO_TCP, TCP_KEEPIDLE) && option(IPPROTO_IP, IP_TOS);
+      {"setsockopt",
+       [option] {
+         return option(SOL_SOCKET, SO_KEEPALIVE) && option(IPPROTO_TCP, TCP_NODELAY) &&
+                option(IPPROTO_TCP, TCP_KEEPIDLE) && option(IPPROTO_IP, IP_TOS);
        }},
-      {"getsockname", [] {
+      {"getsockname",
+       [] {
          sockaddr_in address{};
          socklen_t size = sizeof address;
          return getsockname(tcp, reinterpret_cast<sockaddr*>(&address), &size) == 0;
        }},
-      {"getpeername", [] {
+      {"getpeername",
+       [] {
          sockaddr_storage address{};
          socklen_t size = sizeof address;
          return getpeername(unix_pair[0], reinterpret_cast<sockaddr*>(&address), &size) == 0;
        }},
       {"brk", [] { return syscall(SYS_brk, 0) > 0; }},
-      {"mmap", [] { return mmap(nullptr, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED; }},
+      {"mmap",
+       [] { return mmap(nullptr, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED; }},
       {"munmap", [] { return munmap(mmap(nullptr, 8192, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 8192) == 0; }},
-      {"mremap", [] {
-         return mremap(mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 4096, 65536, MREMAP_MAYMOVE) != MAP_FAILED;
+      {"mremap",
+       [] {
+         return mremap(mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 4096, 65536,
+                       MREMAP_MAYMOVE) != MAP_FAILED;
        }},
-      {"mprotect", [] { return mprotect(mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 4096, PROT_READ | PROT_WRITE) == 0; }},
-      {"madvise", [] {
+      {"mprotect",
+       [] {
+         return mprotect(mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 4096,
+                         PROT_READ | PROT_WRITE) == 0;
+       }},
+      {"madvise",
+       [] {
          void* memory = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
          return madvise(memory, 4096, MADV_DONTNEED) == 0 && madvise(memory, 4096, MADV_FREE) == 0;
        }},
@@ -128,11 +145,13 @@ std::map<std::string, std::function<bool()>> uses() {
       {"getrandom", [] { return syscall(SYS_getrandom, data, 16, 0) == 16; }},
       {"rt_sigprocmask", [] { return sigprocmask(SIG_BLOCK, nullptr, nullptr) == 0; }},
       {"rt_sigaction", [] { return signal(SIGUSR1, SIG_IGN) != SIG_ERR; }},
-      {"rt_sigreturn", [] {
+      {"rt_sigreturn",
+       [] {
          signal(SIGABRT, [](int) { handled = 1; });
          return syscall(SYS_tgkill, getpid(), getpid(), SIGABRT) == 0 && handled == 1;
        }},
-      {"tgkill", [] {
+      {"tgkill",
+       [] {
          signal(SIGABRT, SIG_IGN);
          return syscall(SYS_tgkill, getpid(), getpid(), SIGABRT) == 0;
        }},
@@ -236,9 +255,15 @@ TEST_CASE("Landlock alone refuses files, TCP and signals to others", "[gateway][
     WARN("skipped: this kernel has no Landlock");
     return;
   }
-  CHECK(inside(open_filter(), [] { return open("/etc/passwd", O_RDONLY) == -1 && errno == EACCES ? 0 : 1; }).exit_code == 0);
-  CHECK(inside(open_filter(), [] { return open("/tmp", O_TMPFILE | O_RDWR, 0600) == -1 && errno == EACCES ? 0 : 1; }).exit_code == 0);
-  CHECK(inside(open_filter(), [] { return execl("/bin/true", "true", nullptr) == -1 && errno == EACCES ? 0 : 1; }).exit_code == 0);
+  CHECK(inside(open_filter(), [] {
+          return open("/etc/passwd", O_RDONLY) == -1 && errno == EACCES ? 0 : 1;
+        }).exit_code == 0);
+  CHECK(inside(open_filter(), [] {
+          return open("/tmp", O_TMPFILE | O_RDWR, 0600) == -1 && errno == EACCES ? 0 : 1;
+        }).exit_code == 0);
+  CHECK(inside(open_filter(), [] {
+          return execl("/bin/true", "true", nullptr) == -1 && errno == EACCES ? 0 : 1;
+        }).exit_code == 0);
   if (abi >= 4) {
     CHECK(inside(open_filter(), [] {
             sockaddr_in somewhere{};
@@ -252,12 +277,14 @@ TEST_CASE("Landlock alone refuses files, TCP and signals to others", "[gateway][
             return no_connect && no_bind ? 0 : 1;
           }).exit_code == 0);
   }
-  if (abi >= 6) CHECK(inside(open_filter(), [] { return kill(getppid(), 0) == -1 && errno == EPERM ? 0 : 1; }).exit_code == 0);
+  if (abi >= 6)
+    CHECK(inside(open_filter(), [] { return kill(getppid(), 0) == -1 && errno == EPERM ? 0 : 1; }).exit_code == 0);
 }
 
 TEST_CASE("memory never becomes executable where the kernel has MDWE", "[gateway][sandbox]") {
   const auto layers = sandbox::probe_layers();
-  const auto mdwe = std::find_if(layers.begin(), layers.end(), [](const sandbox::Layer& layer) { return layer.name == "mdwe"; });
+  const auto mdwe =
+      std::find_if(layers.begin(), layers.end(), [](const sandbox::Layer& layer) { return layer.name == "mdwe"; });
   REQUIRE(mdwe != layers.end());
   if (!mdwe->present) {
     WARN("skipped: this kernel has no PR_SET_MDWE");
@@ -266,16 +293,19 @@ TEST_CASE("memory never becomes executable where the kernel has MDWE", "[gateway
   CHECK(inside(open_filter(), [] {
           void* memory = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
           const bool no_gain = mprotect(memory, 4096, PROT_READ | PROT_EXEC) == -1 && errno == EACCES;
-          const bool no_both = mmap(nullptr, 4096, PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED;
+          const bool no_both =
+              mmap(nullptr, 4096, PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED;
           return no_gain && no_both ? 0 : 1;
         }).exit_code == 0);
 }
 
 TEST_CASE("the kernel's layers are told by name, and the required ones are there", "[gateway][sandbox]") {
   const auto layers = sandbox::probe_layers();
-  for (const char* name : {"seccomp", "no_new_privs", "landlock", "mdwe", "not_dumpable", "close_range", "memfd", "ptrace_scope"}) {
+  for (const char* name :
+       {"seccomp", "no_new_privs", "landlock", "mdwe", "not_dumpable", "close_range", "memfd", "ptrace_scope"}) {
     INFO(name);
-    const auto found = std::find_if(layers.begin(), layers.end(), [name](const sandbox::Layer& layer) { return layer.name == name; });
+    const auto found =
+        std::find_if(layers.begin(), layers.end(), [name](const sandbox::Layer& layer) { return layer.name == name; });
     REQUIRE(found != layers.end());
     CHECK(!found->detail.empty());
     CHECK((found->present || !found->required));

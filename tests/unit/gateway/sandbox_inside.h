@@ -38,7 +38,8 @@ template <class Body>
 Fate inside(const sandbox::Program& program, Body body) {
   const pid_t child = fork();
   if (child == 0) {
-    for (const int signal_number : {SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTERM}) signal(signal_number, SIG_DFL);  // Catch's handlers
+    for (const int signal_number : {SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTERM})
+      signal(signal_number, SIG_DFL);  // Catch's handlers
     if (!sandbox::enter(program, k_test_limits)) _exit(k_could_not_enter);
     _exit(body());
   }
