@@ -1,5 +1,6 @@
 #include "vault/setup.h"
 
+#include <algorithm>
 #include <fstream>
 #include <iterator>
 
@@ -34,16 +35,12 @@ PublicLines public_lines_of(const Vault& vault) {
 }
 
 Result<PublicLines> init(SetupRequest request, const Secret* passphrase, const Clock& clock, crypto::Random& random) {
+  std::vector<std::string>& names = request.settings.host_names;
+  for (std::string& name : request.host_names)
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(std::move(name));
   auto vault = initialise(std::move(request.settings), passphrase, clock, random);
   if (!vault) return tl::unexpected(vault.error());
-  if (!request.host_names.empty()) {
-    CertificateRequest wanted;
-    wanted.public_key = (*vault)->own_keys()->host_keys.front().public_key().blob();
-    wanted.principals = std::move(request.host_names);
-    wanted.valid_after = (*vault)->now_seconds();
-    wanted.valid_before = wanted.valid_after + k_longest_host_certificate.count();
-    if (auto certificate = (*vault)->sign_host_certificate(std::move(wanted)); !certificate) return tl::unexpected(certificate.error());
-  }
+  if (auto certified = (*vault)->renew_host_certificate(); !certified) return tl::unexpected(certified.error());
   if (auto written = write_public_files(**vault); !written) return tl::unexpected(written.error());
   return public_lines_of(**vault);
 }

@@ -10,7 +10,7 @@ namespace sallyport::vault {
 
 struct SetupRequest {
   VaultSettings settings;
-  std::vector<std::string> host_names;  ///< names by which clients know this gateway; they go into the host certificate
+  std::vector<std::string> host_names;  ///< besides those in the settings; they go into the host certificate
 };
 
 /// What operators hand out; lines without a newline at their end.

@@ -17,6 +17,15 @@ constexpr std::string_view k_database = "vault.db";
 
 tl::unexpected<Error> sealed() { return fail(Errc::sealed, "the vault is sealed"); }
 
+/// The node's name, and the host of public_address unless it is a wildcard.
+std::vector<std::string> host_names_of(const std::string& node, const std::string& public_address) {
+  std::vector<std::string> names{node};
+  std::string host = public_address.substr(0, public_address.rfind(':'));
+  if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
+  if (!host.empty() && host != "::" && host != "0.0.0.0" && host != "*" && host != node) names.push_back(host);
+  return names;
+}
+
 bool is_label(const std::string& text) {
   return !text.empty() && text.size() <= 256 && std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c != 0x7f; });
 }
@@ -60,6 +69,7 @@ Result<VaultSettings> vault_settings_of(const Settings& settings, std::string_vi
   if (own.state_dir.empty()) return fail(Errc::invalid, "state_dir is missing");
   own.seal = std::move(*seal);
   own.node = settings.text("node", "sallyport");
+  own.host_names = host_names_of(own.node, settings.text("public_address"));
   own.legacy_clients = settings.text("compat") == "legacy-clients";
   return own;
 }
@@ -139,14 +149,14 @@ Result<void> Vault::complete_own_keys() {
 void Vault::seal() noexcept {
   own_.reset();
   recipients_.clear();
+  recipient_set_ = {};
   recipient_ids_.clear();
   barrier_.seal();
 }
 
 Result<void> Vault::reconfigure(VaultSettings settings) {
   settings_ = std::move(settings);
-  if (own_ && settings_.legacy_clients) return own_->serve_legacy_clients(*store_, clock_->wall());
-  return {};
+  return own_ ? complete_own_keys() : Result<void>();
 }
 
 Result<void> Vault::load_recipients() {
@@ -161,6 +171,9 @@ Result<void> Vault::load_recipients() {
     if (!certificate) return tl::unexpected(certificate.error());
     recipients_.push_back(std::move(*certificate));
   }
+  auto parsed = crypto::RecipientSet::parse(recipients_);
+  if (!parsed) return tl::unexpected(parsed.error());
+  recipient_set_ = std::move(*parsed);
   recipient_ids_.clear();
   for (const Bytes& certificate : recipients_) recipient_ids_ += (recipient_ids_.empty() ? "" : ",") + crypto::recipient_id(certificate);
   return {};
@@ -177,7 +190,7 @@ Result<Bytes> Vault::sign_exchange_hash(std::string_view algorithm, ByteView has
 Result<RecordingKeyMade> Vault::make_recording_key() {
   if (!own_) return sealed();
   RecordingKeyMade made{crypto::random_secret(*random_, 32), {}, recipient_ids_};
-  auto wrapped = crypto::wrap_to_recipients(made.key.reveal(), recipients_);
+  auto wrapped = recipient_set_.wrap(made.key.reveal());
   if (!wrapped) return tl::unexpected(wrapped.error());
   made.wrapped = std::move(*wrapped);
   return made;
@@ -202,7 +215,7 @@ Result<Bytes> Vault::sign_user_certificate(const CertificateRequest& request) co
   return crypto::build_ssh_certificate(*key, std::move(*fields), ca.public_key(), [&ca](ByteView data) { return ca.sign(data); });
 }
 
-Result<Bytes> Vault::sign_host_certificate(CertificateRequest request) {
+Result<Bytes> Vault::sign_host_certificate(CertificateRequest request) const {
   if (!own_) return sealed();
   const auto key = crypto::SshPublicKey::parse_blob(request.public_key);
   if (!key) return tl::unexpected(key.error());
@@ -212,10 +225,7 @@ Result<Bytes> Vault::sign_host_certificate(CertificateRequest request) {
   auto fields = host_certificate_fields(request, now_seconds());
   if (!fields) return tl::unexpected(fields.error());
   const crypto::SshPrivateKey& ca = own_->host_ca;
-  auto certificate = crypto::build_ssh_certificate(*key, std::move(*fields), ca.public_key(), [&ca](ByteView data) { return ca.sign(data); });
-  if (!certificate) return certificate;
-  if (auto kept = own_->keep_host_certificate(*store_, *certificate, clock_->wall()); !kept) return tl::unexpected(kept.error());
-  return certificate;
+  return crypto::build_ssh_certificate(*key, std::move(*fields), ca.public_key(), [&ca](ByteView data) { return ca.sign(data); });
 }
 
 Result<std::string> Vault::sign_checkpoint(std::string_view body) {
@@ -230,17 +240,25 @@ Result<std::string> Vault::sign_checkpoint(std::string_view body) {
 
 Result<void> Vault::renew_host_certificate() {
   constexpr std::uint64_t k_renew_before = 30 * 24 * 3600;
-  if (!own_ || own_->host_certificate.empty()) return {};
-  const auto current = crypto::SshCertificate::parse_blob(own_->host_certificate);
-  if (!current) return tl::unexpected(current.error());
-  if (current->fields().valid_before > static_cast<std::uint64_t>(now_seconds()) + k_renew_before) return {};
+  if (!own_) return {};
   CertificateRequest request;
-  request.public_key = current->key().blob();
-  request.principals = current->fields().principals;
+  request.principals = settings_.host_names;
+  if (const auto current = crypto::SshCertificate::parse_blob(own_->host_certificate)) {
+    const std::vector<std::string>& names = current->fields().principals;
+    const bool complete = std::all_of(request.principals.begin(), request.principals.end(),
+                                      [&](const std::string& name) { return std::find(names.begin(), names.end(), name) != names.end(); });
+    if (complete) {
+      if (current->fields().valid_before > static_cast<std::uint64_t>(now_seconds()) + k_renew_before) return {};
+      request.principals = names;
+    }
+  }
+  if (request.principals.empty()) return {};
+  request.public_key = own_->host_keys.front().public_key().blob();
   request.valid_after = now_seconds();
   request.valid_before = now_seconds() + k_longest_host_certificate.count();
-  if (auto renewed = sign_host_certificate(std::move(request)); !renewed) return tl::unexpected(renewed.error());
-  return {};
+  auto certificate = sign_host_certificate(std::move(request));
+  if (!certificate) return tl::unexpected(certificate.error());
+  return own_->keep_host_certificate(*store_, std::move(*certificate), clock_->wall());
 }
 
 std::vector<crypto::SshPublicKey> Vault::offered_host_keys() const {

@@ -20,10 +20,11 @@ namespace sallyport::vault {
 struct VaultSettings {
   std::filesystem::path state_dir;  ///< of the vault alone, mode 0700: seal.header, vault.db
   SealChoice seal;
+  std::vector<std::string> host_names;  ///< names by which clients know this gateway: node, host of public_address
   std::string node;            ///< origin of our checkpoints and name of their key
   bool legacy_clients = false; ///< have a nistp256 host key as well
 };
-/// Reads state_dir, seal_*, node and compat. Errc::invalid.
+/// Reads state_dir, seal_*, node, public_address and compat. Errc::invalid.
 [[nodiscard]] Result<VaultSettings> vault_settings_of(const Settings& settings, std::string_view credentials_directory);
 
 struct RecordingKeyMade {
@@ -61,13 +62,14 @@ class Vault {
   [[nodiscard]] Result<RecordingKeyMade> make_recording_key();
   [[nodiscard]] Result<Secret> unwrap_recording_key(ByteView wrapped) const;
   [[nodiscard]] Result<Bytes> sign_user_certificate(const CertificateRequest& request) const;
-  /// For one of our own host keys; kept, so that public_host_certificate() gives it from now on.
-  [[nodiscard]] Result<Bytes> sign_host_certificate(CertificateRequest request);
+  /// For one of our own host keys, under other names than the gateway's own (a jump's target); not kept.
+  [[nodiscard]] Result<Bytes> sign_host_certificate(CertificateRequest request) const;
   /// The signature line of a checkpoint of our log, newline included. Remembered durably before it is signed.
   [[nodiscard]] Result<std::string> sign_checkpoint(std::string_view body);
 
   [[nodiscard]] const OwnKeys* own_keys() const noexcept { return own_ ? &*own_ : nullptr; }
-  /// Signs the newest host certificate anew, with the same names, when it ends within 30 days. Does nothing while sealed.
+  /// Signs and keeps a host certificate for the gateway's own names when there is none, when it lacks one of the names in the settings,
+  /// or when it ends within 30 days. Does nothing while sealed or without names.
   Result<void> renew_host_certificate();
 
   [[nodiscard]] std::string checkpoint_vkey() const;  ///< empty while sealed
@@ -109,6 +111,7 @@ class Vault {
   std::optional<SecretStore> store_;
   std::optional<OwnKeys> own_;
   std::vector<Bytes> recipients_;   ///< DER, ours first
+  crypto::RecipientSet recipient_set_;  ///< the same, parsed
   std::string recipient_ids_;
 };
 

@@ -117,6 +117,21 @@ TEST_CASE("a host certificate is signed for our own host keys, kept, and renewed
   const auto renewed = crypto::SshCertificate::parse_blob(later->own_keys()->host_certificate);
   CHECK(renewed->fields().valid_before > kept->fields().valid_before);
   CHECK(renewed->fields().principals == kept->fields().principals);
+
+  // A certificate under other names, as a jump needs it, leaves the gateway's own alone.
+  request.public_key = later->own_keys()->host_keys.front().public_key().blob();
+  request.valid_after = folder.clock.seconds;
+  request.valid_before = folder.clock.seconds + 3600;
+  request.principals = {"recs-7"};
+  const auto of_a_jump = later->sign_host_certificate(request);
+  REQUIRE(of_a_jump);
+  CHECK(crypto::SshCertificate::parse_blob(*of_a_jump)->fields().principals == std::vector<std::string>{"recs-7"});
+  CHECK(folder.opened()->own_keys()->host_certificate == renewed->blob());
+
+  auto renamed = folder.settings();
+  renamed.host_names = {"gw.example", "gw.new"};
+  REQUIRE(later->reconfigure(renamed));
+  CHECK(crypto::SshCertificate::parse_blob(later->own_keys()->host_certificate)->fields().principals == renamed.host_names);
 }
 
 TEST_CASE("a checkpoint is signed only for our own log and only forwards", "[vault]") {
