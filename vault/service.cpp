@@ -31,7 +31,6 @@ constexpr double k_signature_burst = 512;
 constexpr double k_signatures_per_second = 20;
 constexpr double k_rsa_weight = 8;
 constexpr unsigned k_most_certificates = 16;
-constexpr std::size_t k_most_without_authority = 1024;
 
 /// What each peer may ask for. Everything else ends the peer.
 bool may_ask(control::Peer peer, Body body) {
@@ -253,7 +252,6 @@ class Service {
       authority_ = *line;
       for (const auto& [label, state] : sessions_)
         if (!state.first_hash.empty()) tell_exchange(label, state.first_hash);
-      ask_again_without_authority();
     } else if (peer == control::PEER_RECORDER) {
       if (recorder_ != 0) {
         board_->close(recorder_);
@@ -370,11 +368,6 @@ class Service {
   void on_hostkey_sign(const std::string& session, SessionState& state, const Envelope& question) {
     const control::HostKeySign& asked = question.hostkey_sign();
     const LineId line = state.line;
-    if (state.first_hash.empty() && authority_ == 0 && without_authority_.size() < k_most_without_authority) {
-      without_authority_.push_back({session, line, question});
-      if (without_authority_.size() == 1) board_->after(options_.authority_grace, [this] { ask_again_without_authority(); });
-      return;
-    }
     if (!take_token(state, asked.algorithm().starts_with("rsa-") ? k_rsa_weight : 1))
       return refuse(line, question, {Errc::denied, "too many host key signatures in a short time"});
     const ByteView hash = bytes_of(asked.exchange_hash());
@@ -388,22 +381,6 @@ class Service {
     Envelope answer = control::reply_to(question);
     answer.mutable_hostkey_signature()->set_signature(text_copy(*signature));
     reply(line, std::move(answer));
-  }
-
-  /// With an authority the questions are answered; without one, after the grace, refused.
-  void ask_again_without_authority() {
-    const auto waited = std::exchange(without_authority_, {});
-    for (const Waiting& one : waited) {
-      const auto found = sessions_.find(one.session);
-      if (found == sessions_.end() || found->second.line != one.line) continue;
-      if (authority_ == 0) {
-        refuse(one.line, one.question, {Errc::unavailable, "there is no authority"});
-      } else if (vault_->is_sealed()) {
-        refuse(one.line, one.question, {Errc::sealed, "the vault is sealed"});
-      } else {
-        on_hostkey_sign(one.session, found->second, one.question);
-      }
-    }
   }
 
   void on_recording_key(SessionState& state, const Envelope& question) {
@@ -587,12 +564,6 @@ class Service {
   LineId authority_ = 0;
   LineId recorder_ = 0;
   std::unordered_map<std::string, SessionState> sessions_;
-  struct Waiting {
-    std::string session;
-    LineId line;
-    Envelope question;
-  };
-  std::vector<Waiting> without_authority_;
   std::string seal_detail_;
   std::chrono::steady_clock::time_point next_unseal_{};
   bool memory_locked_;

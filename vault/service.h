@@ -17,8 +17,6 @@ struct VaultOptions {
   bool harden = true;
   /// After a restart: how long a lease waits for its session to be attached again.
   std::chrono::milliseconds orphan_grace{30'000};
-  /// How long the first host key signature of a session waits for an authority that restarts.
-  std::chrono::milliseconds authority_grace{5'000};
   const Clock* clock = &system_clock();
   crypto::Random* random = &crypto::system_random();
 };

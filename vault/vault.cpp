@@ -149,7 +149,6 @@ Result<void> Vault::complete_own_keys() {
 void Vault::seal() noexcept {
   own_.reset();
   recipients_.clear();
-  recipient_set_ = {};
   recipient_ids_.clear();
   barrier_.seal();
 }
@@ -171,9 +170,6 @@ Result<void> Vault::load_recipients() {
     if (!certificate) return tl::unexpected(certificate.error());
     recipients_.push_back(std::move(*certificate));
   }
-  auto parsed = crypto::RecipientSet::parse(recipients_);
-  if (!parsed) return tl::unexpected(parsed.error());
-  recipient_set_ = std::move(*parsed);
   recipient_ids_.clear();
   for (const Bytes& certificate : recipients_) recipient_ids_ += (recipient_ids_.empty() ? "" : ",") + crypto::recipient_id(certificate);
   return {};
@@ -190,7 +186,7 @@ Result<Bytes> Vault::sign_exchange_hash(std::string_view algorithm, ByteView has
 Result<RecordingKeyMade> Vault::make_recording_key() {
   if (!own_) return sealed();
   RecordingKeyMade made{crypto::random_secret(*random_, 32), {}, recipient_ids_};
-  auto wrapped = recipient_set_.wrap(made.key.reveal());
+  auto wrapped = crypto::wrap_to_recipients(made.key.reveal(), recipients_);
   if (!wrapped) return tl::unexpected(wrapped.error());
   made.wrapped = std::move(*wrapped);
   return made;

@@ -111,7 +111,6 @@ class Vault {
   std::optional<SecretStore> store_;
   std::optional<OwnKeys> own_;
   std::vector<Bytes> recipients_;   ///< DER, ours first
-  crypto::RecipientSet recipient_set_;  ///< the same, parsed
   std::string recipient_ids_;
 };
 

@@ -93,12 +93,6 @@ Result<RecipientPair> make_recipient(std::string_view common_name, WallTime now,
 }
 
 Result<Bytes> wrap_to_recipients(ByteView key, std::span<const Bytes> certificates) {
-  const auto recipients = RecipientSet::parse(certificates);
-  if (!recipients) return tl::unexpected(recipients.error());
-  return recipients->wrap(key);
-}
-
-Result<RecipientSet> RecipientSet::parse(std::span<const Bytes> certificates) {
   if (certificates.empty()) return fail(Errc::invalid, "no recipient to wrap a key to");
   X509Stack stack(sk_X509_new_null());
   if (!stack) return openssl_failed(Errc::internal, "wrapping a key");
@@ -108,15 +102,8 @@ Result<RecipientSet> RecipientSet::parse(std::span<const Bytes> certificates) {
     if (sk_X509_push(stack.get(), certificate.get()) == 0) return openssl_failed(Errc::internal, "wrapping a key");
     static_cast<void>(certificate.release());
   }
-  RecipientSet set;
-  set.stack_ = std::shared_ptr<void>(stack.release(), [](void* held) { StackFree()(static_cast<STACK_OF(X509)*>(held)); });
-  return set;
-}
-
-Result<Bytes> RecipientSet::wrap(ByteView key) const {
-  if (!stack_) return fail(Errc::invalid, "no recipient to wrap a key to");
   const BioHandle plain = bio_over(key);
-  const CmsHandle cms(plain ? CMS_encrypt(static_cast<STACK_OF(X509)*>(stack_.get()), plain.get(), EVP_aes_256_cbc(), CMS_BINARY) : nullptr);
+  const CmsHandle cms(plain ? CMS_encrypt(stack.get(), plain.get(), EVP_aes_256_cbc(), CMS_BINARY) : nullptr);
   const BioHandle out(BIO_new(BIO_s_mem()));
   if (!cms || !out || i2d_CMS_bio(out.get(), cms.get()) != 1) return openssl_failed(Errc::invalid, "wrapping a key");
   return copy_of(content_of(out.get()));

@@ -4,7 +4,6 @@
 // The wrapped key proves itself: every entry it opens is authenticated.
 #pragma once
 
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -26,18 +25,6 @@ struct RecipientPair {
 
 /// `certificates` as DER, at least one. The result is DER.
 [[nodiscard]] Result<Bytes> wrap_to_recipients(ByteView key, std::span<const Bytes> certificates);
-
-/// Recipients whose certificates are parsed once: half the cost for who wraps a key per session. Copies share them.
-class RecipientSet {
- public:
-  RecipientSet() = default;  ///< nobody: wrap() is Errc::invalid
-  [[nodiscard]] static Result<RecipientSet> parse(std::span<const Bytes> certificates);
-  [[nodiscard]] Result<Bytes> wrap(ByteView key) const;
-
- private:
-  std::shared_ptr<void> stack_;
-};
-
 /// Errc::denied: the key is not among the recipients. Errc::corrupt: not CMS.
 [[nodiscard]] Result<Secret> unwrap_with(ByteView wrapped, const Secret& private_key_pem, ByteView certificate_der);
 
