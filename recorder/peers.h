@@ -42,7 +42,7 @@ class Peers {
   bool flush(Peer& peer);
 
   static constexpr PeerId k_first_id = 1000;  ///< smaller epoll tags are free for others
-  static constexpr std::size_t k_most_waiting = 8192;
+  static constexpr std::size_t k_most_waiting = 65'536;
   static constexpr std::size_t k_most_waiting_session = 64;
 
  private:

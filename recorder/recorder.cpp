@@ -21,7 +21,6 @@ constexpr std::uint64_t k_tag_syncer = 1;
 /// The link that the process began with: it alone orders. The keeper attaches another one for its own events.
 constexpr control::Peer k_control = control::PEER_UNKNOWN;
 constexpr int k_packets_per_turn = 64;             ///< of one peer, so that none keeps the others waiting
-constexpr std::size_t k_write_at = 4 * 1024 * 1024;  ///< bytes pending
 constexpr BootTime k_space_every = seconds(1);
 constexpr BootTime k_open_again = seconds(1);
 constexpr BootTime k_open_corrupt_again = seconds(30);  ///< only an operator can help
@@ -29,6 +28,8 @@ constexpr BootTime k_first_checkpoint = seconds(5);
 constexpr BootTime k_signature_within = seconds(10);
 constexpr BootTime k_alone = seconds(35);          ///< without a keeper
 constexpr std::uint32_t k_missed_alarm = 5;
+constexpr std::size_t k_most_untold = 16'384;
+constexpr int k_last_drains = 64;  ///< at the stop: a session that never stops writing must not hold it
 
 BootTime boot_of(milliseconds duration) { return std::chrono::duration_cast<BootTime>(duration); }
 
@@ -75,6 +76,7 @@ void Recorder::wait() {
       continue;
     }
     if ((event.events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) read_peer(event.data.u64);
+    if (journal_ && journal_->pending_bytes() >= k_write_at) flush();
   }
   for (const PeerId id : std::exchange(gone_, {})) on_peer_gone(id);
 }
@@ -133,10 +135,12 @@ void Recorder::handle(Peer& peer, control::Received received) {
   }
   if (peer.kind == control::PEER_VAULT && envelope.reply() && asked_ && envelope.call() == asked_->call)
     return on_checkpoint_answer(envelope);
-  if (envelope.reply()) return;  // a late answer
-  const PeerId id = peer.id;
-  drop_violator(peer, "an unexpected message");
-  on_peer_gone(id);
+  if (envelope.has_resume()) {  // the vault began anew: what it was asked is lost
+    if (peer.kind == control::PEER_VAULT && asked_) asked_->until = {};
+    return;
+  }
+  // From one of our own services a stray message is a fault to be seen, not a reason to be without it.
+  if (!envelope.reply()) notice("an unexpected message of service " + std::to_string(peer.kind) + " was passed over");
 }
 
 void Recorder::handle_session(Peer& peer, const control::Envelope& envelope) {
@@ -198,7 +202,15 @@ void Recorder::on_attach(control::Received received) {
   auto added = peers_.add(attach.peer(), session, std::move(descriptors[0]));
   if (!added) return notice("attaching a link: " + added.error().detail);
   if (!is_session) {
-    if (attach.peer() == control::PEER_AUTHORITY) told_trouble_ = "not told yet";
+    if (attach.peer() == control::PEER_VAULT && asked_) asked_->until = {};
+    if (attach.peer() != control::PEER_AUTHORITY) return;
+    told_trouble_ = "not told yet";
+    if (attach.again()) {  // what the recorder before this one had read and not answered is lost: it shall be asked again
+      control::Envelope resume;
+      resume.mutable_resume()->set_generation(1);
+      say(peers_.service(control::PEER_AUTHORITY), std::move(resume));
+    }
+    for (auto& waiting : std::exchange(untold_, {})) say(peers_.service(control::PEER_AUTHORITY), std::move(waiting));
     return;
   }
   if (desk_) desk_->attach(session, descriptors[1], attach.again());
@@ -458,7 +470,7 @@ void Recorder::begin_stop(milliseconds grace) {
     done_ = true;
     return;
   }
-  while (desk_->drain(true)) flush();
+  for (int i = 0; i < k_last_drains && desk_->drain(true); ++i) flush();
   ring_event({}, "recorder.stopped", "{\"live_sessions\":" + std::to_string(desk_->live_sessions()) + "}");
   flush();
   if (journal_ && !asked_) ask_checkpoint();
@@ -534,7 +546,9 @@ void Recorder::session_recorded(const std::string& session, bool complete, std::
   envelope.mutable_session_recorded()->set_session(session);
   envelope.mutable_session_recorded()->set_complete(complete);
   envelope.mutable_session_recorded()->set_entries(entries);
-  say(peers_.service(control::PEER_AUTHORITY), std::move(envelope));
+  Peer* const authority = peers_.service(control::PEER_AUTHORITY);
+  if (authority != nullptr) return say(authority, std::move(envelope));
+  if (untold_.size() < k_most_untold) untold_.push_back(std::move(envelope));
 }
 
 void Recorder::ring_event(const std::string& session, std::string_view name, const std::string& json) {

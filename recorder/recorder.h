@@ -106,6 +106,7 @@ class Recorder final : public RingNews {
   std::vector<Waiter> syncing_;
   std::vector<std::shared_ptr<const Fd>> unsynced_;
   std::vector<PeerId> gone_;
+  std::vector<control::Envelope> untold_;  ///< SessionRecorded while there is no authority
 
   BootTime next_tick_{};
   BootTime last_sync_{};

@@ -39,6 +39,7 @@ struct RingDesk::Ring {
   bool waits_durable = false;  ///< hears of every sync that covers something new
   bool owes_word = false;      ///< after a restart: the session may wait for what the recorder before did not say
   bool owes_durable = false;   ///< the same, for one sync
+  std::uint64_t written_sequence = 0;  ///< stands in the journal
   std::uint64_t syncing_sequence = 0;
   std::uint64_t durable_sequence = 0;
 };
@@ -78,6 +79,12 @@ void RingDesk::use_journal(Journal* journal) {
   journal_ = journal;
   touched_.clear();
   wants_sync_ = false;
+  std::erase_if(rings_, [this](const auto& entry) {
+    if (!entry.second->is_over || entry.second->has_link) return false;
+    std::erase(active_, entry.second.get());
+    std::erase(rung_, entry.second.get());
+    return true;
+  });
   for (auto& [session, ring] : rings_) {
     ring->trail = nullptr;
     ring->is_touched = false;
@@ -113,7 +120,13 @@ void RingDesk::wake(Ring& ring) {
 
 void RingDesk::attach(const std::string& session, const Fd& file, bool again) {
   auto& slot = rings_[session];
-  if (!slot) slot = std::make_unique<Ring>();
+  if (slot && !slot->is_over) return;  // it is here: only its link is another one
+  if (slot) {
+    std::erase(active_, slot.get());
+    std::erase(rung_, slot.get());
+    std::erase(touched_, slot.get());
+  }
+  slot = std::make_unique<Ring>();
   Ring& ring = *slot;
   ring.session = session;
   ring.has_link = true;
@@ -125,8 +138,8 @@ void RingDesk::attach(const std::string& session, const Fd& file, bool again) {
   struct stat facts {};
   const bool is_removed = ::fstat(file.get(), &facts) == 0 && facts.st_nlink == 0;
   if (again && ring.trail == nullptr && is_removed) {
-    ring.is_over = true;  // through so long ago that the journal's state does not name it any more
-    return;
+    ring.is_over = true;  // through so long ago that the journal does not name it any more
+    return news_.recording_failed(session, "its recording was closed");
   }
   if (ring.trail != nullptr && ring.trail->is_final()) {
     // It ended before this recorder began; only its process, or the end of its link, is left.
@@ -218,7 +231,10 @@ bool RingDesk::drain(bool all_active) {
   std::vector<Ring*> now = std::exchange(rung_, {});
   for (Ring* ring : now) ring->is_rung = false;
   if (all_active) now = active_;
-  for (Ring* ring : now) drain_ring(*ring, false);
+  for (Ring* ring : now) {
+    if (journal_->pending_bytes() < k_write_at) drain_ring(*ring, false);
+    else ring->has_more = true;
+  }
   if (all_active) {
     const BootTime asleep_before = clock_.boot() - std::chrono::duration_cast<BootTime>(options_.sleep_after);
     std::erase_if(active_, [&](Ring* ring) {
@@ -230,8 +246,7 @@ bool RingDesk::drain(bool all_active) {
   }
   bool more = false;
   for (Ring* ring : now) {
-    if (!ring->has_more || ring->is_rung) continue;
-    ring->has_more = false;
+    if (!std::exchange(ring->has_more, false) || ring->is_rung) continue;
     ring->is_rung = true;
     rung_.push_back(ring);
     more = true;
@@ -248,7 +263,8 @@ void RingDesk::written() {
       if (ring->consumer->take_want_space() || ring->owes_word) news_.ring_space(ring->session, ring->trail->last_sequence, false);
       if (std::exchange(ring->owes_word, false)) ring->owes_durable = has_synced_ = wants_sync_ = true;
     }
-    if (ring->waits_durable && ring->trail != nullptr && ring->trail->last_sequence > ring->durable_sequence) wants_sync_ = true;
+    if (ring->trail != nullptr) ring->written_sequence = ring->trail->last_sequence;
+    if (ring->waits_durable && ring->written_sequence > ring->durable_sequence) wants_sync_ = true;
     if (!ring->is_through) continue;
     ring->is_through = false;
     ring->is_over = true;
@@ -274,7 +290,7 @@ void RingDesk::sync_begins() {
   wants_sync_ = false;
   if (!has_synced_) return;
   for (auto& [session, ring] : rings_)
-    if ((ring->waits_durable || ring->owes_durable) && ring->trail != nullptr) ring->syncing_sequence = ring->trail->last_sequence;
+    if (ring->waits_durable || ring->owes_durable) ring->syncing_sequence = ring->written_sequence;
 }
 
 void RingDesk::durable() {

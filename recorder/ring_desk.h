@@ -20,6 +20,9 @@
 
 namespace sallyport::recorder {
 
+/// This much pending is written before more is drained (bytes).
+constexpr std::size_t k_write_at = 4 * 1024 * 1024;
+
 /// What the desk has to say; nothing here may block.
 class RingNews {
  public:

@@ -116,7 +116,7 @@ Result<KnownKeys> checkpoint_keys(const RecordingPlace& place) {
   for (const std::string& given : place.checkpoint_keys) {
     const auto text = std::filesystem::exists(given) ? load_text(given) : std::optional(given);
     auto keys = text ? keys_in(*text) : Result<std::vector<crypto::NoteKey>>(fail(Errc::invalid, "cannot be read"));
-    if (!keys) return fail(Errc::invalid, "checkpoint key " + given + ": " + keys.error().detail);
+    if (!keys) return fail(Errc::invalid, "--checkpoint-key " + given + " is neither a file nor a key: " + keys.error().detail);
     known.keys.insert(known.keys.end(), keys->begin(), keys->end());
   }
   if (!known.keys.empty()) return known;

@@ -5,6 +5,7 @@
 namespace sallyport::gateway {
 
 std::vector<std::string> plain_words(std::string_view command) {
+  if (command.find('\0') != std::string_view::npos) return {};
   std::vector<std::string> words;
   std::string word;
   bool in_word = false;

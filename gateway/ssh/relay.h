@@ -74,6 +74,10 @@ class Relay {
   [[nodiscard]] std::int64_t last_input_us() const noexcept { return last_input_us_; }
   [[nodiscard]] Mode mode() const noexcept { return mode_; }
 
+  enum class Recorded { yes, wait, failed };
+  /// Events of the file gates that found no room in the ring. Until they stand there, no data passes.
+  Recorded tape_waiting_events();
+
  private:
   friend class JumpStream;
   struct GlobalReply {
@@ -136,7 +140,6 @@ class Relay {
   void push_data(Channel& channel, Side to, std::uint32_t extended, Bytes data, std::uint32_t credit_bytes);
   void move(Channel& channel, Side to);
   bool move_data(Channel& channel, Side to, Item& item);
-  enum class Recorded { yes, wait, failed };
   Recorded record(Channel& channel, Side to, std::uint32_t extended, std::span<const std::byte> data, std::size_t& done);
   std::size_t send_data(Channel& channel, Side to, std::uint32_t extended, std::span<const std::byte> data);
   void credit(Channel& channel, Side side, std::uint32_t bytes);
@@ -162,6 +165,7 @@ class Relay {
   std::uint32_t rotate_ = 0;
   std::deque<GlobalReply> replies_to_client_;      // in the order of the client's global requests
   std::deque<GlobalReply*> asked_of_target_;       // of those, what the target was asked (null: our own keepalive)
+  std::deque<std::string> untaped_events_;
   std::vector<std::string> remote_forwards_;       // "tcp host port" / "unix path" that were granted
   bool agent_granted_ = false;
   bool x11_granted_ = false;

@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::size_t k_output_high = 192 * 1024;    // bytes towards one leg; above it channels wait
 constexpr std::uint32_t k_credit_step = k_window / 4;
+constexpr std::size_t k_most_untaped = 4096;         // events of file gates that wait for room in the ring
 
 void put_u32(std::byte* to, std::uint32_t value) {
   to[0] = static_cast<std::byte>(value >> 24);
@@ -84,6 +85,9 @@ void Relay::accept_data(Channel& channel, Side from, std::uint32_t extended, std
     else
       push_data(channel, to, 0, std::move(forward), size);
     if (!sound) return end_channel(id, make_notice("SP-5006", channel.filter->error()));
+    // Refusals cost the sender no window: one that asks on and reads nothing must not fill our memory.
+    if (channel.queued_bytes_to(from) > 4 * k_window || untaped_events_.size() > k_most_untaped)
+      return end_channel(id, make_notice("SP-5006", "answers are not read"));
     move(channel, to);
     if (find(id) != nullptr) move(channel, from);
     return;
@@ -123,6 +127,18 @@ void Relay::push_data(Channel& channel, Side to, std::uint32_t extended, Bytes d
   channel.queue_to(to).push_back(std::move(item));
 }
 
+Relay::Recorded Relay::tape_waiting_events() {
+  while (!untaped_events_.empty()) {
+    switch (tape_.event(untaped_events_.front())) {
+      case Tape::Put::stored: break;
+      case Tape::Put::no_room: return Recorded::wait;
+      case Tape::Put::failed: return Recorded::failed;
+    }
+    untaped_events_.pop_front();
+  }
+  return Recorded::yes;
+}
+
 Relay::Recorded Relay::record(Channel& channel, Side to, std::uint32_t extended, std::span<const std::byte> data, std::size_t& done) {
 #ifdef SALLYPORT_PLANTED_EXEC_UNRECORDED
   if (channel.program == "exec") {
@@ -130,6 +146,7 @@ Relay::Recorded Relay::record(Channel& channel, Side to, std::uint32_t extended,
     return Recorded::yes;
   }
 #endif
+  if (const Recorded events = tape_waiting_events(); events != Recorded::yes) return events;
   if (channel.kind != ChannelKind::session || channel.local || !channel.record_content) {
     done = data.size();
     return Recorded::yes;

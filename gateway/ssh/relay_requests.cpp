@@ -435,7 +435,8 @@ void Relay::install_filter(Channel& channel, const control::ChannelAnswer& answe
   for (const auto& rule : answer.file_rules()) rules.list.push_back({rule.prefix(), rule.up(), rule.down(), rule.change()});
   const StreamFilter::EventSink sink = [this, id = channel.id](std::string_view name, const std::string& json) {
     // The fact stands in the recording before what it tells of goes on; the authority keeps it for the audit log.
-    tape_.event(fmt::format(R"({{"event":"{}","channel":{},{})", name, id, std::string_view(json).substr(1)));
+    std::string fact = fmt::format(R"({{"event":"{}","channel":{},{})", name, id, std::string_view(json).substr(1));
+    if (!untaped_events_.empty() || tape_.event(fact) == Tape::Put::no_room) untaped_events_.push_back(std::move(fact));
     control::Envelope told;
     told.mutable_session_event()->set_name(std::string(name));
     told.mutable_session_event()->set_json(json);

@@ -137,7 +137,7 @@ boost::asio::awaitable<void> Session::serve() {
   }
   if (tape_.is_open()) {
     const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(5);
-    while (tape_.end(printable(over_, 300)) == Tape::Put::no_room) {
+    while (relay_->tape_waiting_events() == Relay::Recorded::wait || tape_.end(printable(over_, 300)) == Tape::Put::no_room) {
       const bool woken = co_await wake_.wait(until);
       if (!woken) break;
     }

@@ -247,7 +247,8 @@ Result<void> HttpServer::listen_unix(const std::string& path, unsigned mode) {
   {
     const Fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     if (::connect(probe.get(), raw, sizeof address) == 0) return fail(Errc::conflict, "somebody serves " + path + " already");
-    if (errno == ECONNREFUSED) ::unlink(path.c_str());
+    struct stat there {};
+    if (errno == ECONNREFUSED && ::lstat(path.c_str(), &there) == 0 && S_ISSOCK(there.st_mode)) ::unlink(path.c_str());
   }
   Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   // fchmod before bind decides the file's mode, so that there is no moment with a wider one.

@@ -20,6 +20,7 @@ namespace {
 constexpr std::chrono::seconds k_second{1};
 constexpr std::chrono::seconds k_lost_after{15};   // a session whose link did not come back by then is over
 constexpr std::chrono::seconds k_flush{3};
+constexpr std::chrono::hours k_remember{24 * 90};  // ended sessions in the database; the journal keeps all of them
 constexpr std::chrono::seconds k_keeper_gone{25};
 
 std::string read_boot_id() {
@@ -214,7 +215,10 @@ class Service {
                                            .flag("alarm", true));
       authority_.live->judge_all();
     }
-    if (++seconds_ % 60 == 0 && authority_.store) authority_.store->set_wall_high(authority_.now().time_since_epoch().count());
+    ++seconds_;
+    if (!authority_.store) return;
+    if (seconds_ % 60 == 0) authority_.store->set_wall_high(authority_.now().time_since_epoch().count());
+    if (seconds_ % 3600 == 10) authority_.store->forget_before(authority_.now_us() - std::chrono::microseconds(k_remember).count());
   }
 
   void on_shutdown(std::chrono::milliseconds grace) {

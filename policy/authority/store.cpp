@@ -167,6 +167,17 @@ void Store::set_wall_high(std::int64_t wall_us) {
   state_->background([wall_us](State& s) { return s.statements.set_mark.bind("wall_high_us", wall_us).run(); });
 }
 
+void Store::forget_before(std::int64_t wall_us) {
+  state_->background([wall_us](State& s) -> Result<void> {
+    for (const char* sql : {"DELETE FROM sessions WHERE ended_us<>0 AND ended_us<?", "DELETE FROM sources WHERE last_us<?"}) {
+      auto statement = s.database.prepare(sql);
+      if (!statement) return tl::unexpected(statement.error());
+      if (auto done = statement->bind(wall_us).run(); !done) return done;
+    }
+    return {};
+  });
+}
+
 void Store::open_intent(Intent intent, Done done) {
   state_->durable(
       [intent = std::move(intent)](State& s) -> Result<void> {

@@ -41,6 +41,8 @@ class Store {
   void set_recorded(const std::string& session, bool complete);
   void remember_source(KnownSource source);
   void set_wall_high(std::int64_t wall_us);
+  /// Forgets sessions that ended before, and sources that were quiet since; the journal keeps them.
+  void forget_before(std::int64_t wall_us);
 
   // Durable before `done`.
   void open_intent(Intent intent, Done done);

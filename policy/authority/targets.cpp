@@ -170,6 +170,13 @@ void Targets::grant(const std::shared_ptr<Opening>& opening, std::string certifi
     opening->decision = authority_.decide(request);
     if (!opening->decision.allowed())
       return refuse(*opening, make_notice(opening->decision.code, opening->decision.why, opening->decision_id));
+    const policy::Target* target_now = authority_.snapshot->find_target(opening->target->name.view());
+    const policy::Account* account_now = target_now == nullptr ? nullptr : target_now->find_account(opening->account->name.view());
+    if (account_now == nullptr || target_now->address != opening->target->address || target_now->port != opening->target->port)
+      return refuse(*opening, make_notice("SP-2015", "the target's definition has changed", opening->decision_id));
+    opening->snapshot = authority_.snapshot;
+    opening->target = target_now;
+    opening->account = account_now;
   }
   const policy::Target& target = *opening->target;
   const policy::Obligations& duties = opening->decision.obligations;
@@ -384,6 +391,8 @@ void Targets::on_outcome(Session& session, const control::TargetOutcome& outcome
       return;  // `target.connected` follows with READY, when the login worked as well
     }
     case control::TargetOutcome::READY:
+      if (session.grant->verified_host_key.empty() && !session.restored)
+        return authority_.live->punish(session, "it logged in at a target whose host key it did not report");
       session.state = control::SessionState::ready;
       session.row.state = control::name_of(session.state);
       session.row.credential = outcome.credential();

@@ -156,16 +156,15 @@ void SessionCheck::check_opened(const StoredEntry& entry, ByteView body) {
 void SessionCheck::settle_line(const StoredEntry& entry, ByteView body) {
   const auto waiting = typed_.find({entry.header.channel, entry.header.extra});
   if (waiting == typed_.end()) return;
+  LineKeys keys;  // `body` lies in the opener's memory and goes with the next entry it opens
+  if (body.size() == crypto::k_aead_key_size) keys.add(entry.header.channel, entry.header.extra, entry.header.sequence, Secret(body));
   for (const TypedEntry& typed : waiting->second) {
     typed_bytes_ -= typed.whole.size();
     if (entry.header.kind != EntryKind::line_key) continue;
     StoredEntry stored;
     stored.whole = typed.whole;
     stored.header = *seal::read_entry_header(stored.header_bytes());
-    LineKeys keys;
-    keys.add(entry.header.channel, entry.header.extra, entry.header.sequence, Secret(body));
-    const bool right = body.size() == crypto::k_aead_key_size && opener_->open(stored, typed.previous, &keys).has_value();
-    if (!right)
+    if (!opener_->open(stored, typed.previous, &keys))
       find("seal-broken", stored.header.sequence, stored.header.sequence, stored.header.wall_us,
            "entry " + std::to_string(stored.header.sequence) + ": the seal of a typed line is broken");
   }

@@ -120,6 +120,16 @@ TEST_CASE("a policy change ends the channels that it no longer allows and leaves
   CHECK_FALSE(session.next(200ms).has_value());
 }
 
+TEST_CASE("a session that never reports a host key is not let to say that it is ready", "[authority]") {
+  TcpTarget target;
+  Gateway gateway(fleet(target.port()));
+  SessionEnd session = open_session(gateway);
+  Envelope told;
+  told.mutable_target_outcome()->set_step(control::TargetOutcome::READY);
+  session.tell(std::move(told));
+  CHECK(gateway.recorder.wait_for("session.violated_protocol", session.label));
+}
+
 TEST_CASE("an administrator ends a session", "[authority]") {
   TcpTarget target;
   Gateway gateway(fleet(target.port()));

@@ -64,6 +64,7 @@ TEST_CASE("the word of a session process that a signature is right counts for no
   attempt.set_key_blob(std::string(text_of(engineer_key().public_key().blob())));
   attempt.set_verified_here(true);
   CHECK(gateway.attempt(session, attempt).result() != AuthAnswer::SUCCESS);
+  REQUIRE(gateway.recorder.wait_for("auth.attempted", session.label));
   CHECK(gateway.recorder.find("auth.attempted", session.label)->fields.get("decision") == "deny");
 }
 
@@ -89,7 +90,7 @@ TEST_CASE("a stranger's key, an unknown principal and a wrong target are refused
   CHECK(gateway.log_in(session, "engineer+deploy+recs-1", stranger_key()).result() == AuthAnswer::REFUSED);
   SessionEnd other = gateway.start_session();
   CHECK(gateway.log_in(other, "nobody+deploy+recs-1", stranger_key()).result() == AuthAnswer::REFUSED);
-  CHECK(gateway.recorder.count("auth.attempted") == 2);
+  CHECK(eventually([&] { return gateway.recorder.count("auth.attempted") == 2; }));
 }
 
 TEST_CASE("a one-time code is good for one login, also across connections and a restart", "[authority]") {

@@ -28,6 +28,8 @@ TEST_CASE("anything a shell would act on is no plain command", "[gateway][progra
     CHECK(plain_words(command).empty());
   }
   CHECK(plain_words(std::string_view("a \0b", 4)).empty());
+  CHECK(plain_words(std::string_view("a '\0'", 5)).empty());
+  CHECK(plain_words(std::string_view("a \\\0", 4)).empty());
   CHECK(plain_words("").empty());
   CHECK(plain_words("   ").empty());
 }

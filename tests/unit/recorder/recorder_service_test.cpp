@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -137,6 +138,9 @@ TEST_CASE("a synced session hears when its entries are durable", "[recorder][ser
   put(*session, "x");
   ring_if_needed(*session, true);
   CHECK(hears(node, *session, [](const auto& envelope) { return envelope.ring_space().durable() && envelope.ring_space().sequence() == 2; }));
+  end(*session);
+  ring_if_needed(*session, true);
+  CHECK(hears(node, *session, [](const auto& envelope) { return envelope.ring_space().durable() && envelope.ring_space().sequence() == 3; }));
 }
 
 TEST_CASE("a held session is woken when its ring was drained", "[recorder][service]") {
@@ -166,6 +170,61 @@ TEST_CASE("a held session is woken when its ring was drained", "[recorder][servi
   CHECK(journal.wrong.empty());
   CHECK(open_session(session->id.str(), session->key, journal.entries.at(session->id.str())).out.size() == moved);
   CHECK(journal.heads.at(session->id.str()).size() > 15);  // one per segment of 1 MiB
+}
+
+TEST_CASE("a recorder that stands still holds the session, and nothing is lost when it goes on", "[recorder][service]") {
+  RecorderNode node;
+  node.start();
+  auto session = node.make_session();
+  begin(*session);
+  REQUIRE(node.pump_until([&] { return node.status().live_rings() == 1; }));
+  REQUIRE(::kill(node.pid(), SIGSTOP) == 0);
+  const Bytes noise = crypto::random_bytes(crypto::system_random(), 20'000);
+  std::string expected;
+  while (session->log->append_data(1, Stream::out, noise) == Put::stored) {
+    ring_if_needed(*session);
+    expected += text_of(noise);
+  }
+  ring_if_needed(*session);
+  CHECK(expected.size() > 200'000);
+  for (int i = 0; i < 100; ++i) CHECK(session->log->append_data(1, Stream::out, noise) == Put::no_room);
+  REQUIRE(::kill(node.pid(), SIGCONT) == 0);
+  CHECK(hears(node, *session, [](const auto& envelope) { return envelope.has_ring_space(); }));
+  REQUIRE(session->log->append_data(1, Stream::out, noise) == Put::stored);
+  expected += text_of(noise);
+  end(*session);
+  REQUIRE(node.pump_until([&] { return !node.recorded.empty(); }));
+  node.stop();
+  const auto journal = read_journal(node.journal_dir);
+  CHECK(journal.wrong.empty());
+  CHECK(open_session(session->id.str(), session->key, journal.entries.at(session->id.str())).out == expected);
+}
+
+TEST_CASE("one session that reads nothing does not hold the others", "[recorder][service]") {
+  RecorderNode node;
+  node.start();
+  auto deaf = node.make_session();
+  auto other = node.make_session();
+  begin(*deaf);
+  begin(*other);
+  const Bytes noise = crypto::random_bytes(crypto::system_random(), 30'000);
+  // A full queue of bells and, because it always wants durability, a full queue of answers that it never reads.
+  for (int i = 0; i < 3000; ++i) {
+    control::Envelope bell;
+    bell.mutable_ring_bell()->set_sync(true);
+    (void)deaf->link.send(bell);
+    (void)deaf->log->append_data(1, Stream::out, noise);
+    if (i % 100 == 0) (void)node.pump_until([] { return false; }, 2);
+  }
+  for (int i = 0; i < 20; ++i) {
+    put(*other, "x");
+    (void)node.append("auth.attempted", "{}", true);
+  }
+  end(*other);
+  REQUIRE(node.pump_until([&] { return !node.recorded.empty(); }));
+  CHECK(node.recorded[0].session() == other->id.str());
+  CHECK(node.stop() == 0);
+  CHECK(read_journal(node.journal_dir).wrong.empty());
 }
 
 TEST_CASE("a session whose process died without an end is reported as truncated", "[recorder][service]") {

@@ -36,7 +36,9 @@ struct Fixture {
       for (auto* session : {&one, &two}) {
         const std::string text = "round " + std::to_string(round) + " of " + session->id.str() + "\r\n";
         REQUIRE(session->log->append_data(0, Stream::out, bytes_of(text)) == SessionLog::Put::stored);
-        REQUIRE(session->log->append_input_typed(0, static_cast<std::uint64_t>(round), bytes_of("ls\r")) == SessionLog::Put::stored);
+        REQUIRE(session->log->append_input_typed(0, static_cast<std::uint64_t>(round), bytes_of("l")) == SessionLog::Put::stored);
+        REQUIRE(session->log->append_input_typed(0, static_cast<std::uint64_t>(round), bytes_of("s")) == SessionLog::Put::stored);
+        REQUIRE(session->log->append_input_typed(0, static_cast<std::uint64_t>(round), bytes_of("\r")) == SessionLog::Put::stored);
         if (round % 2 == 0) REQUIRE(session->log->reveal_line(0, static_cast<std::uint64_t>(round)) == SessionLog::Put::stored);
         else REQUIRE(session->log->drop_line(0, static_cast<std::uint64_t>(round), 3) == SessionLog::Put::stored);
         REQUIRE(session->log->append_event(R"({"event":"file.read","path":"/srv/x"})") == SessionLog::Put::stored);
