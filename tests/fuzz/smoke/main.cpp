@@ -111,7 +111,7 @@ class LastInput {
   void run(const Input& input) {
     std::FILE* file = std::fopen(path_.c_str(), "wb");
     if (file != nullptr) {
-      std::fwrite(input.data(), 1, input.size(), file);
+      if (!input.empty()) std::fwrite(input.data(), 1, input.size(), file);
       std::fclose(file);
     }
     LLVMFuzzerTestOneInput(input.data(), input.size());

@@ -70,7 +70,8 @@ TEST_CASE("credentials are for granted sessions, jumps and self service for bare
     CHECK((judge_session_message(state, of(Body::kCredentialRequest), 0, false) == Judgement::accept) == (state == SessionState::granted));
     CHECK((judge_session_message(state, of(Body::kOpenJump), 0, false) == Judgement::accept) == (state == SessionState::bare));
     CHECK((judge_session_message(state, of(Body::kSelfService), 0, false) == Judgement::accept) == (state == SessionState::bare));
-    CHECK((judge_session_message(state, of(Body::kOpenTarget), 0, false) == Judgement::accept) == (state == SessionState::identified));
+    CHECK((judge_session_message(state, of(Body::kOpenTarget), 0, false) == Judgement::accept) ==
+          (state == SessionState::identified || state == SessionState::bare));  // a bare one whose menu was answered
   }
 }
 
