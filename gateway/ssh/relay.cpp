@@ -7,6 +7,7 @@
 
 #include "gateway/ssh/jump_stream.h"
 #include "gateway/ssh/messages.h"
+#include "gateway/ssh/refusal.h"
 #include "platform/crypto/ssh_wire.h"
 
 namespace sallyport::gateway {
@@ -198,6 +199,14 @@ void Relay::tell_person(Channel& channel, const Notice& notice) {
     write_local(channel, "\r\n" + line + "\r\n");
   else
     write_local(channel, line + "\n", true);
+}
+
+void Relay::tell_refused(std::uint32_t channel, std::string_view what, std::string_view code) {
+  control::Envelope told;
+  told.mutable_session_event()->set_name("relay.refused");
+  told.mutable_session_event()->set_json(
+      fmt::format(R"({{"channel":{},"request":{},"decision":"deny","code":"{}"}})", channel, json_string(printable(what, 64)), code));
+  authority_.tell(std::move(told));
 }
 
 void Relay::end_channel(std::uint32_t id, const Notice& notice) {

@@ -98,6 +98,8 @@ class Relay {
   void reap(std::uint32_t id);
   void report_closed(Channel& channel);
   void tell_person(Channel& channel, const Notice& notice);
+  /// The audit event of a refusal that this process makes by itself; the authority tells of its own.
+  void tell_refused(std::uint32_t channel, std::string_view what, std::string_view code);
 
   // relay_open.cpp
   void on_open(Side from, std::span<const std::byte> payload);

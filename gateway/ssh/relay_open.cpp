@@ -72,6 +72,7 @@ void Relay::open_from_client(std::string_view type, Channel& channel, std::span<
     const std::string origin(reader.text());
     const std::uint32_t origin_port = reader.u32();
     if (!reader.finished() || host.size() > 255 || port > 65535) return break_protocol(Side::client, "malformed direct-tcpip");
+    if (identity_.forbid_forwarding()) tell_refused(id, type, "SP-2022");
     if (identity_.forbid_forwarding()) return refuse(message::k_administratively_prohibited, render(make_notice("SP-2022")));
     if (mode_ == Mode::bare) return open_jump(channel, host, port);
     control::ChannelAsk ask;
@@ -85,6 +86,7 @@ void Relay::open_from_client(std::string_view type, Channel& channel, std::span<
   if (type == "direct-streamlocal@openssh.com" && mode_ == Mode::relaying) {
     const std::string path(reader.text());
     if (!reader.ok() || path.size() > 4096) return break_protocol(Side::client, "malformed direct-streamlocal");
+    if (identity_.forbid_forwarding()) tell_refused(id, type, "SP-2022");
     if (identity_.forbid_forwarding()) return refuse(message::k_administratively_prohibited, render(make_notice("SP-2022")));
     control::ChannelAsk ask;
     ask.set_kind("tunnel-unix");

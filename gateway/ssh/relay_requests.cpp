@@ -82,7 +82,10 @@ void Relay::on_global_request(Side from, std::span<const std::byte> payload) {
   } else {
     ask->set_path(where);
   }
-  if (identity_.forbid_forwarding()) return answer(false);
+  if (identity_.forbid_forwarding()) {
+    tell_refused(UINT32_MAX, name, "SP-2022");
+    return answer(false);
+  }
   authority_.ask(std::move(question), k_patient_deadline, [this, reply, forward, where, port, is_tcp](Result<control::Received> decision) {
     const Notice notice = notice_of_answer(decision);
     if (!notice.code.empty() || mode_ != Mode::relaying) {
@@ -208,6 +211,7 @@ bool Relay::take_client_request(Channel& channel, Item& item) {
     return false;
   }
   if (name == "pty-req") {
+    if (identity_.forbid_pty()) tell_refused(channel.id, name, "SP-2022");
     if (channel.decided || channel.pty || identity_.forbid_pty()) return refuse();
     channel.term = printable(reader.text(), 64);
     channel.columns = reader.u32();
@@ -244,7 +248,10 @@ bool Relay::take_client_request(Channel& channel, Item& item) {
   }
   if (name == "auth-agent-req@openssh.com" || name == "x11-req") {
     const bool is_agent = name != "x11-req";
-    if (identity_.forbid_forwarding()) return refuse();
+    if (identity_.forbid_forwarding()) {
+      tell_refused(channel.id, name, "SP-2022");
+      return refuse();
+    }
     control::Envelope question;
     question.mutable_channel_ask()->set_channel(channel.id);
     question.mutable_channel_ask()->set_kind(is_agent ? "agent" : "x11");

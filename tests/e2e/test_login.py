@@ -168,6 +168,12 @@ class Login(unittest.TestCase):
         done = self.certify("-O", "force-command=echo forced")
         self.assertEqual(done.stdout, b"forced\n", done.stderr)
 
+    def test_what_a_certificate_forbids_is_refused_and_audited(self):
+        self.certify("-O", "clear", "-V", "-1m:+5m", name="bare_key")
+        done = self.lab.ssh(self.lab.user(principal="cert"), identity="bare_key", arguments=["-W", "127.0.0.1:9"], LogLevel="INFO")
+        self.assertIn(b"SP-2022", done.stderr)
+        self.assertTrue(self.lab.wait_event("relay.refused", code="SP-2022", request="direct-tcpip"))
+
     def test_a_certificate_of_another_authority_is_refused(self):
         other = self.lab.folder / "other_ca"
         if not other.exists():
