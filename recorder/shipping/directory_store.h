@@ -13,8 +13,12 @@ class DirectoryStore final : public ObjectStore {
  public:
   explicit DirectoryStore(std::string root) : root_(std::move(root)) {}
 
-  Result<void> put(std::string_view key, ByteView body) override;
+  using ObjectStore::put;
+  /// Holds no object by itself: a `keep` with a time or a legal hold is refused.
+  Result<void> put(std::string_view key, ByteView body, const ObjectKeep& keep) override;
   [[nodiscard]] Result<Bytes> get(std::string_view key) override;
+  [[nodiscard]] Result<Bytes> get_range(std::string_view key, std::uint64_t offset, std::uint64_t length) override;
+  [[nodiscard]] Result<ObjectFacts> head(std::string_view key) override;
   [[nodiscard]] Result<std::vector<std::string>> list(std::string_view prefix) override;
 
  private:

@@ -16,7 +16,16 @@ TEST_CASE("the directory store keeps whole, immutable objects under safe keys", 
   REQUIRE(store.put("node/journal/00000001.journal", bytes_of("one")));
   REQUIRE(store.put("node/journal/00000002.journal", bytes_of("two")));
   CHECK(store.put("node/journal/00000001.journal", bytes_of("other")).error().code == Errc::conflict);
+  CHECK(store.put("node/journal/00000001.journal", bytes_of("one")));  // the same again is no conflict
   CHECK(text_of(store.get("node/journal/00000001.journal").value()) == "one");
+  CHECK(text_of(store.get_range("node/journal/00000001.journal", 1, 1).value()) == "n");
+  CHECK(text_of(store.get_range("node/journal/00000001.journal", 2, 100).value()) == "e");
+  CHECK(store.get_range("node/journal/00000001.journal", 3, 100).value().empty());
+  CHECK(store.head("node/journal/00000001.journal").value().size == 3);
+  CHECK(store.head("node/journal").error().code == Errc::not_found);
+  ObjectKeep keep;
+  keep.legal_hold = true;
+  CHECK(store.put("node/held", bytes_of("x"), keep).error().code == Errc::invalid);
   CHECK(store.get("node/journal/00000003.journal").error().code == Errc::not_found);
   CHECK(store.list("node/journal/").value() == std::vector<std::string>{"node/journal/00000001.journal", "node/journal/00000002.journal"});
   CHECK(store.list("other").value().empty());
