@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::size_t k_most_backlog = 256;
 constexpr std::chrono::milliseconds k_retry{20};
+constexpr std::chrono::seconds k_patient{660};  // the authority ends a wait after ten minutes
 
 }  // namespace
 
@@ -88,6 +89,12 @@ boost::asio::awaitable<Result<control::Received>> AuthorityClient::call(control:
     co_await waiting->timer.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
   }
   co_return std::move(*waiting->answer);
+}
+
+void AuthorityClient::be_patient() {
+  const auto until = std::chrono::steady_clock::now() + k_patient;
+  for (auto& [call, pending] : pending_) pending.deadline = std::max(pending.deadline, until);
+  arm_deadline();
 }
 
 void AuthorityClient::tell(control::Envelope statement) { send(std::move(statement)); }

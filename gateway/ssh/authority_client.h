@@ -29,6 +29,8 @@ class AuthorityClient {
   void ask(control::Envelope question, std::chrono::milliseconds deadline, Answer answer);
   /// As ask(), for a coroutine.
   boost::asio::awaitable<Result<control::Received>> call(control::Envelope question, std::chrono::milliseconds deadline);
+  /// Every question that is open may take as long as a person needs.
+  void be_patient();
   /// A statement; lost statements (the authority's queue full for long) end the session through `lost`.
   void tell(control::Envelope statement);
 

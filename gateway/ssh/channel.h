@@ -83,6 +83,8 @@ struct Channel {
   std::size_t to_target_bytes = 0;
   std::size_t to_client_bytes = 0;
   bool held = false;                  ///< waits for the authority: nothing moves to the target
+  bool parked = false;                ///< held before the target is dialled: an approval is waited for
+  bool wait_shown = false;            ///< the person reads that she waits
   bool local = false;                 ///< served by ourselves: menu, self service, refusals
   bool decided = false;               ///< a program was allowed on it (a second one is refused)
   bool pty = false;

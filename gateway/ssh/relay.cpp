@@ -28,6 +28,7 @@ void Relay::serve_target(net::SshPump& target, const control::TargetGrant& grant
   grant_ = grant;
   mode_ = Mode::relaying;
   tape_.set_synced(grant.durability() == control::SYNCED);
+  unpark_all();
   auto early = std::exchange(early_, {});
   for (auto& message : early) on_message(Side::client, message.type, message.payload);
   client_->hold_reading(false);
@@ -37,6 +38,7 @@ void Relay::serve_target(net::SshPump& target, const control::TargetGrant& grant
 void Relay::refuse_all(const Notice& notice) {
   refusal_ = notice;
   mode_ = Mode::refusing;
+  unpark_all();
   auto early = std::exchange(early_, {});
   for (auto& message : early) on_message(Side::client, message.type, message.payload);
   client_->hold_reading(false);
@@ -88,6 +90,7 @@ void Relay::on_message(Side from, std::uint8_t type, std::span<const std::byte> 
     if (early_bytes_ > k_most_early_bytes) client_->hold_reading(true);
     return;
   }
+  if (mode_ == Mode::waiting && from == Side::client && keeps_for_later(type, payload)) return;
   switch (type) {
     case message::k_global_request: on_global_request(from, payload); break;
     case message::k_request_success: on_global_reply(from, true, payload); break;
@@ -289,6 +292,7 @@ void Relay::target_gone(const std::string& why) {
 }
 
 void Relay::tick() {
+  tick_waiting();
   for (auto& [id, channel] : channels_) {
     if (!channel->pty || channel->local) continue;
     channel->typed.tick();

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -38,7 +39,8 @@ class BareService {
 /// One session. Single-threaded; all entry points are called from the loop.
 class Relay {
  public:
-  enum class Mode { connecting, relaying, refusing, bare };
+  enum class Mode { connecting, waiting, relaying, refusing, bare };
+  static constexpr std::uint32_t k_every_channel = UINT32_MAX;  ///< control::ApprovalNotice: the session as such
 
   Relay(boost::asio::io_context& io, net::SshPump& client, AuthorityClient& authority, Tape& tape, control::Identity identity);
   ~Relay();
@@ -51,6 +53,10 @@ class Relay {
   void serve_bare(BareService& service);
   /// A local terminal of a bare session goes on as a shell on the target that serve_target() gave; after refuse_all() it is told why.
   void go_on_at_target(std::uint32_t channel);
+
+  /// An approval is waited for, by one channel or (k_every_channel) before the target is dialled.
+  void show_waiting(std::uint32_t channel, std::string_view text, bool over);
+  [[nodiscard]] bool is_waiting() const noexcept { return !waiting_.empty(); }
 
   /// From the payload handler of a leg.
   void on_message(Side from, std::uint8_t type, std::span<const std::byte> payload);
@@ -89,6 +95,21 @@ class Relay {
     std::uint8_t type;
     Bytes payload;
   };
+
+  struct Waiting {
+    std::string text;
+    std::chrono::steady_clock::time_point since;
+  };
+
+  // relay_waiting.cpp
+  void tell_waiting(Channel& channel, const Waiting& waiting);
+  void tick_waiting();
+  [[nodiscard]] bool keeps_for_later(std::uint8_t type, std::span<const std::byte> payload);
+  void park(Channel& channel);
+  void note_parked(Channel& channel, const Item& item);
+  void unpark_all();
+  /// Ctrl-C of somebody who waits.
+  [[nodiscard]] bool gives_up(Channel& channel, std::span<const std::byte> data);
 
   // relay.cpp
   [[nodiscard]] net::SshPump* leg(Side side) noexcept { return side == Side::client ? client_ : target_; }
@@ -163,6 +184,8 @@ class Relay {
   std::map<std::uint32_t, std::unique_ptr<JumpStream>> jumps_;
   std::deque<EarlyMessage> early_;
   std::size_t early_bytes_ = 0;
+  std::map<std::uint32_t, Waiting> waiting_;
+  bool kept_global_ = false;
   std::uint32_t next_id_ = 0;
   std::uint32_t rotate_ = 0;
   std::deque<GlobalReply> replies_to_client_;      // in the order of the client's global requests

@@ -61,6 +61,7 @@ void Relay::accept_data(Channel& channel, Side from, std::uint32_t extended, std
     jump->second->write(data);
     return;
   }
+  if (from == Side::client && gives_up(channel, data)) return credit(channel, from, size);
   if (channel.local) {
     credit(channel, from, size);
     if (from == Side::client && bare_ != nullptr && channel.decided) bare_->input(channel, data);

@@ -61,6 +61,7 @@ void Relay::open_from_client(std::string_view type, Channel& channel, std::span<
   if (type == "session") {
     if (no_more_sessions_) return refuse(message::k_administratively_prohibited, "no more sessions were asked for");
     if (mode_ == Mode::relaying) return forward_open(channel, Side::target, type, {});
+    if (mode_ == Mode::waiting) return park(channel);
     channel.local = true;
     return confirm_open(channel, Side::client);
   }

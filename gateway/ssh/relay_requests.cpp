@@ -162,6 +162,7 @@ void Relay::on_channel_request(Side from, std::span<const std::byte> payload) {
   const auto requests = std::count_if(queue.begin(), queue.end(), [](const Item& waiting) { return waiting.kind == Item::Kind::request; });
   if (static_cast<std::size_t>(requests) >= k_most_queued_requests) return break_protocol(from, "too many channel requests at once");
   queue.push_back(std::move(item));
+  if (channel->parked && from == Side::client) return note_parked(*channel, queue.back());
   move(*channel, other(from));
 }
 

@@ -19,6 +19,7 @@ namespace {
 
 constexpr std::int64_t k_second_us = 1'000'000;
 constexpr std::chrono::milliseconds k_vault_deadline{10'000};
+constexpr std::int64_t k_waiting_keepalive_us = 5 * k_second_us;
 constexpr int k_most_unanswered_keepalives = 3;
 constexpr std::uint64_t k_default_keepalive_ms = 30'000;
 
@@ -187,6 +188,12 @@ void Session::on_authority(control::Received message) {
   const control::Envelope& envelope = message.envelope;
   if (envelope.has_end_session()) {
     end(notice_of(envelope.end_session().reason()));
+  } else if (envelope.has_approval_notice() && relay_) {
+    const control::ApprovalNotice& notice = envelope.approval_notice();
+    if (!notice.over()) authority_.be_patient();
+    relay_->show_waiting(notice.channel(), notice.text(), notice.over());
+    rested_ = false;
+    watch();
   } else if (envelope.has_end_channel() && relay_) {
     relay_->end_channel(envelope.end_channel().channel(), notice_of(envelope.end_channel().reason()));
     relay_->turn();
@@ -224,6 +231,7 @@ void Session::watch() {
 }
 
 std::int64_t Session::keepalive_us() const {
+  if (relay_ && relay_->is_waiting()) return k_waiting_keepalive_us;  // clients with a short ServerAliveInterval stay
   return static_cast<std::int64_t>(grant_.keepalive_ms() > 0 ? grant_.keepalive_ms() : k_default_keepalive_ms) * 1000;
 }
 
@@ -256,7 +264,7 @@ void Session::on_time() {
     ssh_session_send_payload(client_->raw(), &part, 1);
     client_->flush();
   }
-  if (!rested_ && now - last_client_bytes_us_ > 2 * k_second_us) {
+  if (!rested_ && !relay_->is_waiting() && now - last_client_bytes_us_ > 2 * k_second_us) {
     rested_ = true;
     tape_.rest();
     ssh_session_trim(client_->raw());

@@ -209,14 +209,19 @@ boost::asio::awaitable<bool> Session::reach_target() {
     question.mutable_open_target()->set_account(identity_.account());
   }
   // The authority dials while the vault makes the recording's key.
-  std::optional<Result<control::Received>> granted;
-  authority_.ask(std::move(question), k_open_deadline, [this, &granted](Result<control::Received> answer) {
-    granted = std::move(answer);
+  // It may have to ask a person first, and the client may leave meanwhile.
+  auto answered = std::make_shared<std::optional<Result<control::Received>>>();
+  authority_.ask(std::move(question), k_open_deadline, [this, answered](Result<control::Received> answer) {
+    *answered = std::move(answer);
     wake_.notify();
   });
   const bool recording = open_recording();
-  while (!granted) co_await wake_.wait();
-  if (!recording) co_return false;
+  while (!*answered && over_.empty() && !ending_ && !client_->is_closed()) {
+    co_await wake_.wait();
+    relay_->turn();
+  }
+  if (!recording || !*answered) co_return false;
+  std::optional<Result<control::Received>>& granted = *answered;
   if (!*granted) {
     relay_->refuse_all(notice_of_error(granted->error()));
     co_return false;

@@ -32,6 +32,8 @@ constexpr std::array k_session_rows = {
     Row{Body::kTargetOutcome, in({State::granted, State::ready}), in({State::identified})},
     Row{Body::kChannelAsk, in({State::bare, State::identified, State::dialling, State::granted, State::ready}), 0},
     Row{Body::kChannelClosed, in({State::bare, State::identified, State::dialling, State::granted, State::ready}), 0},
+    Row{Body::kApprovalAsk, in({State::ready}), 0},
+    Row{Body::kApprovalCancel, in({State::bare, State::identified, State::dialling, State::granted, State::ready}), 0},
     Row{Body::kOpenJump, in({State::bare}), 0},
     Row{Body::kSelfService, in({State::bare}), 0},
     Row{Body::kSessionEvent,
@@ -75,6 +77,8 @@ constexpr std::array k_routes = {
     Route{PEER_AUTHORITY, PEER_SESSION, Body::kEndChannel},
     Route{PEER_AUTHORITY, PEER_SESSION, Body::kSelfServiceAnswer},
     Route{PEER_AUTHORITY, PEER_SESSION, Body::kHoldNotice},
+    Route{PEER_AUTHORITY, PEER_SESSION, Body::kApprovalAnswer},
+    Route{PEER_AUTHORITY, PEER_SESSION, Body::kApprovalNotice},
     Route{PEER_AUTHORITY, PEER_VAULT, Body::kSignCertificate},
     Route{PEER_AUTHORITY, PEER_VAULT, Body::kLendPassword},
     Route{PEER_AUTHORITY, PEER_VAULT, Body::kMakeAgent},
@@ -251,6 +255,13 @@ Result<void> check_bounds(const Envelope& message) {
           .text("name", message.session_event().name(), 64)
           .text("json", message.session_event().json(), k_max_json)
           .result();
+    case Body::kApprovalAsk:
+      return Bounds()
+          .text("kind", message.approval_ask().kind(), 64)
+          .text("text", message.approval_ask().text(), 16 * 1024)
+          .text("rule", message.approval_ask().rule(), 255)
+          .text("why", message.approval_ask().why(), 4096)
+          .result();
     case Body::kChannelClosed: return Bounds().text("exit_signal", message.channel_closed().exit_signal(), 64).result();
     default: return {};
   }
@@ -298,6 +309,10 @@ std::string_view name_of(Envelope::BodyCase body) noexcept {
     case Body::kSelfService: return "self_service";
     case Body::kSelfServiceAnswer: return "self_service_answer";
     case Body::kHoldNotice: return "hold_notice";
+    case Body::kApprovalAsk: return "approval_ask";
+    case Body::kApprovalAnswer: return "approval_answer";
+    case Body::kApprovalNotice: return "approval_notice";
+    case Body::kApprovalCancel: return "approval_cancel";
     case Body::kRingBell: return "ring_bell";
     case Body::kRingSpace: return "ring_space";
     case Body::kRecordingFailed: return "recording_failed";

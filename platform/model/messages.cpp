@@ -101,6 +101,15 @@ constexpr std::array k_messages = {
     Message{"SP-8002", "the session is incomplete", "it has no end entry", "It was cut by a crash, or its tail is missing; compare with an outside checkpoint."},
     Message{"SP-8003", "the journal is older than a checkpoint", "entries that were witnessed are missing", "Keep the files as they are and tell your security team."},
     Message{"SP-8004", "the database is older than the journal", "it was rolled back", "Restore the database of the same moment, or start with the documented override."},
+    // ---- requests and approvals
+    Message{"SP-9201", "this needs an approval", "the role that gives it is given on request only", "Ask for it: ssh gateway request TARGET --for 1h --reason \"...\", or connect on a terminal and wait."},
+    Message{"SP-9202", "the request was denied", "an approver said no", "Read the reason; ask again with a better one, or ask the approver."},
+    Message{"SP-9203", "the request has expired", "nobody decided in time", "Ask again when an approver is there."},
+    Message{"SP-9204", "the request was cancelled", "nobody waits for it any more", "Ask again if you still need it."},
+    Message{"SP-9205", "you may not decide this request", "only its approvers may, and never the one who asks", "Ask a member of the approvers' group."},
+    Message{"SP-9206", "this request is decided already", "it waits no longer", "See it: ssh gateway requests."},
+    Message{"SP-9207", "there is nothing to ask for", "no role on request would open this to you", "See what you may reach: ssh gateway ls."},
+    Message{"SP-9208", "too many open requests", "the limit for one person is reached", "Cancel one: ssh gateway cancel ID."},
 };
 
 std::string_view digits_of(std::string_view code) noexcept {

@@ -139,9 +139,12 @@ std::string canonical(const Rule& r) {
 
 CanonicalFields canonical(const Role& role) {
   const auto rule = [](const Rule& r) { return canonical(r); };
-  return {{"allow", set_text(role.allow, rule)},
-          {"deny", set_text(role.deny, rule)},
-          {"admin", set_text(role.admin, [](AdminRight right) { return std::string(name_of(right)); })}};
+  CanonicalFields fields{{"allow", set_text(role.allow, rule)},
+                         {"deny", set_text(role.deny, rule)},
+                         {"admin", set_text(role.admin, [](AdminRight right) { return std::string(name_of(right)); })}};
+  if (role.approval)
+    fields.emplace_back("approval", Text().add(role.approval->approvers).number(role.approval->count).number(role.approval->within.count()).number(role.approval->lasts.count()).take());
+  return fields;
 }
 
 CanonicalFields canonical(const Binding& b) {

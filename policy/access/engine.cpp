@@ -124,6 +124,14 @@ std::optional<Decision> judge_destination(Question& q) {
   return std::nullopt;
 }
 
+/// A jump is only the way to a session of its own, and that one asks.
+bool needs_approval(const Question& q, const CompiledRule& rule) {
+  const Role& role = q.snapshot.roles()[rule.role];
+  if (!role.approval || q.request.kind == ChannelKind::jump) return false;
+  const auto& standing = q.request.approvals;
+  return std::find(standing.begin(), standing.end(), role.name) == standing.end();
+}
+
 template <class Trace>
 Decision evaluate_rules(Question& q, Trace& trace) {
   const Compiled& compiled = q.snapshot.compiled();
@@ -154,6 +162,7 @@ Decision evaluate_rules(Question& q, Trace& trace) {
 
   std::vector<const Rule*> allows;
   const CompiledRule* allowed_by = nullptr;
+  const CompiledRule* asked_by = nullptr;
   const CompiledRule* nearest = nullptr;
   Stage furthest = Stage::target;
   bool hop_listed = false;
@@ -161,7 +170,9 @@ Decision evaluate_rules(Question& q, Trace& trace) {
     for (const CompiledRule& rule : compiled.roles[grant.role].allow) {
       const Match result = match(rule, grant, q);
       if constexpr (Trace::k_on) trace.step(q, rule, grant, result.stage);
-      if (result.stage == Stage::matched) {
+      if (result.stage == Stage::matched && needs_approval(q, rule)) {
+        if (asked_by == nullptr) asked_by = &rule;
+      } else if (result.stage == Stage::matched) {
         if (allowed_by == nullptr) allowed_by = &rule;
         hop_listed = hop_listed || result.onward_hop_listed;
         allows.push_back(rule.rule);
@@ -174,6 +185,15 @@ Decision evaluate_rules(Question& q, Trace& trace) {
   if (denied_by != nullptr) {
     Decision decision = refuse("SP-2002", "the role `" + q.snapshot.roles()[denied_by->role].name + "` denies it");
     decision.rule = reference_of(q, *denied_by);
+    return decision;
+  }
+  if (allowed_by == nullptr && asked_by != nullptr) {
+    const Role& role = q.snapshot.roles()[asked_by->role];
+    Decision decision = refuse("SP-9201", "the role `" + role.name + "` needs the approval of " + std::to_string(role.approval->count) +
+                                              (role.approval->approvers.empty() ? " with the right to approve" : " of `" + role.approval->approvers + "`"));
+    decision.outcome = Outcome::ask;
+    decision.rule = reference_of(q, *asked_by);
+    decision.approval = *role.approval;
     return decision;
   }
   if (allowed_by == nullptr) {
@@ -313,7 +333,9 @@ std::vector<Reachable> list_accounts(const Snapshot& snapshot, const Locks& lock
   for (const Account& account : target->accounts) {
     one.account = account.name;
     const Decision decision = decide(snapshot, locks, one);
-    if (decision.allowed() || decision.second_factor_would_help) rows.push_back(Reachable{target, &account, !decision.allowed()});
+    const bool on_request = decision.outcome == Outcome::ask;
+    if (decision.allowed() || decision.second_factor_would_help || on_request)
+      rows.push_back(Reachable{target, &account, decision.second_factor_would_help, on_request});
   }
   return rows;
 }

@@ -46,6 +46,7 @@ struct Reachable {
   const Target* target = nullptr;
   const Account* account = nullptr;
   bool needs_second_factor = false;
+  bool needs_approval = false;
 };
 [[nodiscard]] std::vector<Reachable> list_reachable(const Snapshot& snapshot, const Locks& locks,
                                                     const AccessRequest& request, std::size_t limit = 10'000);

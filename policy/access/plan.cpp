@@ -128,7 +128,10 @@ class Side {
       for (const CompiledRule& rule : role.allow) {
         if (!rule.targets.has(target_id->second) || !rule.accounts.has(account_id)) continue;
         result.channels.add(rule.channels);
-        conditions.insert("allow " + allow_texts_[grant.role][rule.index] + (grant.expires ? std::to_string(grant.expires->time_since_epoch().count()) : ""));
+        const auto& approval = snapshot_.roles()[grant.role].approval;
+        const std::string on_request =
+            approval ? "approval " + approval->approvers + " " + std::to_string(approval->count) + " " + std::to_string(approval->lasts.count()) + " " : std::string();
+        conditions.insert("allow " + on_request + allow_texts_[grant.role][rule.index] + (grant.expires ? std::to_string(grant.expires->time_since_epoch().count()) : ""));
       }
     }
     if (is_machine) {

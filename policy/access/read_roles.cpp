@@ -271,7 +271,7 @@ Rule read_rule(ReadState& state, const Spot& spot, bool is_deny) {
 }  // namespace
 
 void read_role(ReadState& state, const Spot& spot) {
-  if (!spot.is_map_of({"name", "allow", "deny", "admin"})) return;
+  if (!spot.is_map_of({"name", "allow", "deny", "admin", "approval"})) return;
   Role role;
   role.place = spot.place();
   role.name = read_name(spot, "role");
@@ -286,6 +286,20 @@ void read_role(ReadState& state, const Spot& spot) {
     admin->each([&](const Spot& item) {
       if (const auto right = read_word(item, k_rights, "admin right")) role.admin.push_back(*parse_admin_right(k_rights[*right]));
     });
+  }
+  if (const auto approval = spot.field("approval"); approval && approval->is_map_of({"approvers", "count", "within", "lasts"})) {
+    Approval needed;
+    if (const auto approvers = approval->field("approvers")) {
+      if (const auto name = approvers->text()) {
+        state.refer(Reference::Kind::group, *approvers, *name);
+        needed.approvers = *name;
+      }
+    }
+    if (const auto count = approval->field("count")) needed.count = static_cast<std::uint32_t>(count->number(1, 10).value_or(1));
+    if (const auto within = approval->field("within")) needed.within = within->duration().value_or(needed.within);
+    if (const auto lasts = approval->field("lasts")) needed.lasts = lasts->duration().value_or(needed.lasts);
+    if (needed.within > std::chrono::hours(24 * 7)) approval->complain("`within` is at most 7d");
+    role.approval = needed;
   }
   state.documents->roles.push_back(std::move(role));
 }

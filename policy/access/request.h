@@ -57,6 +57,7 @@ struct AccessRequest {
   std::optional<WallTime> opened;
   std::chrono::seconds session_age{0};   ///< by the boot clock
   std::uint32_t parallel_sessions = 0;   ///< of this principal at this target and account, this one not counted
+  std::vector<std::string> approvals;    ///< roles for which an approval stands now, for this principal, target and account
 };
 
 /// Comes with `allow`. Where several rules allow the same, what they grant adds up (files, tunnels, env) and the strictest
@@ -90,6 +91,7 @@ struct Decision {
   RuleReference rule;
   Obligations obligations;                ///< meaningful when allowed
   bool second_factor_would_help = false;  ///< denied only for want of a (fresh) second factor
+  Approval approval;                      ///< outcome `ask`: who has to agree; `rule` names the role
   [[nodiscard]] bool allowed() const noexcept { return outcome == Outcome::allow; }
 };
 

@@ -89,11 +89,21 @@ struct Rule {
   Place place;
 };
 
+/// What a role gives only after others agreed (YAML: `approval:`).
+struct Approval {
+  std::string approvers;                 ///< group; empty: whoever has the admin right `approve`
+  std::uint32_t count = 1;               ///< different people who have to agree, never the one who asks
+  std::chrono::seconds within{600};      ///< how long a request waits for them
+  std::chrono::seconds lasts{0};         ///< how long their answer is good for; 0: for the session that asked
+  bool operator==(const Approval&) const = default;
+};
+
 struct Role {
   std::string name;
   std::vector<Rule> allow;
   std::vector<Rule> deny;
   std::vector<AdminRight> admin;
+  std::optional<Approval> approval;  ///< what `allow` gives counts only while an approval stands
   Place place;
 };
 

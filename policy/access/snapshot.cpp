@@ -104,6 +104,7 @@ class Compiler {
       for (const auto& m : g.members) add(Reference::Kind::principal, m.view(), g.place);
     }
     for (const auto& r : d.roles) {
+      if (r.approval && !r.approval->approvers.empty()) add(Reference::Kind::group, r.approval->approvers, r.place);
       for (const auto* rules : {&r.allow, &r.deny}) {
         for (const auto& rule : *rules) {
           for (const auto& t : rule.target_names) add(Reference::Kind::target, t, rule.place);

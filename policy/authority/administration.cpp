@@ -15,20 +15,6 @@ namespace {
 
 constexpr std::size_t k_most_locks = 10'000;
 
-/// The name of an act's outcome in the audit log.
-std::string outcome_name(std::string_view kind) {
-  if (kind == "policy.apply") return "policy.applied";
-  if (kind == "lock.set") return "lock.set";
-  if (kind == "lock.remove") return "lock.removed";
-  if (kind == "secret.put") return "secret.put";
-  if (kind == "secret.delete") return "secret.deleted";
-  if (kind == "vault.unseal") return "vault.unsealed";
-  if (kind == "vault.seal") return "vault.sealed";
-  if (kind == "recording.view") return "recording.viewed";
-  if (kind == "session.end") return "session.end_ordered";
-  return "admin.done";
-}
-
 }  // namespace
 
 Result<void> Administration::may(const Operator& who, policy::AdminRight right) const {
@@ -40,45 +26,8 @@ Result<void> Administration::may(const Operator& who, policy::AdminRight right) 
   return fail(Errc::denied, who.principal + " has no role with the admin right " + std::string(policy::name_of(right)));
 }
 
-void Administration::with_intent(
-    const Operator& who, std::string kind, EventJson details,
-    std::function<void(const std::string&, std::uint64_t, std::function<void(Result<EventJson>)>)> effect,
-    std::function<void(Result<void>)> done) {
-  Intent intent;
-  intent.id = crypto::make_ulid(authority_.clock, authority_.random);
-  intent.kind = kind;
-  intent.opened_us = authority_.now_us();
-  EventJson json = details;
-  json.text("act", kind).text("intent", intent.id).text("by", who.name).number("uid", who.uid).text("principal", who.principal);
-  intent.json = json.str();
-  const std::string id = intent.id;
-  const std::string text = intent.json;
-  authority_.store->open_intent(std::move(intent), [this, id, kind, text, details, who, effect = std::move(effect),
-                                                    done = std::move(done)](const Result<void>& opened) {
-    if (!opened) return done(tl::unexpected(opened.error()));
-    authority_.journal.append(
-        "admin.intended", text, {},
-        [this, id, kind, details, who, effect, done](Result<Appended> stored) {
-          if (!stored) {
-            authority_.store->close_intent(id, [](const Result<void>&) {});
-            return done(fail(Errc::unavailable, "no audit, no change: " + stored.error().detail));
-          }
-          effect(id, stored->sequence, [this, id, kind, details, who, done](Result<EventJson> outcome) {
-            EventJson result = outcome ? *outcome : details;
-            result.text("intent", id).text("by", who.name).number("uid", who.uid).text("principal", who.principal);
-            if (!outcome) result.text("act", kind).text("why", outcome.error().detail);
-            authority_.journal.append(
-                outcome ? outcome_name(kind) : "admin.failed", result.str(), {},
-                [this, id, done, outcome](Result<Appended> written) {
-                  // Without its outcome in the journal the intent stays open and is closed at the next start.
-                  if (written) authority_.store->close_intent(id, [](const Result<void>&) {});
-                  done(outcome ? Result<void>() : Result<void>(tl::unexpected(outcome.error())));
-                },
-                true);
-          });
-        },
-        true);
-  });
+void Administration::with_intent(const Operator& who, std::string kind, EventJson details, Effect effect, std::function<void(Result<void>)> done) {
+  run_act(authority_, who, std::move(kind), std::move(details), std::move(effect), std::move(done));
 }
 
 void Administration::status(Done<StatusReport> done) {

@@ -10,17 +10,10 @@
 
 #include "policy/access/load.h"
 #include "policy/access/plan.h"
+#include "policy/authority/acts.h"
 #include "policy/authority/authority.h"
 
 namespace sallyport::authority {
-
-/// Who asks, as the kernel says it.
-struct Operator {
-  std::uint32_t uid = 0;
-  std::string name;       ///< of the account on this machine
-  bool is_root = false;   ///< root or the gateway's own account: everything
-  std::string principal;  ///< else: rights come from this principal's roles
-};
 
 struct StatusReport {
   std::string node;
@@ -109,10 +102,7 @@ class Administration {
 
  private:
   struct Act;
-  /// `effect` calls the function it is given once, with the outcome's fields or the error.
-  void with_intent(const Operator& who, std::string kind, EventJson details,
-                   std::function<void(const std::string& intent, std::uint64_t sequence, std::function<void(Result<EventJson>)> outcome)> effect,
-                   std::function<void(Result<void>)> done);
+  void with_intent(const Operator& who, std::string kind, EventJson details, Effect effect, std::function<void(Result<void>)> done);
   void publish(std::shared_ptr<const policy::Snapshot> snapshot, std::int64_t version);
   void publish_locks(std::vector<policy::Lock> locks);
 

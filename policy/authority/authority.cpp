@@ -8,6 +8,7 @@
 #include "policy/authority/jumps.h"
 #include "policy/authority/live_sessions.h"
 #include "policy/authority/logins.h"
+#include "policy/authority/requests.h"
 #include "policy/authority/self_service.h"
 #include "policy/authority/session_links.h"
 #include "policy/authority/targets.h"
@@ -31,6 +32,7 @@ Authority::Authority(boost::asio::io_context& io_in, Clock& clock_in, crypto::Ra
       channels(std::make_unique<Channels>(*this)),
       jumps(std::make_unique<Jumps>(*this)),
       live(std::make_unique<LiveSessions>(*this)),
+      requests(std::make_unique<Requests>(*this)),
       self_service(std::make_unique<SelfServiceDesk>(*this)),
       session_links(std::make_unique<SessionLinks>(*this)) {}
 
@@ -62,6 +64,7 @@ policy::AccessRequest Authority::request_of(const Session& session) const {
   request.account = session.identity->account;
   request.now = now();
   request.session_age = std::chrono::duration_cast<std::chrono::seconds>(clock.boot() - session.started);
+  request.approvals = requests->standing(request.principal.str(), request.target.str(), request.account.str(), session.label);
   return request;
 }
 

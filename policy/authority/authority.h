@@ -38,6 +38,7 @@ class Channels;
 class Jumps;
 class LiveSessions;
 class SelfServiceDesk;
+class Requests;
 class SessionLinks;
 
 struct Authority {
@@ -77,6 +78,7 @@ struct Authority {
   std::unique_ptr<Channels> channels;
   std::unique_ptr<Jumps> jumps;
   std::unique_ptr<LiveSessions> live;
+  std::unique_ptr<Requests> requests;
   std::unique_ptr<SelfServiceDesk> self_service;
   std::unique_ptr<SessionLinks> session_links;
 

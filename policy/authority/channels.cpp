@@ -7,6 +7,7 @@
 #include "platform/crypto/hex.h"
 #include "platform/model/bytes.h"
 #include "policy/authority/live_sessions.h"
+#include "policy/authority/requests.h"
 
 namespace sallyport::authority {
 namespace {
@@ -29,6 +30,7 @@ struct Channels::Asking {
   std::string kind;
   policy::AccessRequest request;
   policy::Decision decision;
+  EventJson facts;  ///< of the question, for its audit events
   std::uint64_t generation = 0;
 };
 
@@ -64,9 +66,8 @@ void Channels::on_ask(Session& session, const control::Envelope& question) {
     request.kind = *kind;
     decision = authority_.decide(request);
   }
-  asking->generation = authority_.generation;
-
-  EventJson json = authority_.event_of(session);
+  EventJson& json = asking->facts;
+  json = authority_.event_of(session);
   json.number("channel", ask.channel()).text("kind", ask.kind()).text("direction", ask.direction());
   if (ask.command().size() <= k_command_in_event) {
     json.text("command", ask.command());
@@ -80,10 +81,18 @@ void Channels::on_ask(Session& session, const control::Envelope& question) {
   if (ask.port() != 0) json.number("port", ask.port());
   json.text("path", ask.path()).text("origin", ask.origin_host()).text("term", ask.term());
   if (ask.pty()) json.flag("pty", true);
-  json.text("decision", decision.allowed() ? "allow" : "deny").text("rule", decision.rule.str());
+  write_down(asking);
+}
+
+void Channels::write_down(const std::shared_ptr<Asking>& asking) {
+  const policy::Decision& decision = asking->decision;
+  asking->generation = authority_.generation;
+  EventJson json = asking->facts;
+  const bool asks = decision.outcome == policy::Outcome::ask;
+  json.text("decision", decision.allowed() ? "allow" : asks ? "ask" : "deny").text("rule", decision.rule.str());
   if (!decision.allowed()) json.text("code", decision.code).text("why", decision.why);
   if (decision.allowed()) json.text("replaced_command", decision.obligations.replaced_command);
-  authority_.journal.append("channel.decided", json.str(), session.label,
+  authority_.journal.append("channel.decided", json.str(), asking->label,
                             [this, asking](Result<Appended> stored) { answer(asking, std::move(stored)); });
 }
 
@@ -101,6 +110,7 @@ void Channels::answer(const std::shared_ptr<Asking>& asking, Result<Appended> st
       authority_.note(*session, "channel.cut",
                       authority_.event_of(*session).number("channel", asking->channel).text("decision", "deny").text("code", decision.code));
   }
+  if (decision.outcome == policy::Outcome::ask) return wait(*session, asking);
   if (!decision.allowed()) return refuse(*session, asking->question, make_notice(decision.code, decision.why, stored->id));
 
   auto [place, is_new] = session->channels.try_emplace(asking->channel);
@@ -134,6 +144,20 @@ void Channels::answer(const std::shared_ptr<Asking>& asking, Result<Appended> st
   body->set_replaced_command(duties.replaced_command);
   body->set_record_content(duties.bulk == policy::Bulk::full);  // file transfers leave hashes instead
   session->link->answer(asking->question, std::move(envelope));
+}
+
+// Nothing of the channel goes to the target before somebody has agreed.
+void Channels::wait(Session& session, const std::shared_ptr<Asking>& asking) {
+  authority_.requests->wait_for_access(session, asking->channel, asking->decision, [this, asking](const Verdict& verdict) {
+    Session* here = authority_.find(asking->label);
+    if (here == nullptr || here->link == nullptr) return;
+    if (!verdict.granted()) return refuse(*here, asking->question, verdict.notice);
+    asking->request.now = authority_.now();
+    asking->request.approvals = authority_.request_of(*here).approvals;
+    asking->decision = authority_.decide(asking->request);
+    asking->facts.text("request", verdict.request.id);
+    write_down(asking);
+  });
 }
 
 void Channels::refuse(Session& session, const control::Envelope& question, const Notice& notice) {

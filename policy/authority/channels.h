@@ -14,6 +14,8 @@ class Channels {
 
  private:
   struct Asking;
+  void write_down(const std::shared_ptr<Asking>& asking);
+  void wait(Session& session, const std::shared_ptr<Asking>& asking);
   void answer(const std::shared_ptr<Asking>& asking, Result<Appended> stored);
   void refuse(Session& session, const control::Envelope& question, const Notice& notice);
 

@@ -4,6 +4,8 @@
 #include <csignal>
 #include <utility>
 
+#include "policy/authority/requests.h"
+
 namespace sallyport::authority {
 namespace {
 
@@ -69,10 +71,12 @@ void LiveSessions::judge(Session& session) {
   }
   if (!session.has_target()) return;
   std::vector<std::pair<std::uint32_t, Notice>> cuts;
+  const auto approvals = authority_.request_of(session).approvals;
   for (const auto& [number, channel] : session.channels) {
     if (channel.cut) continue;
     for (policy::AccessRequest request : channel.requests) {
       request.now = authority_.now();
+      request.approvals = approvals;
       request.session_age = std::chrono::duration_cast<std::chrono::seconds>(authority_.clock.boot() - session.started);
       const policy::Decision decision = authority_.decide(request);
       if (decision.allowed()) continue;
@@ -170,6 +174,7 @@ void LiveSessions::release(Session& session) {
   if (session.link == nullptr) return;
   session.link.reset();
   session.login.reset();
+  authority_.requests->on_session_gone(session.label);
   authority_.deadlines.cancel(session.grace);
   authority_.deadlines.cancel(session.longest);
   authority_.deadlines.cancel(session.kill);

@@ -84,6 +84,35 @@ struct PolicyVersion {
   std::vector<PolicyFile> files;
 };
 
+/// Who said yes or no to a request.
+struct Vote {
+  std::string by;
+  bool approve = false;
+  std::string reason;
+  std::int64_t at_us = 0;
+};
+
+/// Somebody asks for something that others have to agree to.
+struct RequestRow {
+  std::string id;
+  std::string state;      ///< pending, approved, denied, expired, cancelled, ended (it was approved and is over)
+  std::string kind;       ///< access: a role on request; command, file, tunnel: one held act of a session
+  std::string principal;  ///< who asks
+  std::string session;    ///< that waits, or for which alone it is good; empty: asked for in advance
+  std::string role;
+  std::string target;
+  std::string account;
+  std::string text;       ///< what is held, for a person to read
+  std::string reason;
+  std::string approvers;  ///< group; empty: whoever has the right to approve
+  std::uint32_t needed = 1;
+  std::int64_t created_us = 0;
+  std::int64_t decide_by_us = 0;
+  std::int64_t lasts_s = 0;  ///< 0: for the session, or for the one act
+  std::int64_t until_us = 0; ///< approved: its end; 0: with the session
+  std::vector<Vote> votes;
+};
+
 /// A privileged act of the admin side, from before its intent is journalled until its outcome is.
 struct Intent {
   std::string id;
@@ -117,6 +146,7 @@ struct Remembered {
   std::map<std::string, std::int64_t> totp_steps;  ///< by principal: the last step that was used
   std::vector<KnownSource> sources;
   std::vector<Intent> intents;
+  std::vector<RequestRow> requests;  ///< pending and approved ones
   std::int64_t last_serial = 0;
   std::int64_t wall_high_us = 0;  ///< the latest moment this authority has seen
 };

@@ -1,5 +1,7 @@
 #include "policy/authority/self_service.h"
 
+#include "policy/authority/self_requests.h"
+
 #include <algorithm>
 #include <chrono>
 #include <ctime>
@@ -27,6 +29,9 @@ constexpr std::string_view k_help =
     "  ssh PRINCIPAL@gateway ls [TEXT]           what you may reach, filtered by TEXT\n"
     "  ssh PRINCIPAL@gateway config              lines for ~/.ssh/config and ~/.ssh/known_hosts\n"
     "  ssh PRINCIPAL@gateway whoami              who you are to the gateway, and how you proved it\n"
+    "  ssh PRINCIPAL@gateway request TARGET --for 1h --reason WHY   asks for access on request\n"
+    "  ssh PRINCIPAL@gateway requests            what you asked for and what you may decide\n"
+    "  ssh PRINCIPAL@gateway approve ID          and: deny ID --reason WHY, cancel ID\n"
     "  ssh PRINCIPAL@gateway explain SP-2001     what a message means and what to do\n";
 
 std::string labels_text(const policy::Target& target) {
@@ -118,7 +123,7 @@ std::string SelfServiceDesk::list(const Session& session, std::string_view filte
   for (const policy::Reachable& row : reachable(session, filter))
     rows.push_back({row.target->name.str(), row.account->name.str(), labels_text(*row.target),
                     who + "+" + row.account->name.str() + "+" + row.target->name.str() + "@gateway" +
-                        (row.needs_second_factor ? " (second factor)" : "")});
+                        (row.needs_second_factor ? " (second factor)" : row.needs_approval ? " (on request)" : "")});
   if (rows.size() == 1) return filter.empty() ? "You may reach no target.\n" : "No target that you may reach fits.\n";
   return table(rows);
 }
@@ -196,6 +201,13 @@ void SelfServiceDesk::on_ask(Session& session, const control::Envelope& question
     });
     return;
   }
+  control::Envelope call;
+  call.set_call(question.call());
+  const bool is_request = ask_requests(authority_, session, words, [this, label = session.label, call](SelfText answer) {
+    Session* here = authority_.find(label);
+    if (here != nullptr && here->link != nullptr) reply(*here, call, std::move(answer.text), answer.exit_status, std::move(answer.error_text));
+  });
+  if (is_request) return;
   reply(session, question, {}, 255, render(make_notice("SP-2023")) + "\n");
 }
 

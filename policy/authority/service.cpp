@@ -11,6 +11,7 @@
 #include "policy/authority/administration.h"
 #include "policy/authority/dialer.h"
 #include "policy/authority/live_sessions.h"
+#include "policy/authority/requests.h"
 #include "policy/authority/self_service.h"
 #include "policy/authority/session_links.h"
 
@@ -104,6 +105,7 @@ class Service {
       log_line("error", "database: " + error.detail);
     });
     authority_.locks = policy::Locks(std::move(remembered.locks));
+    authority_.requests->remember(std::move(remembered.requests));
     authority_.totp_steps = std::move(remembered.totp_steps);
     authority_.last_serial = remembered.last_serial;
     for (const KnownSource& known : remembered.sources)

@@ -236,6 +236,16 @@ void Store::put_lock(policy::Lock lock, const std::string& intent, Done done) {
       std::move(done));
 }
 
+void Store::put_request(RequestRow row, const std::string& intent, Done done) {
+  state_->durable(
+      [row = std::move(row), intent](State& s) -> Result<void> {
+        if (auto written = write_request(s.database, row); !written) return written;
+        if (intent.empty()) return {};
+        return mark_done(s.database, intent);
+      },
+      std::move(done));
+}
+
 void Store::remove_lock(const std::string& id, const std::string& intent, Done done) {
   state_->durable(
       [id, intent](State& s) -> Result<void> {
@@ -265,6 +275,20 @@ void Store::list_sessions(SessionQuery query, std::function<void(Result<std::vec
   auto rows = std::make_shared<Result<std::vector<SessionRow>>>();
   state_->post({[query = std::move(query), rows](State& s) -> Result<void> {
                   *rows = read_sessions(s.database, query);
+                  return {};
+                },
+                [rows, done = std::move(done)](const Result<void>& result) {
+                  if (!result) *rows = tl::unexpected(result.error());
+                  done(std::move(*rows));
+                },
+                false});
+}
+
+void Store::list_requests(bool open_only, const std::string& before, std::uint32_t limit,
+                          std::function<void(Result<std::vector<RequestRow>>)> done) {
+  auto rows = std::make_shared<Result<std::vector<RequestRow>>>();
+  state_->post({[open_only, before, limit, rows](State& s) -> Result<void> {
+                  *rows = read_requests(s.database, open_only, before, limit);
                   return {};
                 },
                 [rows, done = std::move(done)](const Result<void>& result) {

@@ -52,10 +52,13 @@ class Store {
   void set_policy_outcome(std::int64_t version, std::uint64_t sequence, Done done);
   void put_lock(policy::Lock lock, const std::string& intent, Done done);
   void remove_lock(const std::string& id, const std::string& intent, Done done);
+  /// `intent` may be empty: a fact that no operator ordered.
+  void put_request(RequestRow row, const std::string& intent, Done done);
   void use_totp_step(const std::string& principal, std::int64_t step, Done done);
 
   // Reading.
   void list_sessions(SessionQuery query, std::function<void(Result<std::vector<SessionRow>>)> done);
+  void list_requests(bool open_only, const std::string& before, std::uint32_t limit, std::function<void(Result<std::vector<RequestRow>>)> done);
   void find_session(const std::string& label, std::function<void(Result<SessionRow>)> done);
   void list_policy_versions(std::uint32_t limit, std::function<void(Result<std::vector<PolicyVersion>>)> done);
 

@@ -213,8 +213,73 @@ Result<void> write_lock(sql::Database& database, const policy::Lock& lock) {
       .run();
 }
 
+Result<void> write_request(sql::Database& database, const RequestRow& row) {
+  auto statement = database.prepare("INSERT OR REPLACE INTO requests VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)");
+  if (!statement) return tl::unexpected(statement.error());
+  auto written = statement
+                     ->bind(row.id, row.state, row.kind, row.principal, row.session, row.role, row.target, row.account, row.text, row.reason,
+                            row.approvers, row.needed, row.created_us, row.decide_by_us, row.lasts_s, row.until_us)
+                     .run();
+  if (!written) return written;
+  auto vote = database.prepare("INSERT OR REPLACE INTO request_votes VALUES(?,?,?,?,?,?)");
+  if (!vote) return tl::unexpected(vote.error());
+  for (std::size_t i = 0; i < row.votes.size(); ++i) {
+    const Vote& one = row.votes[i];
+    if (auto done = vote->bind(row.id, static_cast<std::int64_t>(i), one.by, one.approve, one.reason, one.at_us).run(); !done) return done;
+  }
+  return {};
+}
+
+Result<std::vector<RequestRow>> read_requests(sql::Database& database, bool open_only, const std::string& before, std::uint32_t limit) {
+  auto statement = database.prepare(
+      "SELECT id, state, kind, principal, session, role, target, account, text, reason, approvers, needed, created_us, decide_by_us, "
+      "lasts_s, until_us FROM requests WHERE (?1=0 OR state IN ('pending', 'approved')) AND (?2='' OR id<?2) ORDER BY id DESC LIMIT ?3");
+  if (!statement) return tl::unexpected(statement.error());
+  statement->bind(open_only, before, limit);
+  std::vector<RequestRow> rows;
+  for (;;) {
+    auto there = statement->step();
+    if (!there) return tl::unexpected(there.error());
+    if (!*there) break;
+    const sql::Statement& s = *statement;
+    RequestRow row;
+    row.id = s.text(0);
+    row.state = s.text(1);
+    row.kind = s.text(2);
+    row.principal = s.text(3);
+    row.session = s.text(4);
+    row.role = s.text(5);
+    row.target = s.text(6);
+    row.account = s.text(7);
+    row.text = s.text(8);
+    row.reason = s.text(9);
+    row.approvers = s.text(10);
+    row.needed = static_cast<std::uint32_t>(s.integer(11));
+    row.created_us = s.integer(12);
+    row.decide_by_us = s.integer(13);
+    row.lasts_s = s.integer(14);
+    row.until_us = s.integer(15);
+    rows.push_back(std::move(row));
+  }
+  auto votes = database.prepare("SELECT by, approve, reason, at_us FROM request_votes WHERE request=? ORDER BY number");
+  if (!votes) return tl::unexpected(votes.error());
+  for (RequestRow& row : rows) {
+    votes->bind(row.id);
+    for (;;) {
+      auto there = votes->step();
+      if (!there) return tl::unexpected(there.error());
+      if (!*there) break;
+      row.votes.push_back({votes->text(0), votes->integer(1) != 0, votes->text(2), votes->integer(3)});
+    }
+  }
+  return rows;
+}
+
 Result<Remembered> read_remembered(sql::Database& database) {
   Remembered all;
+  auto requests = read_requests(database, true, {}, 100'000);
+  if (!requests) return tl::unexpected(requests.error());
+  all.requests = std::move(*requests);
   SessionQuery live;
   live.ended = false;
   live.limit = 1'000'000;

@@ -6,7 +6,7 @@
 
 namespace sallyport::authority {
 
-inline constexpr std::array<std::string_view, 1> k_migrations = {R"sql(
+inline constexpr std::array<std::string_view, 2> k_migrations = {R"sql(
 CREATE TABLE sessions(
   label TEXT PRIMARY KEY, state TEXT NOT NULL, started_us INTEGER NOT NULL, started_boot_us INTEGER NOT NULL,
   boot_id TEXT NOT NULL, source TEXT NOT NULL, source_port INTEGER NOT NULL, local TEXT NOT NULL, local_port INTEGER NOT NULL,
@@ -37,6 +37,17 @@ CREATE TABLE sources(
 CREATE TABLE intents(
   id TEXT PRIMARY KEY, kind TEXT NOT NULL, json TEXT NOT NULL, opened_us INTEGER NOT NULL, done INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE marks(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+)sql",
+R"sql(
+CREATE TABLE requests(
+  id TEXT PRIMARY KEY, state TEXT NOT NULL, kind TEXT NOT NULL, principal TEXT NOT NULL, session TEXT NOT NULL, role TEXT NOT NULL,
+  target TEXT NOT NULL, account TEXT NOT NULL, text TEXT NOT NULL, reason TEXT NOT NULL, approvers TEXT NOT NULL,
+  needed INTEGER NOT NULL, created_us INTEGER NOT NULL, decide_by_us INTEGER NOT NULL, lasts_s INTEGER NOT NULL,
+  until_us INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX requests_open ON requests(state) WHERE state IN ('pending', 'approved');
+CREATE TABLE request_votes(
+  request TEXT NOT NULL, number INTEGER NOT NULL, by TEXT NOT NULL, approve INTEGER NOT NULL, reason TEXT NOT NULL,
+  at_us INTEGER NOT NULL, PRIMARY KEY(request, number)) WITHOUT ROWID;
 )sql"};
 
 }  // namespace sallyport::authority

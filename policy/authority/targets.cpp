@@ -7,6 +7,7 @@
 #include "platform/crypto/ssh_public_key.h"
 #include "platform/model/bytes.h"
 #include "policy/authority/live_sessions.h"
+#include "policy/authority/requests.h"
 
 namespace sallyport::authority {
 namespace {
@@ -25,6 +26,7 @@ struct Targets::Opening {
   const policy::Account* account = nullptr;
   policy::Decision decision;
   std::string decision_id;
+  std::string request;         ///< the approval that it rests on
   std::uint64_t generation = 0;
   WallTime asked{};
   Dialled dialled;
@@ -59,8 +61,14 @@ void Targets::on_open(Session& session, const control::Envelope& question) {
   const auto key = crypto::SshPublicKey::parse_blob(bytes_of(opening->key));
   if (!key || key->type() != crypto::SshKeyType::ed25519) return authority_.live->punish(session, "the ephemeral key is no ed25519 key");
 
+  judge(session, opening);
+}
+
+void Targets::judge(Session& session, const std::shared_ptr<Opening>& opening) {
+  const policy::LoginIdentity& identity = *session.identity;
   policy::AccessRequest request = authority_.request_of(session);
   request.parallel_sessions = authority_.live->parallel_sessions(session);
+  opening->snapshot = authority_.snapshot;
   opening->decision = authority_.decide(request);
   opening->generation = authority_.generation;
   opening->target = opening->snapshot->find_target(identity.target.view());
@@ -68,16 +76,33 @@ void Targets::on_open(Session& session, const control::Envelope& question) {
   const bool allowed = opening->decision.allowed() && opening->target != nullptr && opening->account != nullptr;
   if (opening->decision.allowed() && !allowed) opening->decision.code = "SP-2020";
   EventJson json = authority_.event_of(session);
-  json.text("decision", allowed ? "allow" : "deny")
+  const bool asks = opening->decision.outcome == policy::Outcome::ask;
+  json.text("decision", allowed ? "allow" : asks ? "ask" : "deny")
       .text("code", allowed ? "" : opening->decision.code)
       .text("why", allowed ? "" : opening->decision.why)
       .text("rule", opening->decision.rule.str())
-      .number("policy_version", authority_.policy_version);
-  authority_.journal.append("target.decided", json.str(), session.label, [this, opening, allowed](Result<Appended> stored) {
+      .number("policy_version", authority_.policy_version)
+      .text("request", opening->request);
+  authority_.journal.append("target.decided", json.str(), session.label, [this, opening, allowed, asks](Result<Appended> stored) {
     if (!stored) return refuse(*opening, make_notice("SP-4004", stored.error().detail));
     opening->decision_id = stored->id;
+    if (asks) return wait(opening);
     if (!allowed) return refuse(*opening, make_notice(opening->decision.code, opening->decision.why, stored->id));
     dial_target(opening);
+  });
+}
+
+// The target is dialled, and a credential lent, only after somebody has agreed.
+void Targets::wait(const std::shared_ptr<Opening>& opening) {
+  Session* session = authority_.find(opening->label);
+  if (session == nullptr || session->state != control::SessionState::dialling) return;
+  authority_.requests->wait_for_access(*session, UINT32_MAX, opening->decision, [this, opening](const Verdict& verdict) {
+    Session* here = authority_.find(opening->label);
+    if (here == nullptr || here->link == nullptr || here->state != control::SessionState::dialling) return;
+    if (!verdict.granted()) return refuse(*opening, verdict.notice);
+    opening->asked = authority_.now();
+    opening->request = verdict.request.id;
+    judge(*here, opening);
   });
 }
 

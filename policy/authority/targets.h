@@ -21,6 +21,8 @@ class Targets {
 
  private:
   struct Opening;
+  void judge(Session& session, const std::shared_ptr<Opening>& opening);
+  void wait(const std::shared_ptr<Opening>& opening);
   void dial_target(const std::shared_ptr<Opening>& opening);
   void on_dialled(const std::shared_ptr<Opening>& opening, DialResult result);
   void sign(const std::shared_ptr<Opening>& opening, std::vector<std::string> principals);

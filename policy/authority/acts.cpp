@@ -1,0 +1,74 @@
+#include "policy/authority/acts.h"
+
+#include <utility>
+
+#include "platform/crypto/ulid.h"
+
+namespace sallyport::authority {
+namespace {
+
+void add_who(EventJson& json, const Operator& who) {
+  json.text("by", who.name).number("uid", who.uid).text("principal", who.principal).text("from", who.source);
+  json.text("api_request", who.request).text("token", who.token);
+}
+
+}  // namespace
+
+std::string outcome_name(std::string_view kind) {
+  if (kind == "policy.apply") return "policy.applied";
+  if (kind == "lock.set") return "lock.set";
+  if (kind == "lock.remove") return "lock.removed";
+  if (kind == "secret.put") return "secret.put";
+  if (kind == "secret.delete") return "secret.deleted";
+  if (kind == "vault.unseal") return "vault.unsealed";
+  if (kind == "vault.seal") return "vault.sealed";
+  if (kind == "recording.view") return "recording.viewed";
+  if (kind == "session.end") return "session.end_ordered";
+  if (kind == "request.create") return "request.created";
+  if (kind == "request.approve") return "request.approved";
+  if (kind == "request.deny") return "request.denied";
+  if (kind == "request.cancel") return "request.cancelled";
+  return "admin.done";
+}
+
+void run_act(Authority& authority, const Operator& who, std::string kind, EventJson details, Effect effect, std::function<void(Result<void>)> done) {
+  Intent intent;
+  intent.id = crypto::make_ulid(authority.clock, authority.random);
+  intent.kind = kind;
+  intent.opened_us = authority.now_us();
+  EventJson json = details;
+  json.text("act", kind).text("intent", intent.id);
+  add_who(json, who);
+  intent.json = json.str();
+  const std::string id = intent.id;
+  const std::string text = intent.json;
+  authority.store->open_intent(std::move(intent), [&authority, id, kind, text, details, who, effect = std::move(effect),
+                                                    done = std::move(done)](const Result<void>& opened) {
+    if (!opened) return done(tl::unexpected(opened.error()));
+    authority.journal.append(
+        "admin.intended", text, {},
+        [&authority, id, kind, details, who, effect, done](Result<Appended> stored) {
+          if (!stored) {
+            authority.store->close_intent(id, [](const Result<void>&) {});
+            return done(fail(Errc::unavailable, "no audit, no change: " + stored.error().detail));
+          }
+          effect(id, stored->sequence, [&authority, id, kind, details, who, done](Result<EventJson> outcome) {
+            EventJson result = outcome ? *outcome : details;
+            result.text("intent", id);
+            add_who(result, who);
+            if (!outcome) result.text("act", kind).text("why", outcome.error().detail);
+            authority.journal.append(
+                outcome ? outcome_name(kind) : "admin.failed", result.str(), {},
+                [&authority, id, done, outcome](Result<Appended> written) {
+                  // Without its outcome in the journal the intent stays open and is closed at the next start.
+                  if (written) authority.store->close_intent(id, [](const Result<void>&) {});
+                  done(outcome ? Result<void>() : Result<void>(tl::unexpected(outcome.error())));
+                },
+                true);
+          });
+        },
+        true);
+  });
+}
+
+}  // namespace sallyport::authority

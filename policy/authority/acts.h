@@ -1,0 +1,31 @@
+// policy/authority/acts.h -- acts of people that change something: intent, effect, outcome, each in the journal.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "policy/authority/authority.h"
+
+namespace sallyport::authority {
+
+/// Who acts.
+struct Operator {
+  std::uint32_t uid = 0;
+  std::string name;       ///< of the account on this machine, or of the principal
+  bool is_root = false;   ///< root or the gateway's own account: everything
+  std::string principal;  ///< else: rights come from this principal's roles
+  std::string source;     ///< address that she comes from; empty: this machine
+  std::string request;    ///< id of the API request, for the audit log
+  std::string token;      ///< id of the token that was shown
+};
+
+/// The intent stands in the database and, durable, in the journal before `effect` is called; the outcome is journalled
+/// before `done`. `effect` calls the function it is given once, with the outcome's fields or the error.
+/// A crash in between is closed at the next start (Administration::close_open_intents).
+using Effect = std::function<void(const std::string& intent, std::uint64_t sequence, std::function<void(Result<EventJson>)> outcome)>;
+void run_act(Authority& authority, const Operator& who, std::string kind, EventJson details, Effect effect, std::function<void(Result<void>)> done);
+
+/// The name of an act's outcome in the audit log: "policy.apply" -> "policy.applied".
+[[nodiscard]] std::string outcome_name(std::string_view kind);
+
+}  // namespace sallyport::authority

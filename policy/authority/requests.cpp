@@ -1,0 +1,503 @@
+#include "policy/authority/requests.h"
+
+#include <algorithm>
+#include <ctime>
+#include <utility>
+
+#include "platform/crypto/ulid.h"
+#include "policy/authority/live_sessions.h"
+
+namespace sallyport::authority {
+namespace {
+
+constexpr std::size_t k_most_pending = 32;        // of one principal
+constexpr std::size_t k_most_open = 10'000;
+constexpr std::size_t k_most_text = 16 * 1024;
+constexpr std::size_t k_most_reason = 1024;
+constexpr std::chrono::seconds k_longest_wait{600};      // of a session; then the client is told
+constexpr std::chrono::seconds k_default_lasts{3600};    // of access that was asked for in advance
+constexpr std::chrono::seconds k_longest_lasts{7 * 24 * 3600};
+constexpr std::size_t k_least_suffix = 6;
+
+std::int64_t us(std::chrono::seconds time) { return std::chrono::microseconds(time).count(); }
+
+std::string approvers_text(const RequestRow& row) {
+  const std::string who = row.approvers.empty() ? "who may approve" : "of " + row.approvers;
+  return std::to_string(row.needed) + " " + who;
+}
+
+std::size_t yes_of(const RequestRow& row) {
+  return static_cast<std::size_t>(std::count_if(row.votes.begin(), row.votes.end(), [](const Vote& vote) { return vote.approve; }));
+}
+
+}  // namespace
+
+std::string utc_line(std::int64_t moment) {
+  const std::time_t seconds = moment / 1'000'000;
+  std::tm parts{};
+  gmtime_r(&seconds, &parts);
+  char text[32];
+  return std::string(text, std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", &parts));
+}
+
+void Requests::remember(std::vector<RequestRow> rows) {
+  for (RequestRow& row : rows) {
+    auto open = std::make_unique<Open>();
+    open->row = std::move(row);
+    if (open->row.state == "approved") ++granted_[open->row.principal];
+    watch(*open);
+    const std::string id = open->row.id;
+    open_.emplace(id, std::move(open));
+  }
+}
+
+std::vector<std::string> Requests::standing(const std::string& principal, const std::string& target, const std::string& account,
+                                            const std::string& session) const {
+  std::vector<std::string> roles;
+  if (granted_.empty() || !granted_.contains(principal)) return roles;
+  const std::int64_t now = authority_.now().time_since_epoch().count();
+  for (const auto& [id, open] : open_) {
+    const RequestRow& row = open->row;
+    if (row.state != "approved" || row.kind != "access" || row.principal != principal || row.target != target || row.account != account) continue;
+    if (row.until_us == 0 ? row.session != session : row.until_us <= now) continue;
+    roles.push_back(row.role);
+  }
+  return roles;
+}
+
+Requests::Open* Requests::find_open(std::string_view id) const {
+  const auto found = open_.find(id);
+  return found == open_.end() ? nullptr : found->second.get();
+}
+
+std::size_t Requests::count_pending(const std::string& principal) const {
+  return static_cast<std::size_t>(std::count_if(
+      open_.begin(), open_.end(), [&](const auto& one) { return one.second->row.state == "pending" && one.second->row.principal == principal; }));
+}
+
+EventJson Requests::event_of(const RequestRow& row) const {
+  EventJson json;
+  json.text("request", row.id).text("kind", row.kind).text("requester", row.principal).text("role", row.role);
+  json.text("target", row.target).text("account", row.account).text("text", row.text.substr(0, 4096)).text("reason", row.reason);
+  json.text("approvers", row.approvers).number("needed", row.needed).number("lasts_s", row.lasts_s).text("waiting_session", row.session);
+  return json;
+}
+
+void Requests::changed(const RequestRow& row, const std::string& event) const {
+  if (on_change) on_change(row, event);
+}
+
+// ---------------------------------------------------------------- sessions
+
+void Requests::wait_for_access(Session& session, std::uint32_t channel, const policy::Decision& asked, Decided decided) {
+  RequestRow row;
+  row.kind = "access";
+  row.role = asked.rule.role;
+  row.target = session.identity->target.str();
+  row.account = session.identity->account.str();
+  row.approvers = asked.approval.approvers;
+  row.needed = asked.approval.count;
+  row.lasts_s = asked.approval.lasts.count();
+  row.decide_by_us = authority_.now().time_since_epoch().count() + us(std::min(asked.approval.within, k_longest_wait));
+  open_for(session, std::move(row), channel, std::move(decided));
+}
+
+void Requests::on_ask(Session& session, const control::Envelope& question) {
+  const control::ApprovalAsk& ask = question.approval_ask();
+  RequestRow row;
+  row.kind = ask.kind() == "file" || ask.kind() == "tunnel" ? ask.kind() : std::string("command");
+  row.target = session.identity->target.str();
+  row.account = session.identity->account.str();
+  row.text = ask.text().substr(0, k_most_text);
+  row.reason = ask.why().substr(0, k_most_reason);
+  auto within = k_longest_wait;
+  // Who decides about a held act: the approvers of the role on request that opened the session, else all who may approve.
+  for (const std::string& name : standing(session.identity->principal.str(), row.target, row.account, session.label)) {
+    for (const policy::Role& role : authority_.snapshot->roles()) {
+      if (role.name != name || !role.approval) continue;
+      row.role = role.name;
+      row.approvers = role.approval->approvers;
+      row.needed = role.approval->count;
+      within = std::min(role.approval->within, within);
+    }
+  }
+  row.decide_by_us = authority_.now().time_since_epoch().count() + us(within);
+  control::Envelope call;
+  call.set_call(question.call());
+  open_for(session, std::move(row), ask.channel(), [this, label = session.label, call](const Verdict& verdict) {
+    Session* here = authority_.find(label);
+    if (here == nullptr || here->link == nullptr) return;
+    control::Envelope envelope;
+    auto* body = envelope.mutable_approval_answer();
+    body->set_outcome(verdict.outcome);
+    if (!verdict.granted()) *body->mutable_refusal() = refusal_of(verdict.notice);
+    for (const Vote& vote : verdict.request.votes) {
+      if (vote.approve == verdict.granted()) body->add_approvers(vote.by);
+      if (!vote.reason.empty()) body->set_reason(vote.reason);
+    }
+    body->set_request(verdict.request.id);
+    here->link->answer(call, std::move(envelope));
+  });
+}
+
+void Requests::open_for(Session& session, RequestRow row, std::uint32_t channel, Decided decided) {
+  row.principal = session.identity->principal.str();
+  for (const auto& [id, open] : open_) {
+    const RequestRow& other = open->row;
+    const bool same = other.state == "pending" && other.kind == row.kind && other.principal == row.principal && other.target == row.target &&
+                      other.account == row.account && other.role == row.role && other.text == row.text;
+    if (!same || (row.kind != "access" && other.session != session.label)) continue;
+    return add_waiter(*open, session, channel, std::move(decided));
+  }
+  if (count_pending(row.principal) >= k_most_pending || open_.size() >= k_most_open) {
+    Verdict verdict;
+    verdict.notice = make_notice("SP-9208");
+    authority_.note(session, "request.refused", authority_.event_of(session).text("decision", "deny").text("code", "SP-9208"));
+    return decided(verdict);
+  }
+  row.id = crypto::make_ulid(authority_.clock, authority_.random);
+  row.state = "pending";
+  row.session = session.label;
+  row.created_us = authority_.now_us();
+  auto fresh = std::make_unique<Open>();
+  fresh->row = row;
+  Open& open = *fresh;
+  open_.emplace(row.id, std::move(fresh));
+  watch(open);
+  add_waiter(open, session, channel, std::move(decided));
+  EventJson json = event_of(row);
+  json.text("principal", row.principal).number("decide_by_us", row.decide_by_us).text("source", session.row.source);
+  authority_.journal.append(
+      "request.created", json.str(), session.label,
+      [this, row](const Result<Appended>& stored) {
+        if (!stored) return close(row.id, "cancelled", "it could not be written to the journal");
+        authority_.store->put_request(row, {}, [](const Result<void>&) {});
+        changed(row, "request.created");
+      },
+      true);
+}
+
+void Requests::add_waiter(Open& open, const Session& session, std::uint32_t channel, Decided decided) {
+  auto waiter = std::make_shared<Waiter>(Waiter{session.label, channel, std::move(decided), 0});
+  open.waiters.push_back(waiter);
+  // A request that was made in advance may wait for days; a session does not.
+  waiter->deadline = authority_.deadlines.after(k_longest_wait, [this, id = open.row.id, weak = std::weak_ptr(waiter)] {
+    const auto late = weak.lock();
+    Open* here = find_open(id);
+    if (!late || here == nullptr) return;
+    std::erase(here->waiters, late);
+    late->decided(Verdict{control::ApprovalAnswer::EXPIRED, make_notice("SP-9203", "nobody decided within 10 minutes"), here->row});
+  });
+  tell_waiters(open);
+}
+
+void Requests::tell_waiters(const Open& open) {
+  const RequestRow& row = open.row;
+  std::string text = "waiting for the approval of " + approvers_text(row) + ", request " + row.id;
+  if (const std::size_t yes = yes_of(row); yes > 0) text += ", " + std::to_string(yes) + " said yes";
+  text += " (until " + utc_line(row.decide_by_us) + ", Ctrl-C gives up)";
+  for (const auto& waiter : open.waiters) {
+    const Session* session = authority_.find(waiter->session);
+    if (session == nullptr || session->link == nullptr) continue;
+    control::Envelope told;
+    told.mutable_approval_notice()->set_channel(waiter->channel);
+    told.mutable_approval_notice()->set_text(text);
+    session->link->send(std::move(told));
+  }
+}
+
+void Requests::on_cancel(Session& session, std::uint32_t channel) {
+  std::vector<std::string> left;
+  for (const auto& [id, open] : open_) {
+    const auto mine = std::find_if(open->waiters.begin(), open->waiters.end(), [&](const auto& waiter) {
+      return waiter->session == session.label && waiter->channel == channel;
+    });
+    if (mine == open->waiters.end()) continue;
+    const auto waiter = *mine;
+    open->waiters.erase(mine);
+    authority_.deadlines.cancel(waiter->deadline);
+    waiter->decided(Verdict{control::ApprovalAnswer::CANCELLED, make_notice("SP-9204"), open->row});
+    if (open->waiters.empty() && open->row.session == session.label && open->row.state == "pending") left.push_back(id);
+  }
+  for (const std::string& id : left) close(id, "cancelled", "the person gave up");
+}
+
+void Requests::on_session_gone(const std::string& label) {
+  std::vector<std::string> left;
+  std::vector<std::string> over;
+  for (const auto& [id, open] : open_) {
+    for (const auto& waiter : open->waiters)
+      if (waiter->session == label) authority_.deadlines.cancel(waiter->deadline);
+    std::erase_if(open->waiters, [&](const auto& waiter) { return waiter->session == label; });
+    if (open->row.session != label) continue;
+    if (open->row.state == "pending" && open->waiters.empty()) left.push_back(id);
+    if (open->row.state == "approved" && open->row.until_us == 0) over.push_back(id);
+  }
+  for (const std::string& id : left) close(id, "cancelled", "the session that waited has ended");
+  for (const std::string& id : over) close(id, "ended", "the session that it was good for has ended");
+}
+
+// ---------------------------------------------------------------- time and ends
+
+void Requests::watch(Open& open) {
+  authority_.deadlines.cancel(open.deadline);
+  const std::int64_t due = open.row.state == "pending" ? open.row.decide_by_us : open.row.until_us;
+  if (due == 0) return;
+  const std::int64_t left = std::max<std::int64_t>(due - authority_.now().time_since_epoch().count(), 0);
+  open.deadline = authority_.deadlines.after(std::chrono::microseconds(left), [this, id = open.row.id] { on_time(id); });
+}
+
+void Requests::on_time(const std::string& id) {
+  const Open* open = find_open(id);
+  if (open == nullptr) return;
+  if (open->row.state == "pending") return close(id, "expired", "nobody decided in time");
+  close(id, "ended", "the time it was given for is over");
+}
+
+void Requests::close(const std::string& id, const std::string& state, const std::string& why) {
+  Open* open = find_open(id);
+  if (open == nullptr) return;
+  authority_.deadlines.cancel(open->deadline);
+  const bool was_granted = open->row.state == "approved";
+  open->row.state = state;
+  const std::string event = "request." + state;
+  EventJson json = event_of(open->row);
+  json.text("why", why);
+  if (state == "expired") json.text("decision", "deny").text("code", "SP-9203");
+  authority_.journal.append(event, json.str(), open->row.session);
+  authority_.store->put_request(open->row, {}, [](const Result<void>&) {});
+  if (state == "expired") release(*open, control::ApprovalAnswer::EXPIRED, make_notice("SP-9203", {}, id));
+  if (state == "cancelled") release(*open, control::ApprovalAnswer::CANCELLED, make_notice("SP-9204", why, id));
+  const RequestRow row = open->row;
+  if (was_granted) {
+    const auto granted = granted_.find(row.principal);
+    if (granted != granted_.end() && --granted->second == 0) granted_.erase(granted);
+  }
+  open_.erase(id);
+  changed(row, event);
+  if (!was_granted || row.until_us == 0) return;
+  ++authority_.generation;
+  authority_.live->judge_all();
+}
+
+void Requests::release(Open& open, control::ApprovalAnswer::Outcome outcome, const Notice& notice) {
+  const RequestRow row = open.row;
+  for (const auto& waiter : std::exchange(open.waiters, {})) {
+    authority_.deadlines.cancel(waiter->deadline);
+    if (const Session* session = authority_.find(waiter->session); session != nullptr && session->link != nullptr) {
+      control::Envelope told;
+      told.mutable_approval_notice()->set_channel(waiter->channel);
+      told.mutable_approval_notice()->set_over(true);
+      session->link->send(std::move(told));
+    }
+    waiter->decided(Verdict{outcome, notice, row});
+  }
+}
+
+// ---------------------------------------------------------------- people
+
+void Requests::create(const Operator& who, const Wanted& wanted, Done<RequestRow> done) {
+  if (wanted.reason.empty()) return done(fail(Errc::invalid, "a request needs a reason"));
+  if (wanted.reason.size() > k_most_reason) return done(fail(Errc::invalid, "the reason is longer than 1024 bytes"));
+  if (wanted.lasts > k_longest_lasts) return done(fail(Errc::invalid, "access is given for 7 days at most"));
+  if (count_pending(wanted.principal) >= k_most_pending || open_.size() >= k_most_open)
+    return done(fail(Errc::conflict, "too many requests are open; cancel one"));
+  const policy::Target* target = authority_.snapshot->find_target(wanted.target);
+  policy::AccessRequest request;
+  request.principal = PrincipalId(wanted.principal);
+  request.target = TargetId(wanted.target);
+  request.source = wanted.source;
+  request.now = authority_.now();
+  // Two fresh factors: whether she has them is judged when she comes.
+  request.factors = {{policy::FactorKind::key, request.now, true}, {policy::FactorKind::totp, request.now, false}};
+  policy::Decision asked;
+  std::string account;
+  std::string accounts;
+  std::size_t found = 0;
+  bool open_already = false;
+  if (target != nullptr) {
+    for (const policy::Account& one : target->accounts) {
+      if (!wanted.account.empty() && one.name.view() != wanted.account) continue;
+      request.account = one.name;
+      const policy::Decision decision = authority_.decide(request);
+      open_already = open_already || decision.allowed();
+      if (decision.outcome != policy::Outcome::ask) continue;
+      asked = decision;
+      account = one.name.str();
+      accounts += (accounts.empty() ? "" : ", ") + account;
+      ++found;
+    }
+  }
+  if (found == 0) {
+    authority_.note("request.refused", EventJson().text("principal", wanted.principal).text("target", wanted.target).text("account", wanted.account)
+                                           .text("decision", "deny").text("code", "SP-9207"));
+    return done(fail(Errc::not_found, open_already ? "this is open to you already, without a request" : "no role on request would open `" + wanted.target + "` to you"));
+  }
+  if (found > 1) return done(fail(Errc::invalid, "which account? One of " + accounts));
+  RequestRow row;
+  row.id = crypto::make_ulid(authority_.clock, authority_.random);
+  row.state = "pending";
+  row.kind = "access";
+  row.principal = wanted.principal;
+  row.role = asked.rule.role;
+  row.target = wanted.target;
+  row.account = account;
+  row.reason = wanted.reason;
+  row.approvers = asked.approval.approvers;
+  row.needed = asked.approval.count;
+  row.created_us = authority_.now_us();
+  row.decide_by_us = authority_.now().time_since_epoch().count() + us(asked.approval.within);
+  auto lasts = wanted.lasts.count() > 0 ? wanted.lasts : asked.approval.lasts.count() > 0 ? asked.approval.lasts : k_default_lasts;
+  if (asked.approval.lasts.count() > 0) lasts = std::min(lasts, asked.approval.lasts);
+  row.lasts_s = lasts.count();
+  for (const auto& [id, open] : open_) {
+    const RequestRow& other = open->row;
+    if (other.state == "pending" && other.kind == "access" && other.principal == row.principal && other.role == row.role &&
+        other.target == row.target && other.account == row.account && other.session.empty())
+      return done(fail(Errc::conflict, "the same is asked for already: " + id));
+  }
+  run_act(
+      authority_, who, "request.create", event_of(row),
+      [this, row](const std::string& intent, std::uint64_t, const std::function<void(Result<EventJson>)>& outcome) {
+        authority_.store->put_request(row, intent, [this, row, outcome](const Result<void>& stored) {
+          if (!stored) return outcome(tl::unexpected(stored.error()));
+          auto open = std::make_unique<Open>();
+          open->row = row;
+          watch(*open);
+          open_.emplace(row.id, std::move(open));
+          outcome(event_of(row).number("decide_by_us", row.decide_by_us));
+        });
+      },
+      [this, row, done = std::move(done)](const Result<void>& made) {
+        if (!made) return done(tl::unexpected(made.error()));
+        changed(row, "request.created");
+        done(row);
+      });
+}
+
+Result<void> Requests::may_decide(const Operator& who, const RequestRow& row) const {
+  if (who.principal.empty()) return fail(Errc::denied, "a decision has a person's name; `" + who.name + "` is no principal");
+  if (who.principal == row.principal) return fail(Errc::denied, "nobody decides her own request");
+  const policy::Principal* principal = authority_.snapshot->find_principal(who.principal);
+  if (principal == nullptr || principal->type == policy::PrincipalType::machine) return fail(Errc::denied, "only people decide");
+  if (principal->expires && *principal->expires <= authority_.now()) return fail(Errc::denied, "`" + who.principal + "` has expired");
+  if (authority_.locks.find(who.principal, {}, {}, authority_.now()) != nullptr) return fail(Errc::denied, "`" + who.principal + "` is locked");
+  if (!row.approvers.empty()) {
+    if (std::find(principal->groups.begin(), principal->groups.end(), row.approvers) != principal->groups.end()) return {};
+    return fail(Errc::denied, "it is decided by members of `" + row.approvers + "`");
+  }
+  if (policy::decide_admin(*authority_.snapshot, authority_.locks, {principal->name, policy::AdminRight::approve, authority_.now()}).allowed()) return {};
+  return fail(Errc::denied, "no role of `" + who.principal + "` has the right to approve");
+}
+
+void Requests::vote(const Operator& who, const std::string& id, bool approve, const std::string& reason, Done<RequestRow> done) {
+  const auto row = find(id);
+  if (!row) return done(tl::unexpected(row.error()));
+  if (auto may = may_decide(who, *row); !may) {
+    authority_.note("request.decision_refused", event_of(*row).text("principal", who.principal).text("by", who.name).text("decision", "deny").text("code", "SP-9205").text("why", may.error().detail));
+    return done(tl::unexpected(may.error()));
+  }
+  if (reason.size() > k_most_reason) return done(fail(Errc::invalid, "the reason is longer than 1024 bytes"));
+  const auto check = [this, full = row->id, by = who.principal]() -> Result<Open*> {
+    Open* open = find_open(full);
+    if (open == nullptr || open->row.state != "pending") return fail(Errc::conflict, "it is decided already");
+    const bool again = std::any_of(open->row.votes.begin(), open->row.votes.end(), [&](const Vote& vote) { return vote.by == by; });
+    if (again) return fail(Errc::conflict, "you have said yes already; another person is needed");
+    return open;
+  };
+  if (auto now = check(); !now) return done(tl::unexpected(now.error()));
+  auto after = std::make_shared<RequestRow>();
+  run_act(
+      authority_, who, approve ? "request.approve" : "request.deny", event_of(*row).text("vote_reason", reason),
+      [this, check, after, vote = Vote{who.principal, approve, reason, authority_.now_us()}](const std::string& intent, std::uint64_t,
+                                                                                            const std::function<void(Result<EventJson>)>& outcome) {
+        auto open = check();  // another vote may have come while the intent was written
+        if (!open) return outcome(tl::unexpected(open.error()));
+        RequestRow& fresh = (*open)->row;
+        fresh.votes.push_back(vote);
+        if (!vote.approve) {
+          fresh.state = "denied";
+        } else if (yes_of(fresh) >= fresh.needed) {
+          fresh.state = "approved";
+          if (fresh.lasts_s > 0) fresh.until_us = authority_.now().time_since_epoch().count() + fresh.lasts_s * 1'000'000;
+        }
+        *after = fresh;
+        EventJson json = event_of(fresh);
+        json.text("vote_reason", vote.reason).text("state", fresh.state).number("votes", static_cast<std::int64_t>(fresh.votes.size()));
+        if (!vote.approve) json.text("decision", "deny").text("code", "SP-9202");
+        if (fresh.until_us != 0) json.number("until_us", fresh.until_us);
+        authority_.store->put_request(fresh, intent, [json, outcome](const Result<void>& stored) {
+          if (!stored) return outcome(tl::unexpected(stored.error()));
+          outcome(json);
+        });
+      },
+      [this, after, approve, done = std::move(done)](const Result<void>& voted) {
+        if (!voted) return done(tl::unexpected(voted.error()));
+        if (Open* open = find_open(after->id)) decide(*open);
+        changed(*after, approve ? "request.approved" : "request.denied");
+        done(*after);
+      });
+}
+
+// The vote stands in the journal and the database: what follows from it.
+void Requests::decide(Open& open) {
+  const std::string id = open.row.id;
+  if (open.row.state == "pending") return tell_waiters(open);
+  authority_.deadlines.cancel(open.deadline);
+  if (open.row.state == "denied") {
+    const Vote& no = open.row.votes.back();
+    release(open, control::ApprovalAnswer::DENIED, make_notice("SP-9202", no.reason.empty() ? no.by + " said no" : no.by + " said no: " + no.reason, id));
+    open_.erase(id);
+    return;
+  }
+  if (open.row.kind == "access") {
+    ++granted_[open.row.principal];
+    watch(open);
+  }
+  release(open, control::ApprovalAnswer::GRANTED, {});
+  if (open.row.kind != "access") open_.erase(id);
+}
+
+void Requests::cancel(const Operator& who, const std::string& id, Done<RequestRow> done) {
+  const auto row = find(id);
+  if (!row) return done(tl::unexpected(row.error()));
+  if (who.principal != row->principal && !who.is_root) return done(fail(Errc::denied, "only who asked may take it back"));
+  auto after = std::make_shared<RequestRow>(*row);
+  after->state = row->state == "approved" ? "ended" : "cancelled";
+  run_act(
+      authority_, who, "request.cancel", event_of(*row),
+      [this, after](const std::string& intent, std::uint64_t, const std::function<void(Result<EventJson>)>& outcome) {
+        if (find_open(after->id) == nullptr) return outcome(fail(Errc::conflict, "it is over already"));
+        authority_.store->put_request(*after, intent, [this, after, outcome](const Result<void>& stored) {
+          if (!stored) return outcome(tl::unexpected(stored.error()));
+          outcome(event_of(*after).text("state", after->state));
+        });
+      },
+      [this, after, by = who.principal.empty() ? who.name : who.principal, done = std::move(done)](const Result<void>& gone) {
+        if (!gone) return done(tl::unexpected(gone.error()));
+        close(after->id, after->state, by + " took it back");
+        done(*after);
+      });
+}
+
+std::vector<RequestRow> Requests::list_open() const {
+  std::vector<RequestRow> rows;
+  for (auto at = open_.rbegin(); at != open_.rend(); ++at) rows.push_back(at->second->row);
+  return rows;
+}
+
+Result<RequestRow> Requests::find(std::string_view id) const {
+  if (const Open* open = find_open(id)) return open->row;
+  const Open* match = nullptr;
+  if (id.size() >= k_least_suffix) {
+    for (const auto& [full, open] : open_) {
+      if (!full.ends_with(id)) continue;
+      if (match != nullptr) return fail(Errc::conflict, "more than one open request ends in " + printable(id));
+      match = open.get();
+    }
+  }
+  if (match == nullptr) return fail(Errc::not_found, "no open request " + printable(id.substr(0, 40)));
+  return match->row;
+}
+
+}  // namespace sallyport::authority

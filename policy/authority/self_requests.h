@@ -1,0 +1,22 @@
+// policy/authority/self_requests.h -- `ssh engineer@gateway request | requests | approve | deny | cancel`.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "policy/authority/requests.h"
+
+namespace sallyport::authority {
+
+/// What goes back to the terminal.
+struct SelfText {
+  std::string text;
+  int exit_status = 0;
+  std::string error_text;
+};
+
+/// True when `words` is one of these verbs; `reply` is then called once, now or when the journal has it.
+bool ask_requests(Authority& authority, const Session& session, const std::vector<std::string>& words, std::function<void(SelfText)> reply);
+
+}  // namespace sallyport::authority
