@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "admin/api/api.h"
+#include "platform/os/wiped_memory.h"
 #include "policy/authority/service.h"
 #include "recorder/service.h"
 #include "vault/service.h"
@@ -11,6 +12,8 @@
 namespace sallyport::app {
 
 int run_wired_service(const std::string& name, Fd control) {
+  // Passwords on loan, typed ones and new secrets pass through these two.
+  os::wipe_freed_memory(name == "vault" || name == "authority");
   if (name == "vault") {
     const char* credentials = std::getenv("CREDENTIALS_DIRECTORY");
     vault::VaultOptions options;

@@ -7,6 +7,7 @@
 #include <ctime>
 
 #include "platform/model/messages.h"
+#include "platform/os/wiped_memory.h"
 
 namespace sallyport::admin {
 namespace {
@@ -74,6 +75,7 @@ std::unique_ptr<json::object> Call::body() const {
   json::parse_options options;
   options.max_depth = 16;
   json::value parsed = json::parse(request.body, error, {}, options);
+  os::wipe_stack();  // it may have read a secret, in buffers of its own
   if (error || (!parsed.is_object() && !parsed.is_null())) {
     refuse(Error{Errc::invalid, error ? "the body is no JSON: " + error.message() : "the body must be a JSON object"});
     return nullptr;

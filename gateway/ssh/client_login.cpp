@@ -106,6 +106,7 @@ Result<net::SshSessionHandle> Session::make_server_session() {
     static_cast<Session*>(self)->last_request_.assign(bytes, bytes + size);
   };
   ssh_session_set_userauth_observer(raw, request, this);
+  ssh_session_forget_packets(raw, 1);
   ssh_set_auth_methods(raw, SSH_AUTH_METHOD_PUBLICKEY | SSH_AUTH_METHOD_PASSWORD | SSH_AUTH_METHOD_INTERACTIVE);
   return session;
 }
@@ -169,7 +170,10 @@ boost::asio::awaitable<std::optional<control::Identity>> Session::log_in() {
     if (!co_await answer_login_message(message.get(), identity)) co_return std::nullopt;
     message.reset();
     client_->flush();
-    if (identity) co_return identity;
+    if (identity) {
+      ssh_session_forget_packets(client_->raw(), 0);
+      co_return identity;
+    }
   }
 }
 

@@ -12,6 +12,7 @@
 #include "gateway/ssh/messages.h"
 #include "gateway/ssh/refusal.h"
 #include "gateway/ssh/serve_session.h"
+#include "platform/os/wiped_memory.h"
 #include "platform/seal/session_log.h"
 
 namespace sallyport::gateway {
@@ -121,7 +122,8 @@ boost::asio::awaitable<void> Session::serve() {
   }
   if (over_.empty()) over_ = client_->close_reason();
 
-  // Whatever was started on the target ends with the session.
+  // Whatever was started on the target ends with the session; nothing more of the client counts.
+  if (!client_->is_closed()) client_->hold_reading(true);
   if (target_ && !target_->is_closed()) {
     relay_->client_gone();
     const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(2);
@@ -280,6 +282,7 @@ int serve_session(SessionHandover&& handover) {
 #endif
   const auto entered = sandbox::enter(*handover.program, limits);
   if (!entered) return 1;
+  os::wipe_freed_memory(true);  // until the last login of this session is over
   try {
     Session session(std::move(handover));
     return session.run();

@@ -10,6 +10,7 @@
 #include "platform/crypto/base64.h"
 #include "platform/crypto/ssh_certificate.h"
 #include "platform/crypto/ssh_wire.h"
+#include "platform/os/wiped_memory.h"
 
 namespace sallyport::gateway {
 namespace {
@@ -239,6 +240,7 @@ boost::asio::awaitable<bool> Session::reach_target() {
     co_return false;
   }
   target_ = std::make_unique<net::SshPump>(io_, std::move(*session), std::move(received.descriptors.front()));
+  ssh_session_forget_packets(target_->raw(), 1);
   const auto until = std::chrono::steady_clock::now() + k_exchange_deadline;
   int status = ssh_connect(target_->raw());
   target_->start([this] { wake_.notify(); });
@@ -301,6 +303,8 @@ boost::asio::awaitable<bool> Session::reach_target() {
   };
   ssh_session_set_payload_handler(target_->raw(), 80, 100, to_relay, this);
   relay_->serve_target(*target_, grant_);
+  ssh_session_forget_packets(target_->raw(), 0);
+  os::wipe_freed_memory(false);
   co_return true;
 }
 
