@@ -106,7 +106,6 @@ Result<net::SshSessionHandle> Session::make_server_session() {
     static_cast<Session*>(self)->last_request_.assign(bytes, bytes + size);
   };
   ssh_session_set_userauth_observer(raw, request, this);
-  ssh_session_forget_packets(raw, 1);
   ssh_set_auth_methods(raw, SSH_AUTH_METHOD_PUBLICKEY | SSH_AUTH_METHOD_PASSWORD | SSH_AUTH_METHOD_INTERACTIVE);
   return session;
 }
@@ -171,7 +170,7 @@ boost::asio::awaitable<std::optional<control::Identity>> Session::log_in() {
     message.reset();
     client_->flush();
     if (identity) {
-      ssh_session_forget_packets(client_->raw(), 0);
+      client_->forget_packets(false);
       co_return identity;
     }
   }

@@ -63,6 +63,7 @@ boost::asio::awaitable<void> Session::serve() {
     co_return;
   }
   client_ = std::make_unique<net::SshPump>(io_, std::move(*session), std::move(handover_.client));
+  client_->forget_packets(true);
   watch();
   if (!co_await exchange_keys()) co_return;
   auto identity = co_await log_in();

@@ -240,7 +240,7 @@ boost::asio::awaitable<bool> Session::reach_target() {
     co_return false;
   }
   target_ = std::make_unique<net::SshPump>(io_, std::move(*session), std::move(received.descriptors.front()));
-  ssh_session_forget_packets(target_->raw(), 1);
+  target_->forget_packets(true);
   const auto until = std::chrono::steady_clock::now() + k_exchange_deadline;
   int status = ssh_connect(target_->raw());
   target_->start([this] { wake_.notify(); });
@@ -303,7 +303,7 @@ boost::asio::awaitable<bool> Session::reach_target() {
   };
   ssh_session_set_payload_handler(target_->raw(), 80, 100, to_relay, this);
   relay_->serve_target(*target_, grant_);
-  ssh_session_forget_packets(target_->raw(), 0);
+  target_->forget_packets(false);
   os::wipe_freed_memory(false);
   co_return true;
 }

@@ -37,6 +37,14 @@ void SshPump::hold_reading(bool hold) {
   if (!hold && !reading_ && !closed_) wait_readable();
 }
 
+void SshPump::forget_packets(bool on) {
+#ifdef SSH_SESSION_FORGETS_PACKETS  // patch 0021
+  ssh_session_forget_packets(session_.get(), on ? 1 : 0);
+#else
+  static_cast<void>(on);
+#endif
+}
+
 void SshPump::wait_readable() {
   reading_ = true;
   socket_.async_wait(boost::asio::posix::stream_descriptor::wait_read, [this](const boost::system::error_code& error) {

@@ -41,6 +41,8 @@ class SshPump {
 
   /// While held, nothing is read: the peer feels it by TCP. Used when the peer floods us with what needs answers.
   void hold_reading(bool hold);
+  /// While on, what a packet held is overwritten when the next one comes: for the time in which passwords pass.
+  void forget_packets(bool on);
 
   [[nodiscard]] ssh_session raw() const noexcept { return session_.get(); }
   [[nodiscard]] bool is_closed() const noexcept { return closed_; }
