@@ -1,0 +1,85 @@
+// The one place that talks to the gateway. A failure is an ApiProblem: what, why and what to do, never a bare status.
+import type { Problem } from "./types";
+
+export class ApiProblem extends Error {
+  constructor(readonly problem: Problem) {
+    super(problem.detail ?? problem.title);
+  }
+}
+
+const TOKEN = "sallyport.token";
+
+/** The token lives as long as the tab: closing it signs out. */
+export const token = {
+  get: (): string => sessionStorage.getItem(TOKEN) ?? "",
+  set: (value: string): void => sessionStorage.setItem(TOKEN, value),
+  clear: (): void => sessionStorage.removeItem(TOKEN),
+};
+
+const WAIT_MS = 20_000;
+type Listener = () => void;
+const signedOut = new Set<Listener>();
+export function onSignedOut(listener: Listener): () => void {
+  signedOut.add(listener);
+  return () => signedOut.delete(listener);
+}
+
+function unreachable(detail: string): ApiProblem {
+  return new ApiProblem({
+    title: "the gateway did not answer",
+    status: 0,
+    detail,
+    remedy: "Check that `sallyport serve` runs and that this address reaches it; the page tries again by itself.",
+  });
+}
+
+export interface Call {
+  method?: string;
+  body?: unknown;
+  signal?: AbortSignal;
+  headers?: Record<string, string>;
+}
+
+export async function call<T>(path: string, { method = "GET", body, signal, headers = {} }: Call = {}): Promise<T> {
+  const out: Record<string, string> = { Accept: "application/json", ...headers };
+  if (token.get()) out.Authorization = `Bearer ${token.get()}`;
+  if (body !== undefined) out["Content-Type"] = "application/json";
+  if (method === "POST") out["Idempotency-Key"] = crypto.randomUUID();
+  const limit = new AbortController();
+  const timer = setTimeout(() => limit.abort(), WAIT_MS);
+  signal?.addEventListener("abort", () => limit.abort());
+  let response: Response;
+  try {
+    response = await fetch(path, {
+      method,
+      headers: out,
+      credentials: "same-origin",
+      signal: limit.signal,
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw unreachable(limit.signal.aborted ? "no answer within 20 s" : String(error));
+  } finally {
+    clearTimeout(timer);
+  }
+  const text = await response.text();
+  let parsed: unknown = null;
+  try {
+    parsed = text ? JSON.parse(text) : null;
+  } catch {
+    throw unreachable(`the answer to ${method} ${path} is not JSON (status ${response.status})`);
+  }
+  if (response.ok) return parsed as T;
+  if (response.status === 401) {
+    token.clear();
+    signedOut.forEach((listener) => listener());
+  }
+  const problem = (parsed ?? {}) as Partial<Problem>;
+  throw new ApiProblem({ ...problem, title: problem.title ?? response.statusText, status: response.status });
+}
+
+export function query(path: string, values: Record<string, string | number | undefined>): string {
+  const pairs = Object.entries(values).filter(([, value]) => value !== undefined && value !== "");
+  return pairs.length ? `${path}?${new URLSearchParams(pairs.map(([key, value]) => [key, String(value)]))}` : path;
+}

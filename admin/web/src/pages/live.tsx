@@ -1,0 +1,177 @@
+// What happens now: running sessions with a way to end them, the state of the gateway, the newest decisions.
+import { useEffect, useRef, useState } from "preact/hooks";
+import uPlot from "uplot";
+import "uplot/dist/uPlot.min.css";
+
+import { call } from "../api";
+import { bytes, clock, quoted, since } from "../text";
+import type { AuditEvent, Session, Status } from "../types";
+import { AskReason, Badge, Empty, Equivalent, Page, ProblemBox, Table } from "../ui";
+import { useAction, useLoad } from "../use";
+
+const POLL_S = 2;
+const KEPT = 300; // points of the chart: ten minutes
+
+export function Live() {
+  const status = useLoad<Status>("/v1/status", POLL_S);
+  const sessions = useLoad<{ sessions: Session[] }>("/v1/sessions?state=live&limit=1000", POLL_S);
+  const events = useLoad<{ events: AuditEvent[] }>("/v1/events?limit=4096", POLL_S);
+  const [ending, setEnding] = useState<Session>();
+  const end = useAction(async (session: Session, reason: string) => {
+    await call(`/v1/sessions/${session.session}`, { method: "DELETE", body: { reason } });
+    setEnding(undefined);
+    sessions.again();
+  });
+  const decided = (events.data?.events ?? []).filter((event) => event.fields?.decision).slice(-12).reverse();
+  return (
+    <Page title="Live" aside={<Standing status={status.data} />}>
+      <ProblemBox problem={status.problem ?? sessions.problem} />
+      <Numbers status={status.data} sessions={sessions.data?.sessions} />
+      <Trend count={status.data?.live_sessions} />
+      <section aria-labelledby="running">
+        <h2 id="running">Running sessions</h2>
+        {sessions.data?.sessions.length === 0 ? (
+          <Empty>
+            Nobody is connected. Try <code>ssh -p PORT engineer+target@gateway</code>; the lines to copy stand under <a href="/targets">Targets</a>.
+          </Empty>
+        ) : (
+          <Table
+            caption="Running sessions"
+            file="live-sessions"
+            id={(row) => row.session}
+            rows={sessions.data?.sessions ?? []}
+            columns={[
+              { name: "Principal", text: (row) => row.principal || "not yet proven", show: (row) => <a href={`/sessions/${row.session}`}>{row.principal || "not yet proven"}</a> },
+              { name: "Target", text: (row) => (row.target ? `${row.account}@${row.target}` : "none") },
+              { name: "From", text: (row) => row.peer, wide: true },
+              { name: "Since", text: (row) => since(row.started), sort: (row) => -new Date(row.started).getTime(), right: true },
+              { name: "To target", text: (row) => bytes(row.bytes_in), sort: (row) => row.bytes_in, wide: true, right: true },
+              { name: "From target", text: (row) => bytes(row.bytes_out), sort: (row) => row.bytes_out, wide: true, right: true },
+              {
+                name: "Act",
+                text: () => "",
+                show: (row) => (
+                  <button type="button" class="danger" onClick={() => setEnding(row)} aria-label={`End the session of ${row.principal} on ${row.target}`}>
+                    End
+                  </button>
+                ),
+              },
+            ]}
+          />
+        )}
+        <Equivalent cli="sallyport sessions --live -o json" api="GET /v1/sessions?state=live" />
+      </section>
+      <section aria-labelledby="decisions">
+        <h2 id="decisions">Newest decisions</h2>
+        {decided.length === 0 ? (
+          <Empty>No decision since the gateway started.</Empty>
+        ) : (
+          <ul class="feed" aria-live="off">
+            {decided.map((event) => (
+              <li key={event.number}>
+                <time dateTime={event.at}>{clock(event.at)}</time>
+                <Badge tone={event.fields?.decision === "allow" ? "good" : "bad"}>{String(event.fields?.decision)}</Badge>
+                <span>
+                  {event.name} {String(event.fields?.principal ?? "")} {String(event.fields?.target ?? "")} {String(event.fields?.code ?? "")}
+                </span>
+              </li>
+            ))}
+          </ul>
+        )}
+      </section>
+      {ending && (
+        <AskReason
+          title={`End the session of ${ending.principal || "an unproven client"}${ending.target ? ` on ${ending.target}` : ""}?`}
+          act="End it now"
+          busy={end.busy}
+          problem={end.problem}
+          onDo={(reason) => void end.run(ending, reason)}
+          onLeave={() => setEnding(undefined)}
+        />
+      )}
+      {ending && <p class="hidden">sallyport session end {quoted(ending.session)}</p>}
+    </Page>
+  );
+}
+
+function Standing({ status }: { status?: Status }) {
+  if (!status) return null;
+  return <Badge tone={status.state === "serving" ? "good" : "bad"}>{status.state}</Badge>;
+}
+
+function Numbers({ status, sessions }: { status?: Status; sessions?: Session[] }) {
+  const moved = (sessions ?? []).reduce((sum, each) => sum + each.bytes_in + each.bytes_out, 0);
+  const cards: [string, string, string?][] = [
+    ["Sessions", String(status?.live_sessions ?? "–")],
+    ["Not yet proven", String(status?.unproven_connections ?? "–")],
+    ["Moved by running sessions", bytes(moved)],
+    ["Recorder", status?.recorder ?? "–", status && status.recorder !== "healthy" ? "bad" : undefined],
+    ["Vault", status?.vault ?? "–", status && status.vault !== "unsealed" ? "bad" : undefined],
+    ["Locks", String(status?.locks ?? "–")],
+  ];
+  return (
+    <dl class="cards">
+      {cards.map(([name, value, tone]) => (
+        <div class={tone ?? ""}>
+          <dt>{name}</dt>
+          <dd>{value}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+/** Sessions over the time that this page has been open. */
+function Trend({ count }: { count?: number }) {
+  const place = useRef<HTMLDivElement>(null);
+  const chart = useRef<uPlot>();
+  const points = useRef<[number[], number[]]>([[], []]);
+  useEffect(() => {
+    const box = place.current;
+    if (!box) return;
+    const color = getComputedStyle(document.documentElement).getPropertyValue("--accent").trim();
+    const ink = getComputedStyle(document.documentElement).getPropertyValue("--soft").trim();
+    const axis = { stroke: ink, grid: { show: false }, ticks: { show: false } };
+    chart.current = new uPlot(
+      {
+        width: box.clientWidth,
+        height: 120,
+        legend: { show: false },
+        cursor: { show: false },
+        scales: { y: { range: (_, __, max) => [0, Math.max(4, max * 1.2)] } },
+        axes: [axis, { ...axis, size: 36 }],
+        series: [{}, { stroke: color, width: 2, fill: `${color}22`, points: { show: false } }],
+      },
+      points.current,
+      box,
+    );
+    const resize = new ResizeObserver(() => chart.current?.setSize({ width: box.clientWidth, height: 120 }));
+    resize.observe(box);
+    return () => {
+      resize.disconnect();
+      chart.current?.destroy();
+    };
+  }, []);
+  useEffect(() => {
+    if (count === undefined) return;
+    const timer = window.setInterval(add, POLL_S * 1000);
+    add();
+    function add() {
+      const [times, counts] = points.current;
+      times.push(Date.now() / 1000);
+      counts.push(count ?? 0);
+      if (times.length > KEPT) {
+        times.shift();
+        counts.shift();
+      }
+      chart.current?.setData(points.current);
+    }
+    return () => clearInterval(timer);
+  }, [count]);
+  return (
+    <figure class="trend">
+      <figcaption>Sessions since this page was opened{count === undefined ? "" : `: now ${count}`}</figcaption>
+      <div ref={place} aria-hidden="true" />
+    </figure>
+  );
+}

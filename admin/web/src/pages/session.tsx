@@ -1,0 +1,82 @@
+// One session: who, where, how it was proven, what it did.
+import { bytes, clock, quoted, since } from "../text";
+import type { AuditEvent, Explanation, Session } from "../types";
+import { Badge, CopyLine, Empty, Fields, Page, ProblemBox, Table } from "../ui";
+import { useLoad } from "../use";
+import { Outcome } from "./sessions";
+
+export function SessionPage({ id }: { id: string }) {
+  const { data: session, problem } = useLoad<Session>(`/v1/sessions/${id}`, 3);
+  const events = useLoad<{ events: AuditEvent[] }>("/v1/events?limit=4096", 3);
+  const why = useLoad<Explanation>(`/v1/explain?session=${id}`);
+  const mine = (events.data?.events ?? []).filter((event) => event.session === id || event.fields?.session === id);
+  const facts: [string, string | undefined][] = session
+    ? [
+        ["Principal", session.principal],
+        ["Target", session.target && `${session.account}@${session.target}`],
+        ["Address", session.address],
+        ["From", session.peer],
+        ["Started", clock(session.started)],
+        ["Lasted", since(session.started, session.ended ? Date.parse(session.ended) : Date.now())],
+        ["Proven by", session.factors],
+        ["Key", session.key],
+        ["Credential at the target", session.credential],
+        ["Algorithms, client", session.client_algorithms],
+        ["Algorithms, target", session.target_algorithms],
+        ["Channels", String(session.channels)],
+        ["To target", bytes(session.bytes_in)],
+        ["From target", bytes(session.bytes_out)],
+        ["Inside of", session.outer],
+      ]
+    : [];
+  return (
+    <Page title={session ? `${session.principal || "Unproven client"}${session.target ? ` on ${session.target}` : ""}` : "Session"} aside={session && <Outcome row={session} />}>
+      <ProblemBox problem={problem} />
+      <dl class="facts">
+        {facts
+          .filter(([, value]) => value)
+          .map(([name, value]) => (
+            <div>
+              <dt>{name}</dt>
+              <dd>{value}</dd>
+            </div>
+          ))}
+      </dl>
+      {why.data?.text && (
+        <section aria-labelledby="why">
+          <h2 id="why">Why</h2>
+          <pre tabIndex={0}>{why.data.text}</pre>
+        </section>
+      )}
+      <section aria-labelledby="did">
+        <h2 id="did">Audit events</h2>
+        {mine.length === 0 ? (
+          <Empty>The gateway's memory holds no event of this session any more; the journal does. Read it with the lines below.</Empty>
+        ) : (
+          <Table
+            caption="Audit events of this session"
+            file={`session-${id}`}
+            id={(row) => String(row.number)}
+            rows={mine}
+            columns={[
+              { name: "At", text: (row) => row.at, show: (row) => <time dateTime={row.at}>{clock(row.at)}</time> },
+              { name: "Event", text: (row) => row.name },
+              {
+                name: "Decision",
+                text: (row) => String(row.fields?.decision ?? ""),
+                show: (row) => (row.fields?.decision ? <Badge tone={row.fields.decision === "allow" ? "good" : "bad"}>{String(row.fields.decision)}</Badge> : ""),
+              },
+              { name: "Fields", text: (row) => JSON.stringify(row.fields), show: (row) => <Fields fields={row.fields} without={["session", "decision"]} />, wide: true },
+            ]}
+          />
+        )}
+      </section>
+      <section aria-labelledby="lines">
+        <h2 id="lines">Recording</h2>
+        <CopyLine label="replay" text={`sallyport play ${quoted(id)} --reason 'why you look'`} />
+        <CopyLine label="verify" text={`sallyport verify ${quoted(id)}`} />
+        <CopyLine label="export" text={`sallyport export ${quoted(id)} > ${id}.cast`} />
+      </section>
+    </Page>
+  );
+}

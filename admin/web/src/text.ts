@@ -1,0 +1,38 @@
+// How values read: one place for times, sizes and durations.
+export function clock(utc: string): string {
+  const at = new Date(utc);
+  return Number.isNaN(at.getTime()) ? utc : at.toLocaleString(undefined, { dateStyle: "short", timeStyle: "medium" });
+}
+
+export function since(utc: string, until = Date.now()): string {
+  const seconds = Math.max(0, Math.round((until - new Date(utc).getTime()) / 1000));
+  if (Number.isNaN(seconds)) return "";
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+  return `${Math.floor(seconds / 86_400)} d ${Math.floor((seconds % 86_400) / 3600)} h`;
+}
+
+export function bytes(count: number): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let unit = 0;
+  while (count >= 1024 && unit < units.length - 1) {
+    count /= 1024;
+    unit++;
+  }
+  return `${unit === 0 ? count : count.toFixed(count < 10 ? 1 : 0)} ${units[unit]}`;
+}
+
+/** A shell word that means exactly `text`. */
+export function quoted(text: string): string {
+  return /^[A-Za-z0-9_@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+/** RFC 4180; a cell that a spreadsheet would run as a formula gets a leading apostrophe. */
+export function csv(rows: string[][]): string {
+  const cell = (text: string) => {
+    const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
+    return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+  };
+  return rows.map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
+}

@@ -1,0 +1,118 @@
+// What the REST API answers (docs/reference/admin-api.md), as far as the page shows it.
+export interface Problem {
+  title: string;
+  status: number;
+  code?: string;
+  detail?: string;
+  remedy?: string;
+  errors?: { pointer?: string; file?: string; line?: number; column?: number; message: string }[];
+}
+export interface Status {
+  state: string;
+  node: string;
+  live_sessions: number;
+  unproven_connections: number;
+  policy_version: number;
+  policy_digest: string;
+  locks: number;
+  recorder: string;
+  journal_sequence: number;
+  journal_free_bytes: number;
+  newest_checkpoint: string;
+  vault: string;
+  seal_source: string;
+  trouble?: string;
+}
+export interface Session {
+  session: string;
+  state: string;
+  principal: string;
+  target: string;
+  account: string;
+  peer: string;
+  started: string;
+  ended?: string;
+  outer?: string;
+  address?: string;
+  factors?: string;
+  key?: string;
+  credential?: string;
+  client_algorithms?: string;
+  target_algorithms?: string;
+  channels: number;
+  bytes_in: number;
+  bytes_out: number;
+  code?: string;
+  outcome?: string;
+  exit_code?: number;
+  signal?: number;
+  recorded?: string;
+}
+export interface AuditEvent {
+  number: number;
+  sequence: number;
+  id: string;
+  at: string;
+  name: string;
+  session: string;
+  fields: Record<string, unknown> | null;
+}
+export interface Target {
+  name: string;
+  instance: string;
+  address: string;
+  port: number;
+  labels: Record<string, string>;
+  accounts: { name: string; [key: string]: unknown }[] | string[];
+  host_keys: string[];
+  host_cas: string[];
+  durability: string;
+}
+export interface Principal {
+  name: string;
+  type: string;
+  display: string;
+  groups: string[];
+  keys: string[];
+  password: boolean;
+  totp: string;
+  networks: string[];
+  commands: string[];
+  expires: string;
+}
+export interface Lock {
+  id: string;
+  principal?: string;
+  target?: string;
+  account?: string;
+  reason: string;
+  by?: string;
+  set?: string;
+  created?: string;
+  expires?: string;
+}
+export interface PolicyVersion {
+  version: number;
+  applied: string;
+  by: string;
+  reason: string;
+  digest: string;
+}
+export interface PlanAnswer {
+  text: string;
+  no_changes: boolean;
+  version: number;
+  applied: boolean;
+  hash?: string;
+  changes: { verb: string; kind: string; name: string; fields: string[] }[];
+  access: { principal: string; target: string; account: string; gains: string; loses: string; conditions_changed: boolean }[];
+  access_in_all: number;
+  ending: { session: string; principal: string; target: string; account: string; code: string; why: string }[];
+}
+export interface Explanation {
+  allowed?: boolean;
+  code?: string;
+  why?: string;
+  rule?: string;
+  text: string;
+}
