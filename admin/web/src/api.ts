@@ -40,7 +40,22 @@ export interface Call {
   headers?: Record<string, string>;
 }
 
-export async function call<T>(path: string, { method = "GET", body, signal, headers = {} }: Call = {}): Promise<T> {
+interface Reply<T> {
+  body: T;
+  etag: string;
+}
+
+export async function call<T>(path: string, options: Call = {}): Promise<T> {
+  return (await exchange<T>(path, options)).body;
+}
+
+/** Changes exactly what is there now: reads it first, and the gateway refuses when somebody else was faster (If-Match). */
+export async function change<T>(path: string, method: "PUT" | "DELETE", body?: unknown): Promise<T> {
+  const { etag } = await exchange<unknown>(path, {});
+  return call<T>(path, { method, body, headers: etag ? { "If-Match": etag } : {} });
+}
+
+async function exchange<T>(path: string, { method = "GET", body, signal, headers = {} }: Call): Promise<Reply<T>> {
   const out: Record<string, string> = { Accept: "application/json", ...headers };
   if (token.get()) out.Authorization = `Bearer ${token.get()}`;
   if (body !== undefined) out["Content-Type"] = "application/json";
@@ -70,7 +85,7 @@ export async function call<T>(path: string, { method = "GET", body, signal, head
   } catch {
     throw unreachable(`the answer to ${method} ${path} is not JSON (status ${response.status})`);
   }
-  if (response.ok) return parsed as T;
+  if (response.ok) return { body: parsed as T, etag: response.headers.get("ETag") ?? "" };
   if (response.status === 401) {
     token.clear();
     signedOut.forEach((listener) => listener());

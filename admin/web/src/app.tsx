@@ -1,35 +1,41 @@
 import { useEffect, useState } from "preact/hooks";
 
-import { onSignedOut, token } from "./api";
+import { call, onSignedOut, token } from "./api";
 import { Access } from "./pages/access";
 import { Audit } from "./pages/audit";
 import { Health } from "./pages/health";
 import { Live } from "./pages/live";
 import { Locks } from "./pages/locks";
 import { Policy } from "./pages/policy";
+import { Requests } from "./pages/requests";
 import { Secrets } from "./pages/secrets";
 import { SessionPage } from "./pages/session";
 import { Sessions } from "./pages/sessions";
 import { SignIn } from "./pages/sign_in";
 import { Targets } from "./pages/targets";
-import { follow, usePlace } from "./route";
+import { Tokens } from "./pages/tokens";
+import { follow, go, usePlace } from "./route";
+import type { WhoAmI } from "./types";
 import { Empty, Page } from "./ui";
 
+// `right`: who lacks it would see nothing but a refusal there, so it is not offered.
 const places = [
-  { path: "/", name: "Live", view: Live },
-  { path: "/sessions", name: "Sessions", view: Sessions },
-  { path: "/targets", name: "Targets", view: Targets },
-  { path: "/access", name: "Access review", view: Access },
-  { path: "/policy", name: "Policy", view: Policy },
-  { path: "/locks", name: "Locks", view: Locks },
-  { path: "/secrets", name: "Secrets", view: Secrets },
-  { path: "/audit", name: "Audit", view: Audit },
-  { path: "/health", name: "Health", view: Health },
+  { path: "/", name: "Live", view: Live, right: "audit" },
+  { path: "/requests", name: "Requests", view: Requests },
+  { path: "/sessions", name: "Sessions", view: Sessions, right: "audit" },
+  { path: "/targets", name: "Targets", view: Targets, right: "audit" },
+  { path: "/access", name: "Access review", view: Access, right: "audit" },
+  { path: "/policy", name: "Policy", view: Policy, right: "policy" },
+  { path: "/locks", name: "Locks", view: Locks, right: "lock" },
+  { path: "/secrets", name: "Secrets", view: Secrets, right: "secret" },
+  { path: "/tokens", name: "Tokens", view: Tokens },
+  { path: "/audit", name: "Audit", view: Audit, right: "audit" },
+  { path: "/health", name: "Health", view: Health, right: "audit" },
 ];
 
-function View({ path }: { path: string }) {
+function View({ path, who }: { path: string; who: WhoAmI }) {
   const place = places.find((each) => each.path === path);
-  if (place) return <place.view />;
+  if (place) return <place.view who={who} />;
   const session = /^\/sessions\/([0-9A-Za-z]+)$/.exec(path)?.[1];
   if (session) return <SessionPage id={session} />;
   return (
@@ -43,9 +49,22 @@ function View({ path }: { path: string }) {
 
 export function App() {
   const { path } = usePlace();
-  const [signedIn, setSignedIn] = useState(token.get() !== "");
-  useEffect(() => onSignedOut(() => setSignedIn(false)), []);
-  if (!signedIn) return <SignIn onSignedIn={() => setSignedIn(true)} />;
+  const [who, setWho] = useState<WhoAmI>();
+  const [asking, setAsking] = useState(token.get() !== "");
+  useEffect(() => onSignedOut(() => setWho(undefined)), []);
+  useEffect(() => {
+    if (!asking) return;
+    call<WhoAmI>("/v1/whoami")
+      .then(setWho, () => token.clear())
+      .finally(() => setAsking(false));
+  }, [asking]);
+  const offered = places.filter((place) => !place.right || who?.is_root || who?.rights.includes(place.right));
+  const first = offered[0]?.path;
+  useEffect(() => {
+    if (who && path === "/" && first && first !== "/") go(first, true);
+  }, [who, path, first]);
+  if (asking) return <p class="hint">One moment</p>;
+  if (!who) return <SignIn onSignedIn={setWho} />;
   return (
     <div class="shell" onClick={follow}>
       <a class="skip" href="#main">
@@ -56,7 +75,7 @@ export function App() {
           <img src="/icon.svg" alt="" width="20" height="20" /> Sallyport
         </a>
         <ul>
-          {places.map((place) => {
+          {offered.map((place) => {
             const mine = place.path === "/" ? path === "/" : path.startsWith(place.path);
             return (
               <li>
@@ -67,19 +86,20 @@ export function App() {
             );
           })}
         </ul>
+        <p class="whoami">{who.name}</p>
         <button
           type="button"
           class="quiet"
           onClick={() => {
             token.clear();
-            setSignedIn(false);
+            setWho(undefined);
           }}
         >
           Sign out
         </button>
       </nav>
       <main id="main" tabIndex={-1}>
-        <View path={path} />
+        <View path={path} who={who} />
       </main>
     </div>
   );

@@ -116,3 +116,42 @@ export interface Explanation {
   rule?: string;
   text: string;
 }
+export interface WhoAmI {
+  name: string;
+  principal: string;
+  is_root: boolean;
+  rights: string[];
+}
+export interface Vote {
+  by: string;
+  approve: boolean;
+  reason: string;
+  at: string;
+}
+export interface AccessRequest {
+  id: string;
+  state: string;
+  kind: string;
+  principal: string;
+  role: string;
+  target: string;
+  account: string;
+  text: string;
+  reason: string;
+  session: string;
+  needed: number;
+  created: string;
+  decide_by: string;
+  until: string;
+  votes: Vote[];
+}
+export interface Token {
+  id: string;
+  principal: string;
+  name: string;
+  scopes: string[];
+  networks: string[];
+  by: string;
+  created: string;
+  expires: string;
+}

@@ -1,7 +1,7 @@
 // Locks: a principal, target or account that nobody gets through, now.
 import { useState } from "preact/hooks";
 
-import { call } from "../api";
+import { call, change } from "../api";
 import { quoted } from "../text";
 import type { Lock } from "../types";
 import { Empty, Equivalent, Page, ProblemBox, Table } from "../ui";
@@ -17,7 +17,7 @@ export function Locks() {
     again();
   });
   const lift = useAction(async (id: string) => {
-    await call(`/v1/locks/${encodeURIComponent(id)}`, { method: "DELETE" });
+    await change(`/v1/locks/${encodeURIComponent(id)}`, "DELETE");
     again();
   });
   const fields = ["principal", "target", "account", "reason"] as const;

@@ -1,21 +1,20 @@
 import { useState } from "preact/hooks";
 
 import { call, token } from "../api";
-import type { Status } from "../types";
+import type { WhoAmI } from "../types";
 import { ProblemBox } from "../ui";
 import { useAction } from "../use";
 
-export function SignIn({ onSignedIn }: { onSignedIn: () => void }) {
+export function SignIn({ onSignedIn }: { onSignedIn: (who: WhoAmI) => void }) {
   const [value, setValue] = useState("");
   const { run, busy, problem } = useAction(async () => {
     token.set(value.trim());
     try {
-      await call<Status>("/v1/status");
+      onSignedIn(await call<WhoAmI>("/v1/whoami"));
     } catch (error) {
       token.clear();
       throw error;
     }
-    onSignedIn();
   });
   return (
     <main class="sign-in">
@@ -33,7 +32,7 @@ export function SignIn({ onSignedIn }: { onSignedIn: () => void }) {
           <input type="password" autocomplete="current-password" required value={value} onInput={(event) => setValue(event.currentTarget.value)} />
         </label>
         <p class="hint">
-          Make one with <code>sallyport token create --scope web</code>. It is kept in this tab only and forgotten when the tab is closed.
+          Make one with <code>sallyport token create --name web</code>. It is kept in this tab only and forgotten when the tab is closed.
         </p>
         <ProblemBox problem={problem} />
         <button type="submit" disabled={busy || !value.trim()}>
