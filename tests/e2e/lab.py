@@ -26,6 +26,7 @@ class Lab:
         self.shm = pathlib.Path(tempfile.mkdtemp(prefix="sp-e2e-", dir="/dev/shm"))
         if IS_ROOT:
             self.folder.chmod(0o755)
+            self.shm.chmod(0o755)
         self.port = free_port()
         self.extra_config = config
         self.people = {}
