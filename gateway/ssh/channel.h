@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "gateway/ssh/first_bytes.h"
 #include "gateway/ssh/stream_filter.h"
 #include "gateway/ssh/typed_lines.h"
 #include "platform/crypto/hash.h"
@@ -69,6 +70,8 @@ struct StreamTape {
   bool fast = false;
 };
 
+struct ChannelGuard;
+
 enum class ChannelKind { session, tunnel_out, tunnel_in, agent, x11, jump };
 
 struct Channel {
@@ -89,8 +92,9 @@ struct Channel {
   bool decided = false;               ///< a program was allowed on it (a second one is refused)
   bool pty = false;
   bool record_content = true;
-  bool sniff_first_bytes = false;     ///< tunnel: an SSH banner ends it
-  Bytes first_bytes[2];
+  bool sniff_first_bytes = false;     ///< tunnel: a protocol that leads onward ends it
+  bool onward_alert = false;          ///< or is only reported
+  FirstBytes first_bytes;
   std::string term;
   Bytes pty_request;                  ///< of a local channel, as the client sent it
   std::uint32_t columns = 80, rows = 24, x_pixels = 0, y_pixels = 0;
@@ -104,6 +108,7 @@ struct Channel {
   std::string exit_signal;
   bool closed_reported = false;
   std::unique_ptr<StreamFilter> filter;
+  std::shared_ptr<ChannelGuard> guard;   ///< the role has guard rules: gateway/ssh/guard_gate.h
   /// For each forwarded request with want_reply: who gets the answer (true: the source, false: nobody, we asked).
   std::deque<bool> replies_from_target;
   std::deque<bool> replies_from_client;

@@ -24,6 +24,7 @@
 namespace sallyport::gateway {
 
 class JumpStream;
+class GuardGate;
 
 /// What a bare session (no target) does with its channels.
 class BareService {
@@ -47,6 +48,8 @@ class Relay {
 
   /// Ends of the session that the relay itself decides: the reason is for the log and the record.
   std::function<void(std::string reason)> on_over;
+  /// The same, with something for the person to read.
+  std::function<void(const Notice&)> on_end;
 
   void serve_target(net::SshPump& target, const control::TargetGrant& grant);
   void refuse_all(const Notice& notice);   ///< the target was not reached: channels are answered with this
@@ -86,6 +89,7 @@ class Relay {
 
  private:
   friend class JumpStream;
+  friend class GuardGate;
   struct GlobalReply {
     bool ready = false;
     bool success = false;
@@ -168,7 +172,8 @@ class Relay {
   void credit(Channel& channel, Side side, std::uint32_t bytes);
   void drop_queue(Channel& channel, Side to);
   [[nodiscard]] bool leg_is_full(Side side);
-  [[nodiscard]] bool hop_in_first_bytes(Channel& channel, Side from, std::span<const std::byte> data);
+  /// True: the tunnel was ended.
+  bool ends_onward(Channel& channel, Side from, std::span<const std::byte> data);
 
   boost::asio::io_context& io_;
   net::SshPump* client_;

@@ -43,13 +43,19 @@ void Relay::on_data(Side from, std::span<const std::byte> payload, bool extended
   accept_data(*channel, from, code, data);
 }
 
-bool Relay::hop_in_first_bytes(Channel& channel, Side from, std::span<const std::byte> data) {
-  static constexpr std::string_view k_banner = "SSH-";
-  Bytes& first = channel.first_bytes[from == Side::client ? 0 : 1];
-  if (first.size() >= k_banner.size()) return false;
-  const std::size_t wanted = std::min(k_banner.size() - first.size(), data.size());
-  first.insert(first.end(), data.begin(), data.begin() + static_cast<std::ptrdiff_t>(wanted));
-  return first.size() == k_banner.size() && text_of(first) == k_banner;
+bool Relay::ends_onward(Channel& channel, Side from, std::span<const std::byte> data) {
+  const Onward protocol = channel.first_bytes.look(from == channel.opener, data);
+  if (protocol == Onward::none) return false;
+  const bool ends = !channel.onward_alert;
+  const char* code = protocol == Onward::ssh ? "SP-6005" : "SP-9110";
+  control::Envelope told;
+  told.mutable_session_event()->set_name(ends ? "tunnel.onward_hop_refused" : "tunnel.onward_hop_seen");
+  told.mutable_session_event()->set_json(fmt::format(R"({{"channel":{},"protocol":"{}","decision":"{}","code":"{}"}})", channel.id,
+                                                     name_of(protocol), ends ? "deny" : "allow", ends ? code : ""));
+  authority_.tell(std::move(told));
+  channel.sniff_first_bytes = false;
+  if (ends) end_channel(channel.id, make_notice(code));
+  return ends;
 }
 
 void Relay::accept_data(Channel& channel, Side from, std::uint32_t extended, std::span<const std::byte> data) {
@@ -67,13 +73,7 @@ void Relay::accept_data(Channel& channel, Side from, std::uint32_t extended, std
     if (from == Side::client && bare_ != nullptr && channel.decided) bare_->input(channel, data);
     return;
   }
-  if (channel.sniff_first_bytes && hop_in_first_bytes(channel, from, data)) {
-    control::Envelope told;
-    told.mutable_session_event()->set_name("tunnel.onward_hop_refused");
-    told.mutable_session_event()->set_json(fmt::format(R"({{"channel":{}}})", channel.id));
-    authority_.tell(std::move(told));
-    return end_channel(channel.id, make_notice("SP-6005"));
-  }
+  if (channel.sniff_first_bytes && ends_onward(channel, from, data)) return;
   if (channel.filter && extended == 0) {
     Bytes forward;
     Bytes back;

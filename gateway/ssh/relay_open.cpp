@@ -244,6 +244,7 @@ void Relay::ask_tunnel(Channel& channel, control::ChannelAsk ask, std::string ty
                      channels_.erase(id);
                    } else {
                      asked->sniff_first_bytes = answer->envelope.channel_answer().sniff_onward_hop();
+                     asked->onward_alert = answer->envelope.channel_answer().onward_alert();
                      asked->decided = true;
                      forward_open(*asked, Side::target, type, specific);
                    }

@@ -74,6 +74,7 @@ boost::asio::awaitable<void> Session::serve() {
   identity_ = std::move(*identity);
   relay_ = std::make_unique<Relay>(io_, *client_, authority_, tape_, identity_);
   relay_->on_over = [this](std::string reason) { finish(std::move(reason)); };
+  relay_->on_end = [this](const Notice& notice) { end(notice); };
   const auto to_relay = [](ssh_session, std::uint8_t type, const void* payload, size_t size, void* user) -> int {
     auto* self = static_cast<Session*>(user);
     self->relay_->on_message(Side::client, type, std::span(static_cast<const std::byte*>(payload), size));

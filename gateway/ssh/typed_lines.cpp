@@ -38,25 +38,29 @@ std::vector<TypedLines::Piece> TypedLines::split(std::span<const std::byte> type
 void TypedLines::released(const Piece& piece, std::span<const std::byte> bytes) {
   if (lines_.empty() || lines_.back().number != piece.line) {
     if (lines_.size() >= k_most_waiting) judge_front();
-    lines_.push_back(Line{.number = piece.line, .expected = {}});
+    lines_.emplace_back().number = piece.line;
+    begin(lines_.back());
   }
   Line& line = lines_.back();
   line.bytes += bytes.size();
+  line.keys.append(static_cast<const char*>(static_cast<const void*>(bytes.data())), bytes.size());
   for (const std::byte raw : bytes) {
     const char c = static_cast<char>(raw);
     if (is_visible(c)) {
       line.expected.push_back(c);
     } else if (c == k_backspace || c == k_delete) {
       // Erasing what was never shown could hide a password that was begun: the line stays closed then.
+      if (line.edited) continue;
       if (!line.expected.empty()) line.expected.pop_back();
       if (line.matched > line.expected.size()) line.matched = line.expected.size();
       else line.blind = true;
     } else if (c == k_control_u) {
+      if (line.edited) continue;
       if (line.matched < line.expected.size()) line.blind = true;
       line.expected.clear();
       line.matched = 0;
     } else if (c == k_escape || c == k_control_w || (c > 0 && c < 0x1b && !ends_line(c) && c != 0x03 && c != 0x04)) {
-      line.blind = true;
+      line.edited = true;
     }
   }
   current_bytes_ += piece.length;
@@ -76,7 +80,8 @@ void TypedLines::match(char visible) {
   // The oldest line that still misses characters is the one whose echo comes next.
   for (std::size_t at = 0; at < lines_.size();) {
     Line& line = lines_[at];
-    if (line.matched == line.expected.size()) {
+    if (line.edited && !line.ended) return;
+    if (line.edited || line.matched == line.expected.size()) {
       ++at;
       continue;
     }
@@ -98,8 +103,14 @@ void TypedLines::match(char visible) {
 
 void TypedLines::shown(std::span<const std::byte> output) {
   if (lines_.empty()) return;
-  for (const std::byte raw : output) {
-    const char c = static_cast<char>(raw);
+  std::size_t fed = 0;
+  for (std::size_t at = 0; at < output.size(); ++at) {
+    const char c = static_cast<char>(output[at]);
+    if (c == '\n' && screen_) {
+      // The line as it stood before anything a program prints below it.
+      screen_->feed(output.subspan(fed, at - fed));
+      fed = at;
+    }
     switch (escape_) {
       case Escape::none:
         if (c == k_escape) {
@@ -126,18 +137,61 @@ void TypedLines::shown(std::span<const std::byte> output) {
     }
     if (lines_.empty()) return;
   }
+  if (screen_) screen_->feed(output.subspan(fed));
   while (!lines_.empty() && lines_.front().ended && lines_.front().matched == lines_.front().expected.size()) judge_front();
 }
 
 void TypedLines::judge_front() {
   const Line& line = lines_.front();
   const bool echoed =
-      !line.blind && line.matched == line.expected.size() && line.mismatched <= 8 + line.expected.size() / 4;
+      !line.blind && (line.edited ? stands_on_screen(line)
+                                  : line.matched == line.expected.size() && line.mismatched <= 8 + line.expected.size() / 4);
   verdicts_.push_back({line.number, line.bytes, echoed});
   lines_.erase(lines_.begin());
 }
 
+void TypedLines::size(std::uint32_t columns, std::uint32_t rows) {
+  columns_ = columns;
+  rows_ = rows;
+  if (screen_) screen_->resize(columns, rows);
+}
+
+void TypedLines::begin(Line& line) {
+  if (lines_.size() == 1) {
+    // What was on the screen before is of no interest: the model begins where the line does.
+    screen_ = std::make_unique<terminal::Screen>(terminal::Screen::Options{.columns = columns_, .rows = rows_});
+  }
+  // Typed ahead, while an earlier line is under way: where its echo will begin is not known.
+  line.begin = lines_.size() == 1 && screen_ ? screen_->cursor() : terminal::Place{UINT64_MAX, 0};
+}
+
+bool TypedLines::stands_on_screen(const Line& line) const {
+  if (!screen_ || line.begin.line == UINT64_MAX) return false;
+  std::string typed;  // without the keys of escape sequences
+  enum class State { text, started, csi, ss3 } state = State::text;
+  for (const char c : line.keys) {
+    switch (state) {
+      case State::text:
+        if (c == k_escape) state = State::started;
+        else if (is_visible(c) && c != ' ') typed.push_back(c);
+        break;
+      case State::started: state = c == '[' ? State::csi : c == 'O' ? State::ss3 : State::text; break;
+      case State::csi:
+        if (c >= 0x40 && c <= 0x7e) state = State::text;
+        break;
+      case State::ss3: state = State::text; break;
+    }
+  }
+  const std::uint64_t last = screen_->logical_end(std::max(line.begin.line, screen_->cursor().line));
+  const std::string shown = screen_->text(line.begin, {last, screen_->columns()});
+  std::size_t found = 0;
+  for (const char c : shown)
+    if (found < typed.size() && c == typed[found]) ++found;
+  return found == typed.size();
+}
+
 void TypedLines::tick() {
+  if (lines_.empty()) screen_.reset();
   while (!lines_.empty() && lines_.front().ended && ++lines_.front().ticks_since_end > 2) judge_front();
 }
 

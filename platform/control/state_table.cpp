@@ -75,6 +75,7 @@ constexpr std::array k_routes = {
     Route{PEER_AUTHORITY, PEER_SESSION, Body::kJumpGrant},
     Route{PEER_AUTHORITY, PEER_SESSION, Body::kEndSession},
     Route{PEER_AUTHORITY, PEER_SESSION, Body::kEndChannel},
+    Route{PEER_AUTHORITY, PEER_SESSION, Body::kGuardRules},
     Route{PEER_AUTHORITY, PEER_SESSION, Body::kSelfServiceAnswer},
     Route{PEER_AUTHORITY, PEER_SESSION, Body::kHoldNotice},
     Route{PEER_AUTHORITY, PEER_SESSION, Body::kApprovalAnswer},
@@ -304,6 +305,7 @@ std::string_view name_of(Envelope::BodyCase body) noexcept {
     case Body::kJumpGrant: return "jump_grant";
     case Body::kEndSession: return "end_session";
     case Body::kEndChannel: return "end_channel";
+    case Body::kGuardRules: return "guard_rules";
     case Body::kSessionEvent: return "session_event";
     case Body::kResume: return "resume";
     case Body::kSelfService: return "self_service";

@@ -134,6 +134,7 @@ std::string canonical(const Rule& r) {
   text.add(duration(r.mfa_within)).add(duration(r.max_duration)).add(duration(r.idle_timeout));
   text.add(r.max_sessions ? std::to_string(*r.max_sessions) : std::string("-"));
   text.add(r.bulk ? std::to_string(static_cast<int>(*r.bulk)) : std::string("-"));
+  text.add(r.onward ? std::to_string(static_cast<int>(*r.onward)) : std::string("-"));
   return text.take();
 }
 

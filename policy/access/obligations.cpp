@@ -71,6 +71,11 @@ void merge_limits(const Rule& rule, Obligations& obligations) {
   shorter(obligations.idle_timeout, rule.idle_timeout);
   const auto weight = [](Bulk bulk) { return bulk == Bulk::end ? 2 : bulk == Bulk::full ? 1 : 0; };
   if (rule.bulk && weight(*rule.bulk) > weight(obligations.bulk)) obligations.bulk = *rule.bulk;
+  // A rule without the word does not soften what another says; `deny` wins over `alert`.
+  if (rule.onward && (!obligations.onward_said || *rule.onward == Onward::deny)) {
+    obligations.onward = *rule.onward;
+    obligations.onward_said = true;
+  }
   for (const std::string& pattern : rule.env) {
     if (std::find(obligations.env.begin(), obligations.env.end(), pattern) == obligations.env.end()) obligations.env.push_back(pattern);
   }

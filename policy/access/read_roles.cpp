@@ -134,7 +134,7 @@ std::optional<Hours> read_window(const Spot& spot) {
 }
 
 void read_limits(const Spot& spot, Rule& rule, bool is_deny) {
-  for (const std::string_view key : {"mfa_within", "max_duration", "idle_timeout", "max_sessions", "record", "env"}) {
+  for (const std::string_view key : {"mfa_within", "max_duration", "idle_timeout", "max_sessions", "record", "env", "onward"}) {
     const auto field = spot.field(key);
     if (field && is_deny) field->complain("`" + std::string(key) + "` has no meaning in a deny rule");
   }
@@ -149,6 +149,10 @@ void read_limits(const Spot& spot, Rule& rule, bool is_deny) {
     if (const auto bulk = record->field("bulk")) {
       if (const auto word = read_word(*bulk, k_bulk_words, "bulk mode")) rule.bulk = static_cast<Bulk>(*word);
     }
+  }
+  if (const auto onward = spot.field("onward")) {
+    constexpr std::array<std::string_view, 2> k_onward_words{"deny", "alert"};
+    if (const auto word = read_word(*onward, k_onward_words, "answer to onward connections")) rule.onward = static_cast<Onward>(*word);
   }
   if (const auto env = spot.field("env")) {
     env->each([&](const Spot& item) {
@@ -172,7 +176,7 @@ Rule read_rule(ReadState& state, const Spot& spot, bool is_deny) {
   Rule rule;
   rule.place = spot.place();
   if (!spot.is_map_of({"channels", "targets", "accounts", "directions", "files", "tunnels", "env", "networks", "hours", "mfa_within", "max_duration",
-                       "idle_timeout", "max_sessions", "record"})) {
+                       "idle_timeout", "max_sessions", "record", "onward"})) {
     return rule;
   }
   const auto channels = spot.field("channels");

@@ -69,6 +69,8 @@ struct Obligations {
   std::optional<std::chrono::seconds> max_duration;
   std::optional<std::chrono::seconds> idle_timeout;
   Bulk bulk = Bulk::hash;
+  Onward onward = Onward::deny;
+  bool onward_said = false;       ///< a rule names it
   bool sniff_onward_hop = true;   ///< tunnels: an SSH banner ends it; false where the policy lists the hop
   std::string replaced_command;   ///< the certificate's force-command, to be run instead of what was asked
 };

@@ -50,6 +50,8 @@ class KindSet {
 };
 
 enum class Bulk : std::uint8_t { hash, full, end };
+/// What happens to a tunnel whose first bytes lead onward (SSH, RDP, VNC, a proxy) and that is not listed as a hop.
+enum class Onward : std::uint8_t { deny, alert };
 enum class AdminRight : std::uint8_t { policy, lock, audit, view, secret, approve };
 [[nodiscard]] std::string_view name_of(AdminRight right) noexcept;
 [[nodiscard]] std::optional<AdminRight> parse_admin_right(std::string_view text) noexcept;
@@ -86,6 +88,7 @@ struct Rule {
   std::optional<std::chrono::seconds> idle_timeout;
   std::optional<std::uint32_t> max_sessions;
   std::optional<Bulk> bulk;
+  std::optional<Onward> onward;
   Place place;
 };
 

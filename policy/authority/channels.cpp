@@ -140,6 +140,7 @@ void Channels::answer(const std::shared_ptr<Asking>& asking, Result<Appended> st
     out->set_change(rule.change);
   }
   body->set_sniff_onward_hop(duties.sniff_onward_hop);
+  body->set_onward_alert(duties.onward == policy::Onward::alert);
   body->set_granted_port(request.port);
   body->set_replaced_command(duties.replaced_command);
   body->set_record_content(duties.bulk == policy::Bulk::full);  // file transfers leave hashes instead

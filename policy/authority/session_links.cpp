@@ -19,8 +19,8 @@ constexpr std::size_t k_most_waiting = 512;
 constexpr std::size_t k_most_early = 256;
 
 /// Events that a session may report about itself; everything else it says is a violation.
-constexpr std::string_view k_session_events[] = {"tunnel.opened", "tunnel.onward_hop_refused", "file.", "rsync.", "agent.", "x11.",
-                                                 "transfer.", "client.", "recording.", "relay.", "menu."};
+constexpr std::string_view k_session_events[] = {"tunnel.opened", "tunnel.onward_hop_refused", "tunnel.onward_hop_seen", "file.", "rsync.", "agent.", "x11.",
+                                                 "transfer.", "client.", "recording.", "relay.", "menu.", "guard."};
 
 bool may_report(std::string_view name) {
   const bool plain = std::all_of(name.begin(), name.end(), [](char c) {

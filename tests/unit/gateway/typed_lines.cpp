@@ -98,13 +98,13 @@ TEST_CASE("corrections while typing do not close a line", "[gateway][typing]") {
   CHECK(terminal.verdicts[0].echoed);
 }
 
-TEST_CASE("history and other escape keys leave a line closed", "[gateway][typing]") {
+TEST_CASE("a line of history keys alone holds no secret", "[gateway][typing]") {
   Terminal terminal;
   terminal.types("\x1b[A\r");
   terminal.shows("rm -r /tmp/x\r\n");
   terminal.settle();
   REQUIRE(terminal.verdicts.size() == 1);
-  CHECK_FALSE(terminal.verdicts[0].echoed);
+  CHECK(terminal.verdicts[0].echoed);
 }
 
 TEST_CASE("pasted lines are judged one by one", "[gateway][typing]") {
@@ -148,4 +148,53 @@ TEST_CASE("every typed line gets a verdict in the end, whatever is on the screen
     CHECK_FALSE(terminal.verdicts[i].echoed);
   }
   CHECK_FALSE(terminal.lines.is_waiting());
+}
+
+TEST_CASE("a line recalled from the history is revealed when it stood on the screen", "[gateway][typing]") {
+  Terminal terminal;
+  terminal.lines.size(40, 10);
+  SECTION("arrow up and a changed end") {
+    terminal.types("\x1b[A");
+    terminal.shows("ls -la /srv");
+    terminal.types("x\r");
+    terminal.shows("x\r\nno such file\r\n");
+  }
+  SECTION("reverse search") {
+    terminal.types("\x12");
+    terminal.shows("\r(reverse-i-search)`': ");
+    terminal.types("srv");
+    terminal.shows("\x1b[3Dsrv': ls -la /srv");
+    terminal.types("\r");
+    terminal.shows("\r\x1b[K$ ls -la /srv\r\nfile\r\n");
+  }
+  SECTION("completion, a word at the edge of the terminal") {
+    terminal.types("cat /srv/a-very-long-name-of-a-fi\t");
+    terminal.shows("cat /srv/a-very-long-name-of-a-file-that-wr \raps ");
+    terminal.types("\r");
+    terminal.shows("\r\ntext\r\n");
+  }
+  terminal.settle();
+  REQUIRE(terminal.verdicts.size() == 1);
+  CHECK(terminal.verdicts[0].echoed);
+}
+
+TEST_CASE("editing keys do not open a password that was not shown", "[gateway][typing]") {
+  Terminal terminal;
+  SECTION("an arrow key in it") {
+    terminal.shows("Password: ");
+    terminal.types("hunter\x1b[D2\r");
+    terminal.shows("\r\n$ ");
+  }
+  SECTION("begun, erased and typed again after a key that edits") {
+    terminal.types("\x01secret\x15hunter2\r");
+    terminal.shows("\r\n$ ");
+  }
+  SECTION("typed ahead of an edited line") {
+    terminal.types("ls\r");
+    terminal.types("\x01hunter2\r");
+    terminal.shows("ls\r\nhunt-er2\r\n");
+  }
+  terminal.settle();
+  REQUIRE_FALSE(terminal.verdicts.empty());
+  CHECK_FALSE(terminal.verdicts.back().echoed);
 }

@@ -1,0 +1,733 @@
+#include "gateway/ssh/line_guard.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace sallyport::gateway {
+namespace {
+
+constexpr std::int64_t k_ms = 1000;
+constexpr std::int64_t k_quiet = 25 * k_ms;          // between the last key and the probe, and after its answer
+constexpr std::int64_t k_settled_line = 40 * k_ms;   // without output: the prompt stands
+constexpr std::int64_t k_noisy = 400 * k_ms;         // output that does not end: judged all the same, as opaque
+constexpr std::int64_t k_told_lag = 3000 * k_ms;
+constexpr std::int64_t k_answer_time = 120'000 * k_ms;
+constexpr std::int64_t k_by_itself = 300 * k_ms;
+constexpr std::size_t k_most_prompts = 8;
+constexpr std::size_t k_longest_block = 64 * 1024;
+constexpr std::size_t k_most_held = 2 * 1024 * 1024;  // above the channel's window: the client is not read any more before that
+constexpr std::size_t k_history = 64;
+constexpr int k_most_tries = 3;
+
+template <std::size_t N>
+[[nodiscard]] bool is_one_of(const std::array<std::string_view, N>& list, std::string_view name) {
+  return std::find(list.begin(), list.end(), name) != list.end();
+}
+
+/// Programs that take the whole screen and have commands of their own that start a shell.
+constexpr std::array<std::string_view, 26> k_editors = {
+    "vim", "vi", "nvim", "view", "vimdiff", "vim.tiny", "vim.basic", "rvim", "ex", "less", "more", "most", "man", "pager", "nano", "pico",
+    "emacs", "mcedit", "crontab", "visudo", "vipw", "journalctl", "systemctl", "git", "top", "htop"};
+/// What may ask for a password without showing it.
+constexpr std::array<std::string_view, 24> k_askers = {
+    "sudo", "su", "doas", "ssh", "scp", "sftp", "rsync", "passwd", "chpasswd", "mysql", "psql", "redis-cli", "openssl", "gpg",
+    "kinit", "ftp", "curl", "wget", "docker", "git", "cryptsetup", "htpasswd", "login", "read"};
+/// Built into the shell, and silent: after these the next prompt is the shell's.
+constexpr std::array<std::string_view, 22> k_silent = {"stty", "set", "export", "unset", "alias", "unalias", "cd", ":", "true", "false", "shopt",
+                                                       "bind", "bindkey", "setopt", "unsetopt", "declare", "typeset", "local", "trap", "echo",
+                                                       "printf", "setterm"};
+
+[[nodiscard]] std::string_view base_name(std::string_view program) {
+  const std::size_t slash = program.rfind('/');
+  return slash == std::string_view::npos ? program : program.substr(slash + 1);
+}
+
+[[nodiscard]] std::string_view trim_right(std::string_view text) {
+  const std::size_t end = text.find_last_not_of(" \t");
+  return text.substr(0, end == std::string_view::npos ? 0 : end + 1);
+}
+[[nodiscard]] std::string_view trim(std::string_view text) {
+  text = trim_right(text);
+  const std::size_t begin = text.find_first_not_of(" \t");
+  return begin == std::string_view::npos ? std::string_view{} : text.substr(begin);
+}
+
+/// White space folded: what a terminal cannot tell apart is the same.
+[[nodiscard]] std::string folded(std::string_view text) {
+  std::string out;
+  for (const char c : trim(text)) {
+    const bool blank = c == ' ' || c == '\t' || c == '\n' || c == '\r';
+    if (!blank) out.push_back(c);
+    else if (!out.empty() && out.back() != ' ') out.push_back(' ');
+  }
+  return out;
+}
+
+/// "(reverse-i-search)`x': command": the command.
+[[nodiscard]] std::optional<std::string> searched(std::string_view line) {
+  if (line.find("i-search)`") == std::string_view::npos) return std::nullopt;
+  const std::size_t end = line.find("': ");
+  if (end == std::string_view::npos) return std::string();
+  return std::string(line.substr(end + 3));
+}
+
+[[nodiscard]] bool begins_with_word(std::string_view text, std::string_view word) {
+  return text.starts_with(word) && (text.size() == word.size() || (std::isalnum(static_cast<unsigned char>(text[word.size()])) == 0));
+}
+
+/// What an editor's or pager's own command line would give to a shell; nullopt: nothing. `unclear`: code that may start anything.
+[[nodiscard]] std::optional<std::string> escape_of(std::string_view line, bool& unclear) {
+  line = trim(line);
+  if (line.starts_with('!')) return std::string(trim(line.substr(1)));
+  if (line.starts_with('|') && line.size() > 2) return std::string(trim(line.substr(2)));
+  if (!line.starts_with(':')) return std::nullopt;
+  line = trim(line.substr(1));
+  while (!line.empty() && line.front() == ':') line = trim(line.substr(1));
+  static constexpr std::array<std::string_view, 16> k_code = {"lua", "luafile", "py", "py3", "python", "python3", "pyx", "perl", "ruby", "tcl",
+                                                              "call", "exe", "execute", "source", "so", "mz"};
+  std::string_view word = line.substr(0, line.find_first_of(" !\t"));
+  if (begins_with_word(line, "silent") || begins_with_word(line, "sil")) {
+    const std::size_t space = line.find(' ');
+    if (space != std::string_view::npos) {
+      const std::string rest = ":" + std::string(line.substr(space + 1));
+      return escape_of(rest, unclear);
+    }
+  }
+  if (is_one_of(k_code, word)) {
+    unclear = true;
+    // The strings in it may be commands.
+    const std::size_t open = line.find_first_of("'\"");
+    const std::size_t close = line.find_last_of("'\"");
+    if (open != std::string_view::npos && close > open) return std::string(line.substr(open + 1, close - open - 1));
+    return std::string();
+  }
+  if (word == "sh" || word == "shell") return std::string("sh");
+  if (word == "te" || word == "ter" || word == "term" || word == "terminal") {
+    const std::string_view rest = trim(line.substr(word.size()));
+    return rest.empty() ? std::string("sh") : std::string(rest);
+  }
+  // `:!x`, `:r !x`, `:w !x`, `:%!x`; a name with a bang (`:q!`, `:w! file`) is no filter.
+  const std::size_t bang = line.find('!');
+  if (bang == std::string_view::npos) return std::nullopt;
+  if (bang > 0 && std::isalpha(static_cast<unsigned char>(line[bang - 1])) != 0) {
+    const std::string_view again = line.substr(bang + 1);
+    const std::size_t next = again.find('!');
+    return next == std::string_view::npos ? std::nullopt : std::optional(std::string(trim(again.substr(next + 1))));
+  }
+  return std::string(trim(line.substr(bang + 1)));
+}
+
+}  // namespace
+
+LineGuard::LineGuard(Hooks hooks, std::uint32_t columns, std::uint32_t rows)
+    : hooks_(std::move(hooks)), screen_({.columns = columns, .rows = rows, .history = k_history}) {}
+
+void LineGuard::runs(const guard::Judgement& program) {
+  for (const guard::SimpleCommand& command : program.commands)
+    if (!command.argv.empty()) foreground_.emplace_back(base_name(command.argv.front()));
+  if (program.enters && *program.enters != guard::Dialect::shell) dialects_.push_back(*program.enters);
+}
+
+void LineGuard::resized(std::uint32_t columns, std::uint32_t rows) {
+  screen_.resize(columns, rows);
+  anchor_settled_ = false;
+}
+
+void LineGuard::typed(std::span<const std::byte> keys, std::int64_t now, Actions& actions) {
+  const auto text = text_of(keys);
+  if (phase_ == Phase::over) return;
+  if (phase_ == Phase::asking) return answer(text, now, actions);
+  if (input_.size() + text.size() > k_most_held) {
+    phase_ = Phase::over;
+    actions.end = make_notice("SP-9104", "more was typed ahead of a held line than the gateway keeps");
+    return;
+  }
+  input_ += text;
+  packet_left_ = text.size();
+  advance(now, actions);
+}
+
+void LineGuard::advance(std::int64_t now, Actions& actions) {
+  while (phase_ == Phase::passing && !input_.empty()) {
+    const KeyView::Step step = keys_.peek(input_);
+    switch (step.key) {
+      case KeyView::Key::need_more: return;
+      case KeyView::Key::text:
+      case KeyView::Key::edit:
+      case KeyView::Key::interrupt: {
+        const std::string key = input_.substr(0, step.length);
+        input_.erase(0, step.length);
+        forward(key, input_.empty() && packet_left_ == step.length, now, actions);
+        if (step.key == KeyView::Key::interrupt) {
+          keys_.clear();
+          line_begun_ = false;
+        }
+        break;
+      }
+      case KeyView::Key::submit:
+      case KeyView::Key::paste_line:
+        begin_line(now);
+        held_key_ = input_.substr(0, step.length);
+        input_.erase(0, step.length);
+        held_since_ = now;
+        settle(now);
+        if (step.key == KeyView::Key::paste_line && keys_.is_sure()) {
+          // The shell shows a paste only when it is complete: until then the keys are all there is.
+          Reading reading;
+          if (keys_.text().empty()) reading.pass = true;
+          else reading.texts.push_back(keys_.text());
+          judge(std::move(reading), now, actions);
+        } else {
+          try_decide(now, actions);
+        }
+        break;
+    }
+    packet_left_ = std::min(packet_left_, input_.size());
+  }
+}
+
+void LineGuard::begin_line(std::int64_t now) {
+  if (line_begun_) return;
+  line_begun_ = true;
+  moved_by_itself_ = false;
+  anchor_ = screen_.cursor();
+  const std::uint64_t begin = screen_.logical_begin(anchor_.line);
+  anchor_prompt_ = screen_.text({begin, 0}, anchor_);
+  anchor_rest_ = std::string(trim_right(screen_.text(anchor_, {anchor_.line, screen_.columns()})));
+  anchor_settled_ = now - last_output_ >= k_settled_line && last_output_ >= last_release_;
+}
+
+void LineGuard::forward(std::string_view key, bool alone, std::int64_t now, Actions& actions) {
+  begin_line(now);
+  keys_.take(key, alone);
+  last_forward_ = now;
+  const auto bytes = bytes_of(key);
+  actions.to_target.insert(actions.to_target.end(), bytes.begin(), bytes.end());
+}
+
+void LineGuard::settle(std::int64_t now) {
+  phase_ = Phase::settling;
+  probe_sent_ = probe_back_ = told_lag_ = false;
+  wake_at_ = std::max(now, last_forward_ + k_quiet);
+  if (wake_at_ <= now) wake_at_ = now + 1;
+}
+
+void LineGuard::shown(std::span<const std::byte> output, std::int64_t now, Actions& actions) {
+  if (!keys_.is_sure() && phase_ != Phase::settling && line_begun_ && now - last_forward_ > std::max(rtt_us_, 200 * k_ms) + k_by_itself)
+    moved_by_itself_ = true;
+  screen_.feed(output);
+  last_output_ = now;
+  if (phase_ == Phase::settling) try_decide(now, actions);
+  else if (phase_ == Phase::passing) watch_for_hops(now, actions);
+}
+
+void LineGuard::probe_answered(std::int64_t now, Actions& actions) {
+  if ((phase_ != Phase::settling && phase_ != Phase::clearing) || !probe_sent_ || probe_back_) return;
+  probe_back_ = true;
+  const std::int64_t took = now - probe_at_;
+  rtt_us_ = rtt_us_ == 0 ? took : (3 * rtt_us_ + took) / 4;
+  probe_at_ = now;
+  wake_at_ = now + k_quiet;
+  tick(now, actions);
+}
+
+void LineGuard::tick(std::int64_t now, Actions& actions) {
+  if (wake_at_ == 0 || now < wake_at_) return;
+  if (phase_ == Phase::asking || phase_ == Phase::approving) return deny(make_notice("SP-9102", "nobody answered in time"), now, actions);
+  if (phase_ != Phase::settling && phase_ != Phase::clearing) {
+    wake_at_ = 0;
+    return;
+  }
+  if (!probe_sent_) {
+    probe_sent_ = true;
+    probe_at_ = now;
+    actions.probe = true;
+    wake_at_ = now + k_told_lag;
+    return;
+  }
+  if (!probe_back_) {
+    // The key stays held however long it takes.
+    if (!told_lag_ && phase_ == Phase::settling) {
+      told_lag_ = true;
+      actions.to_client += "\r\n" + render(make_notice("SP-9103")) + "\r\n";
+    }
+    wake_at_ = 0;
+    return;
+  }
+  const bool quiet = now - std::max(last_output_, probe_at_) >= k_quiet;
+  if (!quiet && now - probe_at_ < k_noisy) {
+    wake_at_ = std::max(last_output_, probe_at_) + k_quiet;
+    return;
+  }
+  wake_at_ = 0;
+  if (phase_ == Phase::clearing) return check_cleared(now, actions);
+  auto reading = in_editor() ? read_editor(true) : read(true);
+  if (reading) judge(std::move(*reading), now, actions);
+  advance(now, actions);
+}
+
+void LineGuard::try_decide(std::int64_t now, Actions& actions) {
+  auto reading = in_editor() ? read_editor(false) : read(false);
+  if (!reading) return;
+  judge(std::move(*reading), now, actions);
+  if (phase_ == Phase::passing) advance(now, actions);
+}
+
+void LineGuard::watch_for_hops(std::int64_t now, Actions& actions) {
+  const terminal::Place cursor = screen_.cursor();
+  if (cursor.line == hop_line_ || cursor.column < 8) return;
+  const std::string row = screen_.text({screen_.logical_begin(cursor.line), 0}, cursor);
+  std::string host;
+  if (row.ends_with("'s password: ")) {
+    host = row.substr(0, row.size() - 13);
+    if (const std::size_t blank = host.find_last_of(" ("); blank != std::string::npos) host.erase(0, blank + 1);
+  } else if (row.find("continue connecting (yes/no") != std::string::npos) {
+    for (std::uint64_t line = cursor.line; line + 6 > cursor.line && line >= screen_.first(); --line) {
+      const std::string above = screen_.line_text(line);
+      const std::size_t at = above.find("authenticity of host '");
+      if (at != std::string::npos) host = above.substr(at + 22, above.find_first_of(" '", at + 22) - at - 22);
+      if (line == 0 || !host.empty()) break;
+    }
+    if (host.empty()) host = "unknown";
+  }
+  if (host.empty() || host.size() > 255) return;
+  hop_line_ = cursor.line;
+  std::string quoted = "ssh '";
+  for (const char c : host)
+    if (c != '\'' && c >= 0x20) quoted.push_back(c);
+  quoted += "'";
+  const guard::Judgement judgement = hooks_.judge(quoted, guard::Dialect::shell);
+  if (judgement.verdict == guard::Verdict::allow) return;
+  current_ = Judged{};
+  current_.source = "screen";
+  current_.verdict = judgement.verdict;
+  current_.text = quoted;
+  current_.code = "SP-9111";
+  if (const guard::Finding* worst = judgement.worst()) {
+    current_.rule = worst->rule;
+    current_.reason = worst->reason;
+  }
+  const bool stops = judgement.verdict > guard::Verdict::alert;
+  report(!stops);
+  if (!stops) return;
+  if (judgement.verdict == guard::Verdict::kill) {
+    phase_ = Phase::over;
+    actions.end = make_notice("SP-9108", current_.rule);
+    return;
+  }
+  actions.to_client += "\r\n" + render(make_notice("SP-9111", current_.rule)) + "\r\n";
+  actions.to_target.push_back(std::byte{0x03});
+  last_forward_ = now;
+  keys_.clear();
+  line_begun_ = false;
+}
+
+bool LineGuard::knows_prompt(std::string_view text) const {
+  return !text.empty() && std::any_of(prompts_.begin(), prompts_.end(), [&](const std::string& prompt) {
+    return text == prompt || (prompt.size() >= 2 && text.ends_with(prompt));
+  });
+}
+
+void LineGuard::learn_prompt(std::string prompt) {
+  if (prompt.size() < 2 || prompt.size() > 256) return;
+  std::erase(prompts_, prompt);
+  prompts_.push_front(std::move(prompt));
+  if (prompts_.size() > k_most_prompts) prompts_.pop_back();
+}
+
+bool LineGuard::in_editor() const {
+  if (!screen_.in_alternate()) return false;
+  return std::any_of(foreground_.begin(), foreground_.end(), [](const std::string& name) { return is_one_of(k_editors, name); });
+}
+
+bool LineGuard::may_ask_secret() const {
+  if (blind_shell_) return false;
+  if (foreground_.empty()) return false;
+  return std::any_of(foreground_.begin(), foreground_.end(),
+                     [](const std::string& name) { return is_one_of(k_askers, name) || !is_one_of(k_silent, name); });
+}
+
+LineGuard::View LineGuard::look() const {
+  View view;
+  const terminal::Place cursor = screen_.cursor();
+  const std::uint64_t begin = screen_.logical_begin(cursor.line);
+  const std::uint64_t end = screen_.logical_end(cursor.line);
+  view.before = screen_.text({begin, 0}, cursor);
+  std::string rest = screen_.text(cursor, {end, screen_.columns()});
+  rest = std::string(trim_right(rest));
+  if (!anchor_rest_.empty() && rest.ends_with(anchor_rest_)) rest = std::string(trim_right(rest.substr(0, rest.size() - anchor_rest_.size())));
+  view.rest = rest;
+  const std::string whole = view.before + view.rest;
+  view.same_line = begin == submitted_line_ && !submitted_text_.empty() && whole.starts_with(submitted_text_);
+
+  std::string typed_before = keys_.before();
+  if (const std::size_t newline = typed_before.rfind('\n'); newline != std::string::npos) typed_before.erase(0, newline + 1);
+  const std::string typed_after(trim_right(keys_.after()));
+  if (keys_.is_sure() && view.before.ends_with(typed_before) && view.rest == typed_after) {
+    view.prefix = view.before.substr(0, view.before.size() - typed_before.size());
+    view.agrees = !view.same_line || knows_prompt(view.prefix);
+  }
+
+  // Where the prompt ends: at the place where the line began, if its prompt still stands there; else behind a known one.
+  if (line_begun_ && anchor_settled_ && anchor_.line >= begin && anchor_.line <= cursor.line &&
+      screen_.text({begin, 0}, anchor_) == anchor_prompt_ && !(view.same_line && !knows_prompt(anchor_prompt_))) {
+    view.prompt = anchor_prompt_;
+    view.line = screen_.text(anchor_, cursor) + view.rest;
+  } else if (line_begun_ && anchor_settled_ && anchor_.line < begin && anchor_.line >= screen_.first() && begin - anchor_.line < 40 &&
+             screen_.text({screen_.logical_begin(anchor_.line), 0}, anchor_) == anchor_prompt_) {
+    view.prompt = anchor_prompt_;
+    view.line = screen_.text(anchor_, cursor) + view.rest;  // a line of several rows
+  } else if (const auto found = searched(whole)) {
+    view.line = *found;
+  } else {
+    std::size_t longest = 0;
+    for (const std::string& prompt : prompts_)
+      if (whole.starts_with(prompt) && prompt.size() > longest) longest = prompt.size();
+    if (longest > 0) {
+      view.prompt = whole.substr(0, longest);
+      view.line = whole.substr(longest);
+    }
+  }
+  if (view.line) {
+    if (const auto found = searched(*view.line)) view.line = *found;
+    view.line = std::string(trim_right(*view.line));
+  }
+  return view;
+}
+
+std::optional<LineGuard::Reading> LineGuard::read_editor(bool settled) const {
+  const terminal::Place cursor = screen_.cursor();
+  const std::uint64_t bottom = screen_.top() + screen_.rows() - 1;
+  const bool at_bottom = screen_.logical_end(cursor.line) == bottom;
+  const std::string& tail = keys_.tail();
+  const bool typed_command = tail.starts_with(':') || tail.starts_with('!') || tail.starts_with('|');
+  const View view = look();
+  // A shell that pretends: its prompt in front of what was typed.
+  if (view.agrees && !keys_.text().empty() && knows_prompt(view.prefix)) return read(settled);
+  Reading reading;
+  if (!typed_command && !at_bottom) {
+    reading.pass = true;
+    return reading;
+  }
+  const std::string row = screen_.text({screen_.logical_begin(cursor.line), 0}, {bottom, screen_.columns()});
+  const bool echoed = typed_command && keys_.is_sure() && trim_right(row).ends_with(trim_right(tail));
+  if (!settled && !echoed) return std::nullopt;
+  reading.editor = true;
+  bool unclear = false;
+  for (const std::string& text : {std::string(at_bottom ? row : std::string()), typed_command ? tail : std::string()})
+    if (auto command = escape_of(text, unclear); command && !command->empty()) reading.texts.push_back(std::move(*command));
+  if (unclear) {
+    reading.opaque = guard::Opaque::unseen_code;
+    reading.why = "a program text inside an editor may start anything";
+  }
+  reading.pass = reading.texts.empty() && !unclear;
+  return reading;
+}
+
+std::optional<LineGuard::Reading> LineGuard::read(bool settled) const {
+  const View view = look();
+  Reading reading;
+  const std::string typed = keys_.text();
+  const auto add = [&](std::string text) {
+    if (std::find(reading.texts.begin(), reading.texts.end(), text) == reading.texts.end()) reading.texts.push_back(std::move(text));
+  };
+  if (view.agrees) {
+    reading.prompt = view.prefix;
+    if (typed.empty() && (view.prefix.empty() || knows_prompt(view.prefix) || !view.line || trim(*view.line).empty())) {
+      reading.pass = block_.empty();
+      if (!reading.pass) add(typed);
+      return reading;
+    }
+    if (!typed.empty()) add(typed);
+    // Something stands between a known prompt and the keys: it belongs to the line, whoever put it there.
+    if (view.line && folded(*view.line) != folded(typed) && !knows_prompt(view.prefix)) {
+      if (!settled) return std::nullopt;
+      add(*view.line);
+    }
+    if (reading.texts.empty()) reading.pass = true;
+    return reading;
+  }
+  if (!settled) return std::nullopt;
+  reading.prompt = view.prompt;
+  if (keys_.is_sure()) {
+    if (typed.empty()) {
+      if (view.line && !view.line->empty()) add(*view.line);
+      reading.pass = reading.texts.empty() && block_.empty();
+      if (!reading.pass && reading.texts.empty()) add(typed);
+      return reading;
+    }
+    const bool nothing_shown = view.line ? view.line->empty() : (screen_.cursor() == anchor_);
+    if (nothing_shown) {
+      reading.secret = true;
+      if (!knows_prompt(view.before) && may_ask_secret()) {
+        reading.pass = true;
+        return reading;
+      }
+      add(typed);
+      return reading;
+    }
+    if (view.line && folded(*view.line) == folded(typed)) {
+      add(typed);
+      return reading;
+    }
+    add(typed);
+    if (view.line) add(*view.line);
+    if (!keys_.was_edited() || !view.line) {
+      reading.opaque = guard::Opaque::unreadable;
+      reading.why = "the keys and the screen do not show the same line";
+    }
+    return reading;
+  }
+  if (view.line) {
+    if (!view.line->empty()) add(*view.line);
+    if (moved_by_itself_ && !view.line->empty()) {
+      reading.opaque = guard::Opaque::unreadable;
+      reading.why = "the line changed on the screen without a key";
+    }
+    // A line of several rows whose cursor was moved up: what is below is not known to belong to it.
+    reading.pass = reading.texts.empty() && !reading.opaque && block_.empty();
+    if (!reading.pass && reading.texts.empty()) add("");
+    return reading;
+  }
+  // No prompt is known: every place where one may end.
+  const std::string whole = view.before + view.rest;
+  for (std::size_t at = 0; at + 1 < whole.size(); ++at)
+    if (std::string_view("$#%>").find(whole[at]) != std::string_view::npos && whole[at + 1] == ' ' && reading.texts.size() < 8)
+      add(std::string(trim(whole.substr(at + 2))));
+  add(std::string(trim(whole)));
+  reading.opaque = guard::Opaque::unreadable;
+  reading.why = "where the prompt ends is not known";
+  return reading;
+}
+
+void LineGuard::judge(Reading reading, std::int64_t now, Actions& actions) {
+  current_ = Judged{};
+  current_.waited_us = now - held_since_;
+  current_.secret = reading.secret;
+  line_text_.clear();
+  line_enters_.reset();
+  line_commands_.clear();
+  line_incomplete_ = false;
+  line_editor_ = reading.editor;
+  line_prompt_ = reading.prompt;
+  line_dialect_ = guard::Dialect::shell;
+  if (reading.pass) return release(actions, now);
+
+  const bool at_known_prompt = !reading.prompt.empty() && knows_prompt(reading.prompt);
+  if (!reading.editor && !dialects_.empty() && !at_known_prompt) line_dialect_ = dialects_.back();
+  if (at_known_prompt) dialects_.clear();
+  // A block goes on unless the prompt it began at is back.
+  const bool goes_on = !block_.empty() && !reading.editor && !(!block_prompt_.empty() && reading.prompt == block_prompt_);
+  if (!goes_on) block_.clear();
+
+  const guard::Finding* worst = nullptr;
+  std::vector<guard::Judgement> judgements;
+  judgements.reserve(reading.texts.size());
+  for (std::size_t i = 0; i < reading.texts.size(); ++i) {
+    std::string text = goes_on ? block_ + "\n" + reading.texts[i] : reading.texts[i];
+    judgements.push_back(hooks_.judge(text, reading.editor ? guard::Dialect::shell : line_dialect_));
+    const guard::Judgement& judgement = judgements.back();
+    if (i == 0 || judgement.verdict > current_.verdict) {
+      worst = judgement.worst();
+      current_.verdict = judgement.verdict;
+      line_text_ = std::move(text);
+    }
+    if (i == 0) {
+      line_incomplete_ = judgement.incomplete && !reading.editor;
+      line_enters_ = judgement.enters;
+    }
+    for (const guard::SimpleCommand& command : judgement.commands)
+      if (!command.argv.empty()) line_commands_.emplace_back(base_name(command.argv.front()));
+  }
+  if (worst != nullptr) {
+    current_.rule = worst->rule;
+    current_.matched = worst->matched;
+    current_.reason = worst->reason;
+    current_.code = worst->code;
+    current_.opaque = worst->opaque != guard::Opaque::none;
+  }
+  if (reading.opaque) {
+    const guard::Verdict verdict = hooks_.opaque_verdict(*reading.opaque);
+    if (verdict > current_.verdict || worst == nullptr) {
+      current_.verdict = std::max(verdict, current_.verdict);
+      current_.rule = "opaque/" + std::string(guard::name_of(*reading.opaque));
+      current_.reason = reading.why;
+      current_.code = "SP-9105";
+    }
+    current_.opaque = true;
+  }
+  if (!reading.secret) current_.text = line_text_;
+  else current_.matched.clear();
+
+  std::string why = current_.rule + ": " + current_.reason;
+  if (worst != nullptr && !worst->remedy.empty()) why += " " + worst->remedy;
+  while (why.ends_with('.')) why.pop_back();
+  switch (current_.verdict) {
+    case guard::Verdict::allow: return release(actions, now);
+    case guard::Verdict::alert:
+      report(true);
+      return release(actions, now);
+    case guard::Verdict::confirm:
+      phase_ = Phase::asking;
+      answer_.clear();
+      wake_at_ = now + k_answer_time;
+      actions.to_client += "\r\n" + render(make_notice("SP-9101", why)) + "\r\nreason: ";
+      return;
+    case guard::Verdict::approve:
+      if (hooks_.ask_approval) {
+        phase_ = Phase::approving;
+        wake_at_ = 0;
+        actions.to_client += "\r\n" + render(make_notice("SP-9106", why)) + "\r\n";
+        hooks_.ask_approval(current_);
+        return;
+      }
+      return deny(make_notice("SP-9107", why), now, actions);
+    case guard::Verdict::deny: return deny(make_notice("SP-9100", why), now, actions);
+    case guard::Verdict::kill:
+      phase_ = Phase::over;
+      report(false);
+      actions.end = make_notice("SP-9108", why);
+      return;
+  }
+}
+
+void LineGuard::report(bool went_on) {
+  current_.went_on = went_on;
+  if (hooks_.judged && current_.verdict > guard::Verdict::allow) hooks_.judged(current_);
+}
+
+void LineGuard::release(Actions& actions, std::int64_t now) {
+  phase_ = Phase::passing;
+  wake_at_ = 0;
+  const auto bytes = bytes_of(held_key_);
+  actions.to_target.insert(actions.to_target.end(), bytes.begin(), bytes.end());
+  last_forward_ = last_release_ = now;
+  const bool in_paste = keys_.in_paste();
+  if (!line_text_.empty() && !in_paste && !line_incomplete_) {
+    if (!line_editor_ && !current_.secret) {
+      hooks_.ran(line_text_, line_dialect_);
+      if (!line_prompt_.empty() && line_dialect_ == guard::Dialect::shell && block_.empty()) {
+        learn_prompt(line_prompt_);
+        blind_shell_ = false;
+      }
+      if (!line_commands_.empty() || line_dialect_ == guard::Dialect::shell) foreground_ = line_commands_;
+      for (const std::string_view word : {"PS1", "PROMPT", "stty"})
+        if (line_text_.find(word) != std::string::npos) blind_shell_ = true;
+      if (line_text_.find("set -o vi") != std::string::npos || line_text_.find("bindkey -v") != std::string::npos) keys_.vi_keys(true);
+      if (line_enters_ && *line_enters_ != guard::Dialect::shell) dialects_.push_back(*line_enters_);
+      if (dialects_.size() > 16) dialects_.erase(dialects_.begin());
+    } else if (current_.secret) {
+      hooks_.ran(line_text_, line_dialect_);
+    }
+  }
+  if (line_incomplete_ && !in_paste && line_text_.size() < k_longest_block) {
+    if (block_.empty()) block_prompt_ = line_prompt_;
+    if (!line_prompt_.empty() && block_.empty()) learn_prompt(line_prompt_);
+    block_ = line_text_;
+  } else if (!line_text_.empty()) {
+    block_.clear();
+  }
+  if (in_paste) {
+    keys_.take(held_key_, false);
+    held_key_.clear();
+    return;
+  }
+  const View view = look();
+  submitted_line_ = screen_.logical_begin(screen_.cursor().line);
+  submitted_text_ = view.before + view.rest;
+  keys_.clear();
+  line_begun_ = false;
+  held_key_.clear();
+}
+
+void LineGuard::deny(const Notice& notice, std::int64_t now, Actions& actions) {
+  current_.code = notice.code;
+  report(false);
+  actions.to_client += "\r\n" + render(notice) + "\r\n";
+  // What came in the same packet or paste was meant to follow this line.
+  input_.erase(0, std::min(packet_left_, input_.size()));
+  held_key_.clear();
+  block_.clear();
+  const View view = look();
+  denied_line_ = screen_.logical_begin(screen_.cursor().line);
+  denied_row_ = view.before + view.rest;
+  clear_tries_ = 0;
+  actions.to_target.push_back(std::byte{0x03});
+  last_forward_ = now;
+  phase_ = Phase::clearing;
+  probe_sent_ = probe_back_ = told_lag_ = false;
+  wake_at_ = now + k_quiet;
+  if (keys_.in_paste()) {
+    const auto end = bytes_of(std::string_view("\x1b[201~\x03"));
+    actions.to_target.insert(actions.to_target.end(), end.begin(), end.end());
+  }
+}
+
+void LineGuard::check_cleared(std::int64_t now, Actions& actions) {
+  const std::uint64_t begin = screen_.logical_begin(screen_.cursor().line);
+  const View view = look();
+  const std::string row = view.before + view.rest;
+  const bool shell_line = !screen_.in_alternate() && !line_editor_ && !current_.secret && !folded(line_text_).empty();
+  const std::string wanted = folded(line_text_.substr(line_text_.rfind('\n') == std::string::npos ? 0 : line_text_.rfind('\n') + 1));
+  const bool stands = shell_line && !wanted.empty() && folded(row).ends_with(wanted) && (begin == denied_line_ ? row == denied_row_ : true);
+  if (!stands) {
+    keys_.clear();
+    line_begun_ = false;
+    phase_ = Phase::passing;
+    return advance(now, actions);
+  }
+  if (++clear_tries_ >= k_most_tries) {
+    phase_ = Phase::over;
+    actions.end = make_notice("SP-9104", "the shell would not let go of a denied line");
+    return;
+  }
+  // The shell does not obey Ctrl-C: its own editing keys, end of line and cut.
+  for (const char key : std::string_view(clear_tries_ == 1 ? "\x05\x15" : "\x15\x03\x05\x15")) actions.to_target.push_back(static_cast<std::byte>(key));
+  last_forward_ = now;
+  probe_sent_ = probe_back_ = false;
+  wake_at_ = now + k_quiet;
+}
+
+void LineGuard::answer(std::string_view keys, std::int64_t now, Actions& actions) {
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    const char c = keys[i];
+    if (c == 0x03 || c == 0x04) {
+      actions.to_client += "^C";
+      input_ += keys.substr(i + 1);
+      packet_left_ = 0;
+      return deny(make_notice("SP-9102", "no reason was given"), now, actions);
+    }
+    if (c == '\r' || c == '\n') {
+      input_ += keys.substr(i + 1);
+      packet_left_ = 0;
+      if (trim(answer_).size() < 4) return deny(make_notice("SP-9102", "no reason was given"), now, actions);
+      current_.person_reason = std::string(trim(answer_));
+      actions.to_client += "\r\n";
+      report(true);
+      release(actions, now);
+      return advance(now, actions);
+    }
+    if (c == 0x7f || c == 0x08) {
+      if (!answer_.empty()) {
+        answer_.pop_back();
+        actions.to_client += "\b \b";
+      }
+    } else if (c >= 0x20 && c < 0x7f && answer_.size() < 200) {
+      answer_.push_back(c);
+      actions.to_client.push_back(c);
+    }
+  }
+}
+
+void LineGuard::approval_answered(bool granted, std::string_view by, std::int64_t now, Actions& actions) {
+  if (phase_ != Phase::approving) return;
+  current_.person_reason = std::string(by);
+  if (!granted) return deny(make_notice("SP-9107", by.empty() ? "nobody agreed in time" : std::string(by) + " refused"), now, actions);
+  actions.to_client += "agreed by " + std::string(by) + "\r\n";
+  report(true);
+  release(actions, now);
+  advance(now, actions);
+}
+
+}  // namespace sallyport::gateway
