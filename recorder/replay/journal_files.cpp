@@ -42,6 +42,18 @@ Result<JournalFiles> JournalFiles::open(const std::filesystem::path& folder) {
   return files;
 }
 
+Result<JournalFiles> JournalFiles::resume(const std::filesystem::path& folder, const Position& position) {
+  JournalFiles files(folder);
+  files.open_file(position.file);
+  struct stat status {};
+  if (!files.file_ || fstat(files.file_.get(), &status) != 0 || static_cast<std::uint64_t>(status.st_size) < position.offset)
+    return fail(Errc::not_found, "the journal does not reach file " + std::to_string(position.file) + ", byte " + std::to_string(position.offset));
+  files.buffer_offset_ = position.offset;
+  files.next_frame_ = position.next_frame;
+  files.header_done_ = true;
+  return files;
+}
+
 void JournalFiles::report(FileDamage::Kind kind, std::uint64_t offset, std::uint64_t frame, std::string text) {
   if (listener_) listener_({kind, file_number_, offset, frame, std::move(text)});
 }

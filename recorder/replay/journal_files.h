@@ -49,6 +49,19 @@ class JournalFiles {
   /// Errc::not_found: no such folder or no journal file in it.
   [[nodiscard]] static Result<JournalFiles> open(const std::filesystem::path& folder);
 
+  /// A place between two frames, from which reading can go on later.
+  struct Position {
+    std::uint64_t file = 0;
+    std::uint64_t offset = 0;
+    std::uint64_t next_frame = 0;
+  };
+  /// Goes on there. Errc::not_found: that file is not there, or ends before the place.
+  [[nodiscard]] static Result<JournalFiles> resume(const std::filesystem::path& folder, const Position& position);
+  /// Behind the frame that next() gave last; nothing before a file's header was read.
+  [[nodiscard]] std::optional<Position> position() const {
+    return header_done_ && next_frame_ != 0 ? std::optional(Position{file_number_, offset(), next_frame_}) : std::nullopt;
+  }
+
   struct Checks {
     bool crc = true;
     bool at_rest = false;  ///< nobody writes any more: a tail that is no whole frame is damage, and searched for frames
