@@ -32,16 +32,18 @@ Result<RecordingPlace> place_of(const Common& common, const PlaceOptions& option
   place.journal = config->state_of("recorder") / "journal";
   place.ring_dir = config->ring_dir;
   place.default_key = config->run_dir / "keys" / "checkpoint.vkey";
+  place.index = config->state_dir / "index";
   return place;
 }
 
 /// The vault unwraps; the wrapped key comes from the recording itself.
-Result<std::string> ask_gateway_for_key(const Common& common, const std::filesystem::path& journal, const std::string& session, const std::string& reason) {
+Result<std::string> ask_gateway_for_key(const Common& common, const std::filesystem::path& journal, const std::string& session, const std::string& reason,
+                                        bool input) {
   auto summary = replay::find_session(journal, session, nullptr);
   if (!summary) return tl::unexpected(summary.error());
   auto client = AdminClient::find(common);
   if (!client) return tl::unexpected(client.error());
-  const json::object body{{"reason", reason}, {"wrapped", crypto::to_base64(summary->wrapped_key)}};
+  const json::object body{{"reason", reason}, {"input", input}, {"wrapped", crypto::to_base64(summary->wrapped_key)}};
   auto answer = client->send("POST", "/v1/recordings/" + segment_of(session) + "/key", body);
   if (!answer) return tl::unexpected(answer.error());
   const json::object* object = answer->if_object();
@@ -86,8 +88,8 @@ int run_at(const Common& common, const PlaceOptions& place_options, Options& opt
       if (auto resolved = resolve_last(options.place, session); !resolved) return report(resolved.error());
   }
   if constexpr (requires { options.keys; })
-    options.keys.ask_gateway = [&common, journal = options.place.journal](const std::string& session, const std::string& reason) {
-      return ask_gateway_for_key(common, journal, session, reason);
+    options.keys.ask_gateway = [&common, journal = options.place.journal](const std::string& session, const std::string& reason, bool input) {
+      return ask_gateway_for_key(common, journal, session, reason, input);
     };
   return run(options);
 }
@@ -112,11 +114,13 @@ void add_recording_verbs(CLI::App& app, Common& common, Outcome& outcome) {
   sessions.callback([&] { outcome.status = run_at(common, place, list, run_sessions); });
 
   CLI::App& playing = add_verb(app, "play", "Play a recording in this terminal.",
-                               "  sallyport play last\n  sallyport play 01JC3W --speed 4 --idle-limit 2 --reason 'ticket 4711'\n  sallyport play last --follow\n");
+                               "  sallyport play last\n  sallyport play 01JC3W --speed 4 --idle-limit 2 --reason 'ticket 4711'\n  sallyport play 01JC3W --at 1:02:03\n  sallyport play last --follow\n");
   playing.add_option("session", play.session, "its beginning is enough; `last` is the newest")->required();
   playing.add_option("--channel", play.channel, "only this channel");
   playing.add_option("--speed", play.speed, "2: twice as fast")->check(CLI::PositiveNumber);
   playing.add_option("--idle-limit", play.idle_limit, "no pause longer than this many seconds");
+  playing.add_option("--at", play.at, "begin there: seconds, m:s or h:m:s from its beginning");
+  playing.add_option("--find", play.find, "begin where this text was first on the screen");
   playing.add_flag("--follow", play.follow, "go on with what is being recorded now");
   playing.add_flag("--raw", play.raw, "leave in what could drive your terminal");
   playing.add_flag("--damaged", play.damaged, "play although verification failed");
@@ -127,7 +131,8 @@ void add_recording_verbs(CLI::App& app, Common& common, Outcome& outcome) {
   CLI::App& exports = add_verb(app, "export", "Write a recording as asciicast, text or JSON.",
                                "  sallyport export last > session.cast && asciinema play session.cast\n  sallyport export 01JC3W --format text --file session.txt\n");
   exports.add_option("session", exporting.session, "its beginning is enough; `last` is the newest")->required();
-  exports.add_option("--format", exporting.format)->check(CLI::IsMember({"asciicast", "text", "json"}));
+  exports.add_option("--format", exporting.format)
+      ->check(CLI::IsMember({"asciicast", "text", "json", "stdout", "stderr", "files", "ledger", "pcapng"}));
   exports.add_option("--file", exporting.output, "where to (default: standard output)");
   exports.add_option("--channel", exporting.channel, "only this channel");
   exports.add_flag("--with-input", exporting.with_input, "what was typed, too");

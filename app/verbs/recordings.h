@@ -1,4 +1,4 @@
-// app/verbs/recordings.h -- sessions, play, export, verify: what they do, without the command line's parser.
+// app/verbs/recordings.h -- sessions, play, export, index, search, verify: what they do, without the command line's parser.
 //
 // Each function prints and gives the exit status (exit_codes.h). All of them read the journal's files themselves and work
 // without a running gateway; only the session key may come from it.
@@ -23,6 +23,7 @@ struct RecordingPlace {
   std::vector<std::string> checkpoint_keys;
   std::filesystem::path default_key;  ///< the gateway's own copy, trusted on first use; may be missing
   std::filesystem::path kept;         ///< folder of kept checkpoints; empty: KeptCheckpoints::usual_folder()
+  std::filesystem::path index;        ///< folder of seek and search indexes; empty or not writable: as `kept`
   bool keep = true;
 };
 
@@ -31,8 +32,9 @@ struct KeySource {
   std::string recipient_key;   ///< PEM file of a recording recipient; with it nothing is asked of the gateway
   std::string recipient_cert;  ///< PEM file
   std::string reason;          ///< why she looks; goes into the audit log
-  /// POST /v1/recordings/{session}/key {"reason": ...} on the admin socket; gives the key as hexadecimal digits.
-  std::function<Result<std::string>(const std::string& session, const std::string& reason)> ask_gateway;
+  bool input = false;           ///< what was typed is wanted, too: a right of its own
+  /// POST /v1/recordings/{session}/key {"reason": ..., "input": ...} on the admin socket; gives the key as hexadecimal digits.
+  std::function<Result<std::string>(const std::string& session, const std::string& reason, bool input)> ask_gateway;
 };
 
 struct SessionsOptions {
@@ -54,6 +56,8 @@ struct PlayVerbOptions {
   std::optional<std::uint32_t> channel;
   double speed = 1.0;
   double idle_limit = 0;  ///< seconds; 0: none
+  std::string at;         ///< [[h:]m:]s from the session's beginning
+  std::string find;       ///< begins where this text was first seen (at or after `at`)
   bool follow = false;
   bool raw = false;       ///< do not take away what could drive the terminal
   bool damaged = false;   ///< play although verification failed
@@ -65,7 +69,7 @@ struct ExportVerbOptions {
   RecordingPlace place;
   KeySource keys;
   std::string session;
-  std::string format = "asciicast";  ///< asciicast, text, json
+  std::string format = "asciicast";  ///< asciicast, text, json, stdout, stderr, files, ledger, pcapng
   std::string output = "-";          ///< file; "-": standard output
   std::optional<std::uint32_t> channel;
   bool with_input = false;
@@ -73,6 +77,34 @@ struct ExportVerbOptions {
   bool damaged = false;
 };
 int run_export(const ExportVerbOptions& options);
+
+struct IndexVerbOptions {
+  Common common;
+  RecordingPlace place;
+  KeySource keys;
+  /// POST /v1/search/key: the key of the search index as hexadecimal digits.
+  std::function<Result<std::string>(const std::string& reason)> ask_search_key;
+  bool follow = false;   ///< go on as sessions end
+  bool rebuild = false;  ///< forget the index first
+  bool drop = false;     ///< forget the index and stop
+  std::string database;  ///< file of the search index; empty: below place.index
+};
+/// Makes key frames and the search index of every session that has none.
+int run_index(const IndexVerbOptions& options);
+
+struct SearchVerbOptions {
+  Common common;
+  RecordingPlace place;
+  std::string reason;
+  std::function<Result<std::string>(const std::string& reason)> ask_search_key;
+  std::string text;
+  std::string target, principal, since, until;
+  bool regex = false;
+  bool commands = false;  ///< only command lines
+  std::size_t limit = 100;
+  std::string database;
+};
+int run_search(const SearchVerbOptions& options);
 
 struct VerifyVerbOptions {
   Common common;

@@ -148,7 +148,8 @@ Relay::Recorded Relay::record(Channel& channel, Side to, std::uint32_t extended,
   }
 #endif
   if (const Recorded events = tape_waiting_events(); events != Recorded::yes) return events;
-  if (channel.kind != ChannelKind::session || channel.local || !channel.record_content) {
+  const bool is_tunnel = channel.kind == ChannelKind::tunnel_out;  // its content only where policy asks for it (ask_tunnel)
+  if ((channel.kind != ChannelKind::session && !is_tunnel) || channel.local || !channel.record_content) {
     done = data.size();
     return Recorded::yes;
   }

@@ -228,11 +228,15 @@ void Relay::ask_tunnel(Channel& channel, control::ChannelAsk ask, std::string ty
   const std::uint32_t id = channel.id;
   channel.kind = ChannelKind::tunnel_out;
   channel.program = ask.kind();
+  channel.record_content = false;
+  std::string started = fmt::format(
+      R"({{"event":"channel.started","channel":{},"kind":{},"host":{},"port":{},"origin_host":{},"origin_port":{},"path":{},"pty":false}})", id,
+      json_string(ask.kind()), json_string(ask.host()), ask.port(), json_string(ask.origin_host()), ask.origin_port(), json_string(ask.path()));
   control::Envelope question;
   ask.set_channel(id);
   *question.mutable_channel_ask() = std::move(ask);
   authority_.ask(std::move(question), k_patient_deadline,
-                 [this, id, type = std::move(type), specific = std::move(specific)](Result<control::Received> answer) {
+                 [this, id, type = std::move(type), specific = std::move(specific), started = std::move(started)](Result<control::Received> answer) {
                    Channel* asked = find(id);
                    if (asked == nullptr || over_) return;
                    const Notice notice = notice_of_answer(answer);
@@ -246,6 +250,8 @@ void Relay::ask_tunnel(Channel& channel, control::ChannelAsk ask, std::string ty
                      asked->sniff_first_bytes = answer->envelope.channel_answer().sniff_onward_hop();
                      asked->onward_alert = answer->envelope.channel_answer().onward_alert();
                      asked->decided = true;
+                     asked->record_content = answer->envelope.channel_answer().record_content();
+                     if (!untaped_events_.empty() || tape_.event(started) == Tape::Put::no_room) untaped_events_.push_back(started);
                      forward_open(*asked, Side::target, type, specific);
                    }
                    client_->flush();

@@ -162,12 +162,13 @@ Result<Played> export_asciicast(const ExportOptions& options, const Sink& out) {
   const auto channel = options.channel ? options.channel : usual_channel(options.session);
   const ChannelSummary* summary = channel_of(options.session, channel);
   const bool has_pty = summary == nullptr || summary->pty;
-  // The head line needs the first size, which comes with the channel's start or first resize.
+  // The head line needs the first size, which comes with the channel's start or first resize: it waits for the first output.
   std::uint32_t columns = 80, rows = 24;
   std::string term = "xterm-256color";
   std::int64_t began_us = options.session.began_us;
-  bool sized = false;
-  const auto looked = walk_session(options.walk, [&](const WalkedEntry& entry) {
+  bool sized = false, headed = false;
+  const auto look = [&](const WalkedEntry& entry) {
+    if (headed || entry.state != WalkedEntry::State::open) return;
     if (entry.header.kind == EntryKind::event) {
       const auto fields = JsonFields::parse(text_of(entry.body));
       if (fields && fields->get("event") == "channel.started" && fields->number("channel") == static_cast<std::int64_t>(channel.value_or(0))) {
@@ -179,24 +180,24 @@ Result<Played> export_asciicast(const ExportOptions& options, const Sink& out) {
         began_us = entry.header.wall_us;
         sized = wide > 0 && high > 0;
       }
-    } else if (entry.header.kind == EntryKind::resize && entry.header.channel == channel && entry.state == WalkedEntry::State::open) {
+    } else if (entry.header.kind == EntryKind::resize && entry.header.channel == channel) {
       if (const auto size = parse_resize(entry.body); size && !sized && size->columns > 0 && size->rows > 0) {
         columns = std::min(size->columns, 10'000U);
         rows = std::min(size->rows, 10'000U);
+        sized = true;
       }
-      return false;
     }
-    return !is_output(entry.header.kind) || entry.header.channel != channel;
-  });
-  if (!looked) return tl::unexpected(looked.error());
-
-  const std::string title = options.session.principal + " as " + options.session.account + " on " + options.session.target + ", " +
-                            options.session.session.str() + (summary == nullptr || summary->command.empty() ? "" : ": " + summary->command);
-  std::string head = "{\"version\":2,\"width\":" + std::to_string(columns) + ",\"height\":" + std::to_string(rows) +
-                     ",\"timestamp\":" + std::to_string(began_us / 1'000'000) + ",\"title\":" + json_quote(title) +
-                     ",\"env\":{\"TERM\":" + json_quote(term) + ",\"SHELL\":\"\"}";
-  if (options.idle_limit) head += ",\"idle_time_limit\":" + seconds_text(*options.idle_limit);
-  if (!out(head + "}\n")) return played;
+  };
+  const auto head_line = [&] {
+    headed = true;
+    const std::string title = options.session.principal + " as " + options.session.account + " on " + options.session.target + ", " +
+                              options.session.session.str() + (summary == nullptr || summary->command.empty() ? "" : ": " + summary->command);
+    std::string head = "{\"version\":2,\"width\":" + std::to_string(columns) + ",\"height\":" + std::to_string(rows) +
+                       ",\"timestamp\":" + std::to_string(began_us / 1'000'000) + ",\"title\":" + json_quote(title) +
+                       ",\"env\":{\"TERM\":" + json_quote(term) + ",\"SHELL\":\"\"}";
+    if (options.idle_limit) head += ",\"idle_time_limit\":" + seconds_text(*options.idle_limit);
+    return out(head + "}\n");
+  };
 
   Pace pace(std::nullopt);
   Utf8Pieces pieces[3];
@@ -206,12 +207,14 @@ Result<Played> export_asciicast(const ExportOptions& options, const Sink& out) {
   };
   const auto walked = walk_session(options.walk, [&](const WalkedEntry& entry) {
     count(played, entry);
+    look(entry);
     if (entry.header.channel != channel) return true;
     const auto kind = entry.header.kind;
     const bool is_input = kind == EntryKind::data_in || kind == EntryKind::typed;
     if (!is_output(kind) && kind != EntryKind::resize && kind != EntryKind::bulk_marker && !(is_input && options.with_input)) return true;
     pace.step(entry.header);
     if (entry.state != WalkedEntry::State::open) return true;
+    if (!headed && !head_line()) return false;
     if (kind == EntryKind::resize) {
       const auto size = parse_resize(entry.body);
       return !size || write("r", std::to_string(size->columns) + "x" + std::to_string(size->rows));
@@ -223,6 +226,7 @@ Result<Played> export_asciicast(const ExportOptions& options, const Sink& out) {
     return write("o", has_pty ? text : with_returns(text, last));
   });
   if (!walked) return tl::unexpected(walked.error());
+  if (!headed) head_line();
   return played;
 }
 

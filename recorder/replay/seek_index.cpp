@@ -483,12 +483,22 @@ Result<std::vector<std::string>> SeekIndex::checkpoints(std::size_t most) {
   }
 }
 
-Result<void> SeekIndex::keep_key_frame(const SessionId& session, const KeyFrame& frame) {
+Result<void> SeekIndex::keep_key_frames(const SessionId& session, std::span<const KeyFrame> frames, std::uint64_t reach) {
   const auto id = state_->id_of(session);
   if (!id) return tl::unexpected(id.error());
+  auto transaction = sql::Transaction::begin(state_->database);
+  if (!transaction) return tl::unexpected(transaction.error());
+  auto away = state_->database.prepare("DELETE FROM key_frame WHERE session = ?");
+  if (!away) return tl::unexpected(away.error());
+  if (auto run = away->bind(*id).run(); !run) return run;
   auto put = state_->database.prepare("INSERT OR REPLACE INTO key_frame(session, channel, sequence, boot, segment, sealed) VALUES(?, ?, ?, ?, ?, ?)");
   if (!put) return tl::unexpected(put.error());
-  return put->bind(*id, frame.channel, frame.sequence, frame.boot_us, frame.segment, frame.sealed).run();
+  for (const KeyFrame& frame : frames)
+    if (auto run = put->bind(*id, frame.channel, frame.sequence, frame.boot_us, frame.segment, frame.sealed).run(); !run) return run;
+  auto reached = state_->database.prepare("UPDATE session SET reach = ? WHERE id = ?");
+  if (!reached) return tl::unexpected(reached.error());
+  if (auto run = reached->bind(reach, *id).run(); !run) return run;
+  return transaction->commit();
 }
 
 Result<std::optional<KeyFrame>> SeekIndex::key_frame_before(const SessionId& session, std::uint32_t channel, std::uint64_t sequence) {
@@ -509,12 +519,6 @@ Result<std::uint64_t> SeekIndex::key_frames_reach(const SessionId& session) {
   auto found = row->bind(session.str()).step();
   if (!found) return tl::unexpected(found.error());
   return *found ? static_cast<std::uint64_t>(row->integer(0)) : 0;
-}
-
-Result<void> SeekIndex::set_key_frames_reach(const SessionId& session, std::uint64_t sequence) {
-  auto put = state_->database.prepare("UPDATE session SET reach = ? WHERE label = ?");
-  if (!put) return tl::unexpected(put.error());
-  return put->bind(sequence, session.str()).run();
 }
 
 Result<Bytes> SeekIndex::read_frame(std::uint64_t file, std::uint64_t offset, std::uint32_t size) {

@@ -92,12 +92,12 @@ class SeekIndex {
   /// The checkpoints of the journal, newest first, at most `most`.
   [[nodiscard]] Result<std::vector<std::string>> checkpoints(std::size_t most);
 
-  Result<void> keep_key_frame(const SessionId& session, const KeyFrame& frame);
+  /// Replaces the session's key frames; `reach` is the entry up to which they were made.
+  Result<void> keep_key_frames(const SessionId& session, std::span<const KeyFrame> frames, std::uint64_t reach);
   /// The newest at or before `sequence`.
   [[nodiscard]] Result<std::optional<KeyFrame>> key_frame_before(const SessionId& session, std::uint32_t channel, std::uint64_t sequence);
   /// How far the key frames of the session reach: the entry up to which they were made; 0: none yet.
   [[nodiscard]] Result<std::uint64_t> key_frames_reach(const SessionId& session);
-  Result<void> set_key_frames_reach(const SessionId& session, std::uint64_t sequence);
 
   /// The payload of a frame that the index names; checks its header and checksum. Errc::corrupt, Errc::not_found.
   [[nodiscard]] Result<Bytes> read_frame(std::uint64_t file, std::uint64_t offset, std::uint32_t size);

@@ -8,7 +8,7 @@
 namespace sallyport::replay {
 namespace {
 
-constexpr std::uint32_t k_max_segment_step = 4096;  ///< more at once than a recording with holes can need
+constexpr std::uint32_t k_max_segment_step = 1U << 18;  ///< more at once than a seek into the longest recording needs (two seconds each)
 
 }  // namespace
 

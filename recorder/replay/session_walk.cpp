@@ -54,6 +54,8 @@ class EntryStream {
   std::optional<crypto::Tag> previous_ = crypto::Tag{};
 };
 
+}  // namespace
+
 void keep_line(LineKeys& lines, const seal::EntryHeader& header, ByteView body) {
   if (header.kind == EntryKind::line_key && body.size() == crypto::k_aead_key_size)
     lines.add(header.channel, header.extra, header.sequence, Secret(body));
@@ -93,9 +95,24 @@ WalkedEntry open_entry(const StoredEntry& entry, const std::optional<crypto::Tag
   return walked;
 }
 
-}  // namespace
+Result<void> read_stored(const std::filesystem::path& journal, const SessionId& session, bool follow, const std::function<bool()>& stop,
+                         const VisitStored& visit) {
+  const auto label = seal::label_of(session.view());
+  if (!label) return fail(Errc::invalid, "not the name of a session: " + session.str());
+  auto files = JournalFiles::open(journal);
+  if (!files) return tl::unexpected(files.error());
+  files->set_checks({.crc = false, .at_rest = false});
+  EntryStream stream(std::move(*files), *label);
+  while (stream.read(visit) && follow && stream.found_any()) {
+    if (stop && stop()) break;
+    std::this_thread::sleep_for(k_look_again);
+  }
+  if (!stream.found_any()) return fail(Errc::not_found, "no session " + session.str() + " in the journal");
+  return {};
+}
 
 Result<void> walk_session(const WalkOptions& options, const std::function<bool(const WalkedEntry&)>& visit) {
+  if (options.source) return options.source(visit);
   const auto label = seal::label_of(options.session.view());
   if (!label) return fail(Errc::invalid, "not the name of a session: " + options.session.str());
   LineKeys lines;

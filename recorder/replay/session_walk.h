@@ -33,9 +33,22 @@ struct WalkOptions {
   bool typed = true;          ///< look for line keys first (one pass more)
   bool follow = false;        ///< wait for more until the session ends
   std::function<bool()> stop; ///< asked while waiting; may be empty
+  /// Where entries come from instead of the journal (a viewing): then the fields above are not used.
+  std::function<Result<void>(const std::function<bool(const WalkedEntry&)>&)> source;
 };
 
 /// Calls `visit` for each entry until it says false. Errc::not_found: no such session. Errc::invalid: not a session key.
 [[nodiscard]] Result<void> walk_session(const WalkOptions& options, const std::function<bool(const WalkedEntry&)>& visit);
+
+/// The session's stored entries in order, each with the tag of the one before (nothing behind a hole); false from `visit` ends it.
+/// With `follow` waits for more until the session ends or `stop` says so.
+using VisitStored = std::function<bool(const StoredEntry&, const std::optional<crypto::Tag>&)>;
+[[nodiscard]] Result<void> read_stored(const std::filesystem::path& journal, const SessionId& session, bool follow, const std::function<bool()>& stop,
+                                       const VisitStored& visit);
+
+/// Opens one entry as far as the opener and the lines' keys allow; `opener` null: sealed ones come as locked.
+[[nodiscard]] WalkedEntry open_entry(const StoredEntry& entry, const std::optional<crypto::Tag>& previous, SessionOpener* opener, const LineKeys& lines);
+/// Takes in an opened line_key or line_dropped entry.
+void keep_line(LineKeys& lines, const seal::EntryHeader& header, ByteView body);
 
 }  // namespace sallyport::replay

@@ -46,7 +46,7 @@ struct ReceivedPart {
 [[nodiscard]] Result<std::optional<ReceivedPart>> take_part(Bytes& bytes);
 
 struct ViewJob {
-  enum class Kind { play, asciicast, text, json, streams, index };
+  enum class Kind { play, asciicast, text, json, streams, index, pcapng };
   Kind kind = Kind::play;
   SessionSummary session;
   std::optional<std::uint32_t> channel;

@@ -1,0 +1,180 @@
+#include "app/verbs/recording_proof.h"
+
+#include <algorithm>
+#include <fstream>
+
+#include "app/verbs/console.h"
+#include "platform/crypto/cms.h"
+#include "platform/crypto/hex.h"
+#include "recorder/replay/playback.h"
+
+namespace sallyport::app {
+
+using replay::KeptCheckpoints;
+
+namespace {
+
+std::optional<std::string> load_text(const std::filesystem::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  if (!in) return std::nullopt;
+  return std::string(std::istreambuf_iterator<char>(in), {});
+}
+
+Result<std::vector<crypto::NoteKey>> keys_in(std::string_view text) {
+  std::vector<crypto::NoteKey> keys;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    std::string_view line = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.remove_suffix(1);
+    if (line.empty() || line.front() == '#') continue;
+    auto key = crypto::parse_vkey(line);
+    if (!key) return tl::unexpected(key.error());
+    keys.push_back(std::move(*key));
+  }
+  return keys;
+}
+
+Result<Secret> local_key(const KeySource& source, ByteView wrapped) {
+  const auto key = load_text(source.recipient_key);
+  const auto certificate = load_text(source.recipient_cert);
+  if (!key) return fail(Errc::invalid, "cannot read " + source.recipient_key);
+  if (!certificate) return fail(Errc::invalid, "cannot read " + source.recipient_cert + " (--recipient-cert)");
+  const auto der = crypto::certificate_der_of(*certificate);
+  if (!der) return tl::unexpected(der.error());
+  return crypto::unwrap_with(wrapped, Secret(*key), *der);
+}
+
+std::string place_text(const replay::Finding& finding) {
+  std::string text;
+  if (!finding.session.empty()) text += "session " + finding.session;
+  if (finding.first_entry != 0)
+    text += (text.empty() ? "" : ", ") +
+            (finding.first_entry == finding.last_entry ? "entry " + std::to_string(finding.first_entry)
+                                                       : "entries " + std::to_string(finding.first_entry) + " to " + std::to_string(finding.last_entry));
+  if (finding.leaf != 0) text += (text.empty() ? "" : ", ") + ("leaf " + std::to_string(finding.leaf));
+  if (finding.since_us != 0) text += (text.empty() ? "" : ", ") + ("since " + replay::time_text(finding.since_us));
+  return text;
+}
+
+}  // namespace
+
+std::function<bool(const SessionId&)> liveness(const RecordingPlace& place) {
+  if (place.ring_dir.empty()) return {};
+  return [folder = place.ring_dir](const SessionId& session) {
+    std::error_code error;
+    return std::filesystem::exists(folder / (session.str() + ".ring"), error);
+  };
+}
+
+KeptCheckpoints kept_of(const RecordingPlace& place) { return KeptCheckpoints(place.kept.empty() ? KeptCheckpoints::usual_folder() : place.kept); }
+bool may_keep(const RecordingPlace& place) { return place.keep && !(place.kept.empty() && KeptCheckpoints::usual_folder().empty()); }
+
+void note(std::string_view text) { std::fprintf(stderr, "%s\n", printable(text).c_str()); }
+
+Result<KnownKeys> checkpoint_keys(const RecordingPlace& place) {
+  KnownKeys known;
+  for (const std::string& given : place.checkpoint_keys) {
+    const auto text = std::filesystem::exists(given) ? load_text(given) : std::optional(given);
+    auto keys = text ? keys_in(*text) : Result<std::vector<crypto::NoteKey>>(fail(Errc::invalid, "cannot be read"));
+    if (!keys) return fail(Errc::invalid, "--checkpoint-key " + given + " is neither a file nor a key: " + keys.error().detail);
+    known.keys.insert(known.keys.end(), keys->begin(), keys->end());
+  }
+  if (!known.keys.empty()) return known;
+  const auto own_text = place.default_key.empty() ? std::nullopt : load_text(place.default_key);
+  auto own = own_text ? keys_in(*own_text) : Result<std::vector<crypto::NoteKey>>(std::vector<crypto::NoteKey>());
+  const auto remembered = kept_of(place).key_of(place.journal);
+  if (remembered) {
+    known.keys.push_back(*remembered);
+    if (own && !own->empty() && std::none_of(own->begin(), own->end(), [&](const auto& key) { return key.public_key == remembered->public_key; }))
+      known.changed = "the gateway now names another checkpoint key than the one that was used for this journal before (" + crypto::vkey_of(*remembered) + ")";
+  } else if (own && !own->empty()) {
+    known.keys = *own;
+    known.first_use = own->front();
+  }
+  return known;
+}
+
+Result<std::vector<replay::OutsideCheckpoint>> outside_checkpoints(const RecordingPlace& place, const std::vector<std::string>& files, const KnownKeys& known,
+                                                                   std::vector<replay::Finding>& findings) {
+  std::vector<replay::OutsideCheckpoint> outside;
+  for (const std::string& file : files) {
+    auto notes = replay::read_checkpoint_file(file);
+    if (!notes) return tl::unexpected(notes.error());
+    for (const auto& each : *notes) {
+      if (!known.keys.empty() && !crypto::verify_note(each, known.keys)) {
+        replay::Finding finding;
+        finding.kind = "outside-signature";
+        finding.text = "a checkpoint in " + file + " is not signed by the checkpoint key";
+        findings.push_back(std::move(finding));
+        continue;
+      }
+      outside.push_back({crypto::parse_checkpoint(each.body).value(), file});
+    }
+  }
+  const KeptCheckpoints kept = kept_of(place);
+  for (const auto& key : known.keys)
+    if (const auto newest = kept.newest(key.name, key.id); newest && crypto::verify_note(*newest, std::vector{key}))
+      outside.push_back({crypto::parse_checkpoint(newest->body).value(), kept.file_of(key.name, key.id).string()});
+  return outside;
+}
+
+Result<Secret> session_key(const KeySource& source, const SessionId& session, ByteView wrapped) {
+  if (!source.recipient_key.empty()) return local_key(source, wrapped);
+  if (!source.ask_gateway) return fail(Errc::invalid, "no way to a session key: give --recipient-key and --recipient-cert");
+  const auto digits = source.ask_gateway(session.str(), source.reason, source.input);
+  if (!digits) return tl::unexpected(digits.error());
+  const auto bytes = crypto::from_hex(*digits);
+  if (!bytes || bytes->size() != 32) return fail(Errc::internal, "the gateway's answer is no session key");
+  return Secret(ByteView(*bytes));
+}
+
+void print_findings(std::FILE* to, const std::vector<replay::Finding>& findings, std::size_t most) {
+  for (std::size_t i = 0; i < findings.size() && i < most; ++i) {
+    const auto& finding = findings[i];
+    const std::string place = place_text(finding);
+    std::fprintf(to, "FOUND %s: %s%s%s%s", finding.kind.c_str(), printable(place).c_str(), place.empty() ? "" : ": ", printable(finding.text).c_str(), "");
+    if (finding.file != 0)
+      std::fprintf(to, " (file %llu, byte %llu)", static_cast<unsigned long long>(finding.file), static_cast<unsigned long long>(finding.offset));
+    std::fputc('\n', to);
+  }
+  if (findings.size() > most) std::fprintf(to, "... and %zu more findings\n", findings.size() - most);
+}
+
+void keep_checkpoint(const RecordingPlace& place, const KnownKeys& known, const std::optional<crypto::Note>& newest) {
+  if (!may_keep(place) || known.keys.empty()) return;
+  const KeptCheckpoints kept = kept_of(place);
+  if (known.first_use)
+    if (auto stored = kept.keep_key(place.journal, *known.first_use); !stored) note("sallyport: " + stored.error().detail);
+  if (newest)
+    if (auto stored = kept.keep(*newest); !stored) note("sallyport: " + stored.error().detail);
+}
+
+Result<Verified> verify(const RecordingPlace& place, std::vector<SessionId> sessions, const std::vector<std::string>& checkpoint_files,
+                        decltype(replay::VerifyOptions::unwrap) unwrap) {
+  auto known = checkpoint_keys(place);
+  if (!known) return tl::unexpected(known.error());
+  std::vector<replay::Finding> findings;
+  auto outside = outside_checkpoints(place, checkpoint_files, *known, findings);
+  if (!outside) return tl::unexpected(outside.error());
+  replay::VerifyOptions options;
+  options.journal = place.journal;
+  options.sessions = std::move(sessions);
+  options.checkpoint_keys = known->keys;
+  options.outside = *outside;
+  options.unwrap = std::move(unwrap);
+  options.is_live = liveness(place);
+  auto report = replay::verify_journal(options);
+  if (!report) return tl::unexpected(report.error());
+  if (!known->changed.empty()) {
+    replay::Finding finding;
+    finding.kind = "checkpoint-key-changed";
+    finding.text = known->changed;
+    findings.push_back(std::move(finding));
+  }
+  report->findings.insert(report->findings.begin(), findings.begin(), findings.end());
+  if (report->is_clean()) keep_checkpoint(place, *known, report->newest_checkpoint);
+  return Verified{std::move(*report), std::move(*known), std::move(*outside)};
+}
+
+}  // namespace sallyport::app
