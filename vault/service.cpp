@@ -1,3 +1,4 @@
+#include "vault/lent_values.h"
 #include "vault/service.h"
 
 #include <openssl/crypto.h>
@@ -42,7 +43,7 @@ bool may_ask(control::Peer peer, Body body) {
       return body == Body::kSignCertificate || body == Body::kLendPassword || body == Body::kMakeAgent || body == Body::kSecretPut ||
              body == Body::kSecretList || body == Body::kSecretDelete || body == Body::kTotpCheck || body == Body::kSealStatus ||
              body == Body::kUnseal || body == Body::kSealNow || body == Body::kPublicKeys || body == Body::kEndLeases ||
-             body == Body::kUnwrapRecordingKey;
+             body == Body::kUnwrapRecordingKey || body == Body::kSearchKeyAsk || body == Body::kMaskValuesAsk;
     case control::PEER_RECORDER: return body == Body::kSignCheckpoint || body == Body::kPublicKeys;
     case control::PEER_SESSION: return body == Body::kHostkeySign || body == Body::kRecordingKeyRequest;
     default: return false;
@@ -428,6 +429,8 @@ class Service {
         if (question.call() != 0) reply(from, control::reply_to(question));
         return;
       case Body::kUnwrapRecordingKey: return on_unwrap(from, question);
+      case Body::kSearchKeyAsk: return on_search_key(from, question);
+      case Body::kMaskValuesAsk: return on_mask_values(from, question);
       default: return;
     }
   }
@@ -462,6 +465,7 @@ class Service {
     if (!is_attached(from, question, session)) return;
     lending_->lend_password(session, question.lend_password().secret(), [this, from, question](Result<std::pair<Secret, Lease>> lent) {
       if (refused(from, question, lent)) return;
+      lent_to_.note(question.lend_password().principal(), lent->second.secret, lent->second.version);
       Envelope answer = control::reply_to(question);
       auto* body = answer.mutable_lent_password();
       body->set_password(std::string(lent->first.reveal_text()));
@@ -541,6 +545,35 @@ class Service {
     reply(from, std::move(answer));
   }
 
+  void on_search_key(LineId from, const Envelope& question) {
+    const control::SearchKeyAsk& asked = question.search_key_ask();
+    if (asked.reason().empty() || asked.principal().empty()) return refuse(from, question, {Errc::invalid, "the search key needs a principal and a reason"});
+    trail_.tell_durably("recording.search_key_lent", "{\"principal\":" + json_quote(asked.principal()) + ",\"reason\":" + json_quote(asked.reason()) + "}", {},
+                        [this, from, question](Result<void> told) {
+                          if (refused(from, question, told)) return;
+                          const auto key = vault_->search_key();
+                          if (refused(from, question, key)) return;
+                          Envelope answer = control::reply_to(question);
+                          answer.mutable_recording_key()->set_key(std::string(key->reveal_text()));
+                          reply(from, std::move(answer));
+                        });
+  }
+
+  void on_mask_values(LineId from, const Envelope& question) {
+    Envelope answer = control::reply_to(question);
+    const auto values = lent_to_.recognisers(question.mask_values_ask().principal(), vault_->store(), crypto::system_random());
+    if (refused(from, question, values)) return;
+    auto* body = answer.mutable_mask_values();
+    body->set_key(std::string(values->key.reveal_text()));
+    for (const seal::MaskValue& value : values->values) {
+      auto* row = body->add_values();
+      row->set_length(value.length);
+      row->set_window(value.window);
+      row->set_digest(std::string(text_of(value.digest)));
+    }
+    reply(from, std::move(answer));
+  }
+
   void on_unwrap(LineId from, const Envelope& question) {
     const control::UnwrapRecordingKey& asked = question.unwrap_recording_key();
     if (asked.reason().empty() || asked.principal().empty()) return refuse(from, question, {Errc::invalid, "unwrapping a recording key needs a principal and a reason"});
@@ -560,6 +593,7 @@ class Service {
   AuditTrail trail_;
   std::unique_ptr<Vault> vault_;
   std::optional<Lending> lending_;
+  LentValues lent_to_;
   LineId keeper_ = 0;
   LineId authority_ = 0;
   LineId recorder_ = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "platform/crypto/hkdf.h"
 #include "platform/crypto/cms.h"
 #include "vault/totp.h"
 
@@ -198,6 +199,11 @@ Result<Secret> Vault::unwrap_recording_key(ByteView wrapped) const {
   auto key = crypto::unwrap_with(wrapped, own_->recipient.private_key_pem, own_->recipient.certificate_der);
   if (key && key->size() != 32) return fail(Errc::corrupt, "not a recording key");
   return key;
+}
+
+Result<Secret> Vault::search_key() const {
+  if (!own_) return sealed();
+  return crypto::hkdf_sha256(own_->recipient.private_key_pem.reveal(), {}, "sallyport search index v1", 32);
 }
 
 Result<Bytes> Vault::sign_user_certificate(const CertificateRequest& request) const {

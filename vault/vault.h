@@ -61,6 +61,8 @@ class Vault {
   [[nodiscard]] Result<Bytes> sign_exchange_hash(std::string_view algorithm, ByteView hash) const;
   [[nodiscard]] Result<RecordingKeyMade> make_recording_key();
   [[nodiscard]] Result<Secret> unwrap_recording_key(ByteView wrapped) const;
+  /// Of the search index: its words and its lines. Who can read every recording could make it, too, nobody else.
+  [[nodiscard]] Result<Secret> search_key() const;
   [[nodiscard]] Result<Bytes> sign_user_certificate(const CertificateRequest& request) const;
   /// For one of our own host keys, under other names than the gateway's own (a jump's target); not kept.
   [[nodiscard]] Result<Bytes> sign_host_certificate(CertificateRequest request) const;

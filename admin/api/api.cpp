@@ -36,6 +36,7 @@ constexpr Route k_routes[] = {
     {"seal", "GET POST", serve_seal},
     {"unseal", "POST", serve_unseal},
     {"recordings", "POST", serve_recordings},
+    {"search", "POST", serve_search},
     {"events", "GET", serve_events},
     {"keys", "GET", serve_keys},
 };

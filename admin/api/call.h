@@ -57,6 +57,7 @@ void serve_secrets(const CallPtr& call);
 void serve_seal(const CallPtr& call);
 void serve_unseal(const CallPtr& call);
 void serve_recordings(const CallPtr& call);
+void serve_search(const CallPtr& call);
 void serve_events(const CallPtr& call);
 void serve_keys(const CallPtr& call);
 

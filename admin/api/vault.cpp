@@ -1,4 +1,4 @@
-// GET and POST /v1/seal, POST /v1/unseal, POST /v1/recordings/{session}/key
+// GET and POST /v1/seal, POST /v1/unseal, POST /v1/recordings/{session}/key and /consent, POST /v1/search/key
 #include <openssl/crypto.h>
 
 #include <boost/json.hpp>
@@ -53,18 +53,49 @@ void serve_unseal(const CallPtr& call) {
   });
 }
 
-void serve_recordings(const CallPtr& call) {
+namespace {
+
+/// A refusal's detail may begin with its code in the catalogue.
+std::string code_in(const Error& error) { return error.detail.starts_with("SP-") ? error.detail.substr(0, 7) : std::string(); }
+
+}  // namespace
+
+void serve_search(const CallPtr& call) {
   if (!call->may(policy::AdminRight::view)) return;
-  if (call->parts.size() != 4 || call->parts[3] != "key" || !crypto::is_ulid(call->parts[2]))
-    return call->refuse(Error{Errc::not_found, "POST to /v1/recordings/SESSION/key"});
+  if (call->parts.size() != 3 || call->parts[2] != "key") return call->refuse(Error{Errc::not_found, "POST to /v1/search/key"});
   const auto body = call->body();
   if (!body) return;
   const std::string reason = text_of(*body, "reason");
   if (reason.empty()) return call->refuse(Error{Errc::invalid, ""}, "SP-7005");
+  call->administration.search_key(call->who, reason, [call](const Result<Secret>& key) {
+    if (!key) return call->refuse(key.error(), key.error().code == Errc::sealed ? "SP-4204" : "");
+    call->reply(json::object{{"key", crypto::to_hex(key->reveal())}});
+  });
+}
+
+void serve_recordings(const CallPtr& call) {
+  if (!call->may(policy::AdminRight::view)) return;
+  if (call->parts.size() != 4 || (call->parts[3] != "key" && call->parts[3] != "consent") || !crypto::is_ulid(call->parts[2]))
+    return call->refuse(Error{Errc::not_found, "POST to /v1/recordings/SESSION/key or /consent"});
+  const auto body = call->body();
+  if (!body) return;
+  const std::string reason = text_of(*body, "reason");
+  if (reason.empty()) return call->refuse(Error{Errc::invalid, ""}, "SP-7005");
+  if (call->parts[3] == "consent") {
+    const std::string principal = text_of(*body, "principal");
+    if (principal.empty()) return call->refuse(Error{Errc::invalid, "`principal` says who may look at her own session"});
+    call->administration.consent(call->who, call->parts[2], principal, reason, [call, principal](const Result<void>& given) {
+      if (!given) return call->refuse(given.error(), code_in(given.error()));
+      call->reply(json::object{{"session", call->parts[2]}, {"principal", principal}, {"consented", true}});
+    });
+    return;
+  }
+  const json::value* input = body->if_contains("input");
   auto wrapped = crypto::from_base64(text_of(*body, "wrapped"));
   if (!wrapped || wrapped->empty()) return call->refuse(Error{Errc::invalid, "`wrapped` must be the session's wrapped key, in base64"});
-  call->administration.recording_key(call->who, call->parts[2], std::string(sallyport::text_of(*wrapped)), reason, [call](const Result<Secret>& key) {
-    if (!key) return call->refuse(key.error());
+  call->administration.recording_key(call->who, call->parts[2], std::string(sallyport::text_of(*wrapped)), reason,
+                                     input != nullptr && input->is_bool() && input->get_bool(), [call](const Result<Secret>& key) {
+    if (!key) return call->refuse(key.error(), code_in(key.error()));
     call->reply(json::object{{"session", call->parts[2]}, {"key", crypto::to_hex(key->reveal())}});
   });
 }

@@ -17,7 +17,7 @@ namespace sallyport::app {
 namespace {
 
 /// Words of the product that this version does not have: said plainly instead of pretended.
-constexpr std::array<std::string_view, 3> k_not_in_this_version{"login", "search", "guard"};
+constexpr std::array<std::string_view, 2> k_not_in_this_version{"login", "guard"};
 
 /// Verbs in one column with their summaries; the examples of a single verb come before its options.
 class HelpText : public CLI::Formatter {

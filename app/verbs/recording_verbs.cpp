@@ -52,6 +52,27 @@ Result<std::string> ask_gateway_for_key(const Common& common, const std::filesys
   return std::string(std::string_view(key->get_string()));
 }
 
+Result<std::string> ask_gateway_for_search_key(const Common& common, const std::string& reason) {
+  auto client = AdminClient::find(common);
+  if (!client) return tl::unexpected(client.error());
+  auto answer = client->send("POST", "/v1/search/key", json::object{{"reason", reason}});
+  if (!answer) return tl::unexpected(answer.error());
+  const json::object* object = answer->if_object();
+  const json::value* key = object == nullptr ? nullptr : object->if_contains("key");
+  if (key == nullptr || !key->is_string()) return fail(Errc::corrupt, "the gateway's answer has no key");
+  return std::string(std::string_view(key->get_string()));
+}
+
+/// A second auditor lets a first one look at a session of her own.
+int run_consent(const Common& common, const std::string& session, const std::string& principal, const std::string& reason) {
+  auto client = AdminClient::find(common);
+  if (!client) return report(client.error());
+  auto answer = client->send("POST", "/v1/recordings/" + segment_of(session) + "/consent", json::object{{"principal", principal}, {"reason", reason}});
+  if (!answer) return report(answer.error());
+  std::printf("%s may look at session %s for an hour\n", printable(principal).c_str(), printable(session).c_str());
+  return 0;
+}
+
 void add_place_options(CLI::App& verb, PlaceOptions& options) {
   verb.add_option("--journal", options.journal, "folder of journal files (default: the gateway's)");
   verb.add_option("--checkpoint-key", options.keys, "vkey line or file of who signs checkpoints; may be repeated");
@@ -83,7 +104,7 @@ int run_at(const Common& common, const PlaceOptions& place_options, Options& opt
   options.place = std::move(*place);
   if constexpr (requires { options.session; }) {
     if (auto resolved = resolve_last(options.place, options.session); !resolved) return report(resolved.error());
-  } else {
+  } else if constexpr (requires { options.sessions; }) {
     for (std::string& session : options.sessions)
       if (auto resolved = resolve_last(options.place, session); !resolved) return report(resolved.error());
   }
@@ -91,6 +112,8 @@ int run_at(const Common& common, const PlaceOptions& place_options, Options& opt
     options.keys.ask_gateway = [&common, journal = options.place.journal](const std::string& session, const std::string& reason, bool input) {
       return ask_gateway_for_key(common, journal, session, reason, input);
     };
+  if constexpr (requires { options.ask_search_key; })
+    options.ask_search_key = [&common](const std::string& reason) { return ask_gateway_for_search_key(common, reason); };
   return run(options);
 }
 
@@ -141,6 +164,42 @@ void add_recording_verbs(CLI::App& app, Common& common, Outcome& outcome) {
   add_key_options(exports, exporting.keys);
   add_place_options(exports, place);
   exports.callback([&] { outcome.status = run_at(common, place, exporting, run_export); });
+
+  static IndexVerbOptions indexing;
+  static SearchVerbOptions searching;
+  static std::string consent_session, consent_for, consent_reason;
+
+  CLI::App& index = add_verb(app, "index", "Make ended sessions searchable, and seekable at once.",
+                             "  sallyport index --reason 'nightly index'\n  sallyport index --follow --reason 'search index'\n  sallyport index --rebuild --reason 'new index'\n");
+  index.add_flag("--follow", indexing.follow, "go on as sessions end");
+  index.add_flag("--rebuild", indexing.rebuild, "forget the search index first");
+  index.add_flag("--drop", indexing.drop, "forget the search index and stop");
+  index.add_option("--database", indexing.database, "file of the search index");
+  add_key_options(index, indexing.keys);
+  add_place_options(index, place);
+  index.callback([&] { outcome.status = run_at(common, place, indexing, run_index); });
+
+  CLI::App& search = add_verb(app, "search", "Find what people saw and entered.",
+                              "  sallyport search 'connection refused' --since 7d --reason 'ticket 4711'\n  sallyport search 'rm -rf' --commands --target recs-1 --reason audit\n");
+  search.add_option("text", searching.text, "words that stand together on one line")->required();
+  search.add_option("--target", searching.target, "only there");
+  search.add_option("--principal", searching.principal, "only hers");
+  search.add_option("--since", searching.since, "2026-11-22, 2026-11-22T10:00:00Z, 3h, 7d");
+  search.add_option("--until", searching.until, "as --since");
+  search.add_flag("--regex", searching.regex, "the text is an expression (RE2)");
+  search.add_flag("--commands", searching.commands, "only command lines");
+  search.add_option("--limit", searching.limit, "at most so many hits");
+  search.add_option("--reason", searching.reason, "why you search; goes into the audit log");
+  search.add_option("--database", searching.database, "file of the search index");
+  add_place_options(search, place);
+  search.callback([&] { outcome.status = run_at(common, place, searching, run_search); });
+
+  CLI::App& consent = add_verb(app, "consent", "Let another auditor look at a session of her own.",
+                               "  sallyport consent 01JC3W8Q5T3N6V9YB2K4M7P0RS --for auditor --reason 'ticket 4711'\n");
+  consent.add_option("session", consent_session, "its whole name")->required();
+  consent.add_option("--for", consent_for, "who may look")->required();
+  consent.add_option("--reason", consent_reason, "goes into the audit log")->required();
+  consent.callback([&] { outcome.status = run_consent(common, consent_session, consent_for, consent_reason); });
 
   CLI::App& verify = add_verb(app, "verify", "Prove that recordings are whole and unchanged, from the files alone.",
                               "  sallyport verify\n  sallyport verify 01JC3W --checkpoint /mnt/witness/checkpoints\n  sallyport verify --journal /mnt/backup/journal --checkpoint-key gateway.vkey\n");

@@ -103,6 +103,11 @@ constexpr std::array k_routes = {
     Route{PEER_VAULT, PEER_AUTHORITY, Body::kSealState},
     Route{PEER_VAULT, PEER_AUTHORITY, Body::kPublicKeySet},
     Route{PEER_VAULT, PEER_AUTHORITY, Body::kRecordingKey},
+    Route{PEER_AUTHORITY, PEER_VAULT, Body::kSearchKeyAsk},
+    Route{PEER_SESSION, PEER_AUTHORITY, Body::kMaskValuesAsk},
+    Route{PEER_AUTHORITY, PEER_VAULT, Body::kMaskValuesAsk},
+    Route{PEER_VAULT, PEER_AUTHORITY, Body::kMaskValues},
+    Route{PEER_AUTHORITY, PEER_SESSION, Body::kMaskValues},
     Route{PEER_VAULT, PEER_RECORDER, Body::kAppendEvent},
     Route{PEER_VAULT, PEER_RECORDER, Body::kCheckpointSignature},
     Route{PEER_RECORDER, PEER_VAULT, Body::kSignCheckpoint},
@@ -345,6 +350,9 @@ std::string_view name_of(Envelope::BodyCase body) noexcept {
     case Body::kRecorderStatusAsk: return "recorder_status_ask";
     case Body::kRecorderStatus: return "recorder_status";
     case Body::kSessionRecorded: return "session_recorded";
+    case Body::kSearchKeyAsk: return "search_key_ask";
+    case Body::kMaskValuesAsk: return "mask_values_ask";
+    case Body::kMaskValues: return "mask_values";
     case Body::kSignCheckpoint: return "sign_checkpoint";
     case Body::kCheckpointSignature: return "checkpoint_signature";
   }

@@ -67,6 +67,12 @@ constexpr std::array k_messages = {
     Message{"SP-4004", "no audit, no access", "the decision could not be written to the journal", "Try again in a minute; an administrator sees the cause in sallyport status."},
     Message{"SP-4005", "no recording, no access", "the vault gave no key for the recording", "An administrator must check that the vault is unsealed."},
     // ---- gateway
+    // ---- replay and search
+    Message{"SP-4201", "not your own session", "a recording of oneself needs a second auditor", "Ask another auditor: sallyport consent SESSION --for YOU --reason '...'."},
+    Message{"SP-4202", "what was typed is not for you", "input records need the admin right `input`", "Ask an administrator for the right, or look without input."},
+    Message{"SP-4203", "nobody consents for herself", "a second auditor must be another person", "Ask another auditor."},
+    Message{"SP-4204", "no search while the vault is sealed", "the key of the search index is in the vault", "Unseal the vault first: sallyport vault unseal."},
+    Message{"SP-4205", "the search index is not readable", "its file is damaged, foreign or of a newer program", "Build it anew from the recordings: sallyport index --rebuild."},
     Message{"SP-5000", "something went wrong in the gateway", "an internal error", "Tell an administrator the reference."},
     Message{"SP-5001", "too many connections", "the gateway's limit of unauthenticated connections is reached", "Try again in a minute."},
     Message{"SP-5002", "too many connections from your address", "the limit for one source is reached", "Close some, or wait a minute."},

@@ -286,7 +286,7 @@ void read_role(ReadState& state, const Spot& spot) {
     deny->each([&](const Spot& item) { role.deny.push_back(read_rule(state, item, true)); });
   }
   if (const auto admin = spot.field("admin")) {
-    constexpr std::array<std::string_view, 6> k_rights{"policy", "lock", "audit", "view", "secret", "approve"};
+    constexpr std::array<std::string_view, 7> k_rights{"policy", "lock", "audit", "view", "secret", "approve", "input"};
     admin->each([&](const Spot& item) {
       if (const auto right = read_word(item, k_rights, "admin right")) role.admin.push_back(*parse_admin_right(k_rights[*right]));
     });

@@ -52,7 +52,7 @@ class KindSet {
 enum class Bulk : std::uint8_t { hash, full, end };
 /// What happens to a tunnel whose first bytes lead onward (SSH, RDP, VNC, a proxy) and that is not listed as a hop.
 enum class Onward : std::uint8_t { deny, alert };
-enum class AdminRight : std::uint8_t { policy, lock, audit, view, secret, approve };
+enum class AdminRight : std::uint8_t { policy, lock, audit, view, secret, approve, input };
 [[nodiscard]] std::string_view name_of(AdminRight right) noexcept;
 [[nodiscard]] std::optional<AdminRight> parse_admin_right(std::string_view text) noexcept;
 

@@ -23,6 +23,8 @@ std::string outcome_name(std::string_view kind) {
   if (kind == "vault.unseal") return "vault.unsealed";
   if (kind == "vault.seal") return "vault.sealed";
   if (kind == "recording.view") return "recording.viewed";
+  if (kind == "recording.consent") return "recording.consented";
+  if (kind == "recording.search") return "recording.searched";
   if (kind == "session.end") return "session.end_ordered";
   if (kind == "request.create") return "request.created";
   if (kind == "request.approve") return "request.approved";

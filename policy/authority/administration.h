@@ -88,7 +88,14 @@ class Administration {
   void unseal(const Operator& who, Secret passphrase, Done<control::SealState> done);
   void seal(const Operator& who, Done<control::SealState> done);
   /// The key of one recording; the viewing is an event and needs a reason.
-  void recording_key(const Operator& who, const std::string& session, std::string wrapped, const std::string& reason, Done<Secret> done);
+  /// Errc::denied with the catalogue's code before the detail ("SP-4201 ..."): her own session without a second auditor's consent, or
+  /// `input` without the right for it.
+  void recording_key(const Operator& who, const std::string& session, std::string wrapped, const std::string& reason, bool input, Done<Secret> done);
+  /// A second auditor lets `principal` look at a session of hers, for k_consent_lasts.
+  void consent(const Operator& who, const std::string& session, const std::string& principal, const std::string& reason, Done<void> done);
+  /// The key of the search index; each loan is an event and needs a reason.
+  void search_key(const Operator& who, const std::string& reason, Done<Secret> done);
+  static constexpr std::chrono::hours k_consent_lasts{1};
   [[nodiscard]] std::vector<RecentEvent> recent_events(std::uint64_t after, std::size_t limit) const { return authority_.journal.recent(after, limit); }
   /// Lines for a target's sshd_config and files, so that it accepts our certificates.
   void target_setup(const std::string& target, Done<std::string> done);
@@ -101,6 +108,9 @@ class Administration {
   void note_trouble(std::string what) { last_trouble_ = std::move(what); }
 
  private:
+  void unwrap_for(const Operator& who, const std::string& session, std::string wrapped, const std::string& reason, bool input, Done<Secret> done);
+  void refuse_look(const Operator& who, const std::string& session, const std::string& reason, std::string_view code, Done<Secret> done);
+  std::map<std::pair<std::string, std::string>, WallTime> consents_;  ///< (session, principal): until when; a restart forgets them
   struct Act;
   void with_intent(const Operator& who, std::string kind, EventJson details, Effect effect, std::function<void(Result<void>)> done);
   void publish(std::shared_ptr<const policy::Snapshot> snapshot, std::int64_t version);

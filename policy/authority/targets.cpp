@@ -375,6 +375,7 @@ void Targets::lend_password(Session& session, const control::Envelope& question)
     control::Envelope ask;
     ask.mutable_lend_password()->set_session(here.label);
     ask.mutable_lend_password()->set_secret(secret);
+    ask.mutable_lend_password()->set_principal(here.row.principal);
     authority_.vault.ask(std::move(ask), [this, label = here.label, secret, call](Result<control::Received> answer) {
       Session* late = authority_.find(label);
       if (late == nullptr || late->link == nullptr) return;

@@ -1,0 +1,199 @@
+// sallyport index, sallyport search.
+#include <poll.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+#include <atomic>
+#include <boost/json.hpp>
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+
+#include "app/verbs/exit_codes.h"
+#include "app/verbs/recording_view.h"
+#include "platform/crypto/hex.h"
+#include "recorder/search/search_index.h"
+
+namespace sallyport::app {
+namespace {
+
+namespace json = boost::json;
+
+std::atomic<bool> interrupted{false};
+
+std::string database_of(const RecordingPlace& place, const std::string& given) {
+  if (!given.empty()) return given;
+  const auto folder = place.index.empty() ? replay::KeptCheckpoints::usual_folder() : place.index;
+  return (folder / "search.sqlite").string();
+}
+
+Result<Secret> search_key(const std::function<Result<std::string>(const std::string&)>& ask, const std::string& reason) {
+  if (!ask) return fail(Errc::invalid, "no way to the key of the search index");
+  const auto digits = ask(reason);
+  if (!digits) return tl::unexpected(digits.error());
+  const auto bytes = crypto::from_hex(*digits);
+  if (!bytes || bytes->size() != 32) return fail(Errc::internal, "the gateway's answer is no key");
+  return Secret(ByteView(*bytes));
+}
+
+Result<search::SearchIndex> open_search(const std::string& file, const Secret& key) {
+  std::error_code error;
+  const auto folder = std::filesystem::path(file).parent_path();
+  if (!folder.empty() && std::filesystem::create_directories(folder, error)) std::filesystem::permissions(folder, std::filesystem::perms::owner_all, error);
+  auto index = search::SearchIndex::open(file, key);
+  if (!index && (index.error().code == Errc::corrupt || index.error().code == Errc::conflict))
+    return fail(Errc::corrupt, "SP-4205 " + file + ": " + index.error().detail + "; build it anew: sallyport index --rebuild");
+  return index;
+}
+
+void drop_files(const std::string& file) {
+  for (const char* tail : {"", "-wal", "-shm"}) std::remove((file + tail).c_str());
+}
+
+/// "1:02:03" from the session's beginning.
+std::string offset_text(std::int64_t microseconds) {
+  const std::int64_t whole = std::max<std::int64_t>(microseconds, 0) / 1'000'000;
+  char text[48];
+  std::snprintf(text, sizeof text, "%lld:%02lld:%02lld", static_cast<long long>(whole / 3600), static_cast<long long>(whole / 60 % 60), static_cast<long long>(whole % 60));
+  return text;
+}
+
+/// "2026-11-22", "2026-11-22T10:00:00Z", "3h", "7d".
+Result<std::int64_t> moment_of(const std::string& text) {
+  if (text.empty()) return std::int64_t{0};
+  const std::int64_t now = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  char unit = 0, rest = 0;
+  long long count = 0;
+  if (std::sscanf(text.c_str(), "%lld%c%c", &count, &unit, &rest) == 2 && count >= 0 && count < 100'000) {
+    const std::int64_t seconds = unit == 'm' ? 60 : unit == 'h' ? 3600 : unit == 'd' ? 86'400 : unit == 'w' ? 7 * 86'400 : 0;
+    if (seconds != 0) return now - count * seconds * 1'000'000;
+  }
+  std::tm parts{};
+  const char* end = strptime(text.c_str(), "%Y-%m-%dT%H:%M:%S", &parts);
+  if (end == nullptr) end = strptime(text.c_str(), "%Y-%m-%d", &parts);
+  if (end == nullptr || (*end != '\0' && std::string_view(end) != "Z")) return fail(Errc::invalid, "not a time: " + text + " (2026-11-22, 2026-11-22T10:00:00Z, 3h, 7d)");
+  return static_cast<std::int64_t>(timegm(&parts)) * 1'000'000;
+}
+
+struct Pass {
+  std::uint64_t done = 0, failed = 0;
+  Error last;
+};
+
+/// Every ended session that the index does not know yet.
+Result<Pass> index_pass(const IndexVerbOptions& options, search::SearchIndex& index) {
+  auto seek = open_index(options.place);
+  if (!seek) return tl::unexpected(seek.error());
+  const auto sessions = seek->sessions(liveness(options.place));
+  if (!sessions) return tl::unexpected(sessions.error());
+  Pass pass;
+  for (const auto& session : *sessions) {
+    if (interrupted) return fail(Errc::cancelled, "interrupted");
+    if (session.state == "live" || session.state == "open") continue;
+    const auto reach = index.reach(session.session);
+    if (!reach) return tl::unexpected(reach.error());
+    if (*reach >= session.entries) continue;
+    const auto one = [&]() -> Result<void> {
+      auto proof = replay::ShownProof::make(*seek, session, {}, {});
+      if (!proof) return tl::unexpected(proof.error());
+      RecordingView view{std::move(*seek), session, std::move(*proof)};
+      const auto give_back = [&] { *seek = std::move(view.index); };
+      auto key = session_key(options.keys, session.session, session.wrapped_key);
+      if (!key) {
+        give_back();
+        return tl::unexpected(key.error());
+      }
+      search::IndexedSession about{session.session, session.principal, session.account, session.target, session.began_us, session.last_us, 0, session.entries};
+      auto first = view.read(options.place, 1, [&](const replay::StoredEntry& entry, const std::optional<crypto::Tag>&) {
+        about.boot_us = entry.header.boot_us;
+        return false;
+      });
+      std::vector<search::IndexedLine> lines;
+      auto watched = first ? watch_session(options.place, view, *key,
+                                           [&](const ViewedLine& line) {
+                                             lines.push_back({line.channel, line.when.wall_us, line.when.boot_us, line.when.sequence, line.is_command,
+                                                              line.status >= 0 ? std::optional(line.status) : std::nullopt, std::string(line.text)});
+                                           },
+                                           [] { return interrupted.load(); })
+                           : first;
+      give_back();
+      if (!watched) return watched;
+      return index.put(about, lines);
+    }();
+    if (one) {
+      ++pass.done;
+    } else if (one.error().code == Errc::sealed || one.error().code == Errc::unavailable || one.error().code == Errc::denied) {
+      return tl::unexpected(one.error());
+    } else {
+      ++pass.failed;
+      pass.last = one.error();
+      note("sallyport: session " + session.session.str() + " was not indexed: " + one.error().detail);
+    }
+  }
+  return pass;
+}
+
+}  // namespace
+
+int run_index(const IndexVerbOptions& options) {
+  const std::string file = database_of(options.place, options.database);
+  if (options.drop || options.rebuild) drop_files(file);
+  if (options.drop) return k_exit_ok;
+  struct sigaction action {};
+  action.sa_handler = [](int) { interrupted = true; };
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+  setpriority(PRIO_PROCESS, 0, 19);  // never in the way of sessions; the replay processes inherit it
+  auto key = search_key(options.ask_search_key, options.keys.reason);
+  if (!key) return report(key.error());
+  auto index = open_search(file, *key);
+  if (!index) return report(index.error());
+  *key = Secret();
+  for (;;) {
+    const auto pass = index_pass(options, *index);
+    if (interrupted) return k_exit_interrupted;
+    if (!pass && !options.follow) return report(pass.error());
+    if (!pass) note("sallyport: " + pass.error().detail);
+    if (!options.follow) {
+      const auto size = index->size();
+      if (size)
+        print_object(options.common, {{"indexed", pass->done}, {"failed", pass->failed}, {"sessions", size->sessions}, {"lines", size->lines}, {"words", size->words}});
+      return pass->failed == 0 ? k_exit_ok : report(pass->last);
+    }
+    for (int i = 0; i < 20 && !interrupted; ++i) poll(nullptr, 0, 100);
+    if (interrupted) return k_exit_ok;
+  }
+}
+
+int run_search(const SearchVerbOptions& options) {
+  search::Query query{options.text, options.regex, options.commands, options.principal, options.target, 0, 0, options.limit};
+  const auto since = moment_of(options.since), until = moment_of(options.until);
+  if (!since) return report(since.error());
+  if (!until) return report(until.error());
+  query.since_us = *since;
+  query.until_us = *until;
+  const std::string file = database_of(options.place, options.database);
+  std::error_code error;
+  if (!std::filesystem::exists(file, error)) return report(Error{Errc::not_found, "there is no search index at " + file + "; make it: sallyport index --reason '...'"});
+  auto key = search_key(options.ask_search_key, options.reason);
+  if (!key) return report(key.error());
+  auto index = open_search(file, *key);
+  if (!index) return report(index.error());
+  *key = Secret();
+  const auto hits = index->find(query);
+  if (!hits) return report(hits.error());
+  json::array rows;
+  for (const auto& hit : *hits) {
+    const std::string at = offset_text(hit.line.boot_us != 0 ? hit.line.boot_us - hit.session.boot_us : hit.line.wall_us - hit.session.began_us);
+    const std::string play = "sallyport play " + hit.session.session.str() + " --at " + at + (hit.line.channel == 0 ? "" : " --channel " + std::to_string(hit.line.channel));
+    json::object row{{"time", replay::time_text(hit.line.wall_us)}, {"principal", hit.session.principal}, {"account", hit.session.account},
+                     {"target", hit.session.target}, {"session", hit.session.session.str()}, {"channel", hit.line.channel},
+                     {"command", hit.line.is_command}, {"line", hit.line.text}, {"play", play}};
+    if (hit.line.status) row["exit"] = *hit.line.status;
+    rows.push_back(std::move(row));
+  }
+  print_rows(options.common, rows, {{"TIME", "time"}, {"PRINCIPAL", "principal"}, {"TARGET", "target"}, {"LINE", "line"}, {"PLAY", "play"}}, "nobody saw that");
+  return rows.empty() ? k_exit_not_found : k_exit_ok;
+}
+
+}  // namespace sallyport::app
