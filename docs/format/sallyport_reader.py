@@ -128,7 +128,7 @@ class Session:
                 lines[channel, extra] = (kind, gcm_open(segments[segment], sequence, aad, body, tag))
         for sequence, kind, flags, channel, wall, segment, extra, aad, body, tag in self.entries:
             out = {"sequence": sequence, "kind": KINDS[kind] if kind < len(KINDS) else kind, "channel": channel, "wall": wall, "extra": extra}
-            fate, line_key = lines.get((channel, extra), (0, None)) if kind == 6 else (7, segments[segment])
+            fate, line_key = lines.get((channel, extra), (0, None)) if kind in (6, 50) else (7, segments[segment])
             if flags & 2 and fate == 7:
                 body = gcm_open(line_key, sequence, aad, body, tag)
                 body = unzstd(body) if body is not None and flags & 1 else body

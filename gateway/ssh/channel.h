@@ -13,6 +13,7 @@
 
 #include "gateway/ssh/first_bytes.h"
 #include "gateway/ssh/stream_filter.h"
+#include "gateway/ssh/stream_mask.h"
 #include "gateway/ssh/typed_lines.h"
 #include "platform/crypto/hash.h"
 #include "platform/model/bytes.h"
@@ -68,6 +69,8 @@ struct StreamTape {
   std::int64_t rate_since_us = 0;     ///< begin of the second in which `rate_bytes` were counted
   std::uint64_t rate_bytes = 0;
   bool fast = false;
+  std::unique_ptr<StreamMask> mask;   ///< made when there is something to keep out
+  std::size_t planned = 0;            ///< bytes that the mask's present steps stand for
 };
 
 struct ChannelGuard;

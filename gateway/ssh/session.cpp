@@ -190,6 +190,17 @@ std::string Session::algorithms_of(ssh_session session) const {
 
 void Session::on_authority(control::Received message) {
   const control::Envelope& envelope = message.envelope;
+  if (envelope.has_mask_values()) {
+    std::vector<seal::MaskValue> values;
+    for (const auto& row : envelope.mask_values().values()) {
+      seal::MaskValue value{row.length(), row.window(), {}};
+      if (row.digest().size() != value.digest.size()) continue;
+      std::copy_n(bytes_of(row.digest()).begin(), value.digest.size(), value.digest.begin());
+      values.push_back(value);
+    }
+    tape_.recognise(Secret(std::string_view(envelope.mask_values().key())), std::move(values));
+    return;
+  }
   if (envelope.has_end_session()) {
     end(notice_of(envelope.end_session().reason()));
   } else if (envelope.has_approval_notice() && relay_) {

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "platform/model/json_text.h"
+
 namespace sallyport::gateway {
 namespace {
 
@@ -93,6 +95,7 @@ Tape::Put Tape::header(std::string_view json, std::span<const std::byte> wrapped
 
 Tape::Put Tape::event(std::string_view json) {
   if (failed_ || !log_) return Put::failed;
+  if (!mask_.empty()) return took(log_->append_event(mask_.masked(json)));
   return took(log_->append_event(json));
 }
 
@@ -113,11 +116,83 @@ Tape::Put Tape::end(std::string_view reason) {
   return put;
 }
 
+void Tape::know(Secret value) {
+  // As it stands in JSON, when that differs.
+  const std::string quoted = json_quote(value.reveal_text());
+  if (quoted.size() > 2 && std::string_view(quoted).substr(1, quoted.size() - 2) != value.reveal_text()) known_.emplace_back(std::string_view(quoted).substr(1, quoted.size() - 2));
+  known_.push_back(std::move(value));
+  make_set();
+}
+
+void Tape::recognise(Secret key, std::vector<seal::MaskValue> values) {
+  mask_key_ = std::move(key);
+  recognised_ = std::move(values);
+  make_set();
+}
+
+void Tape::make_set() {
+  std::vector<Secret> known;
+  for (const Secret& value : known_) known.push_back(value.clone());
+  mask_ = seal::MaskSet(std::move(known), mask_key_.clone(), recognised_);
+}
+
+bool Tape::needs_mask(const Channel& channel, const StreamTape& tape) const {
+  if (tape.mask && tape.mask->is_busy()) return true;
+  // Patterns: on terminals, and elsewhere unless it is bulk, which no person reads.
+  return !mask_.empty() || channel.pty || !tape.fast;
+}
+
+Tape::Put Tape::run_steps(const Channel& channel, StreamTape& tape, seal::Stream stream) {
+  auto& steps = tape.mask->steps();
+  const auto index = static_cast<unsigned>(stream);
+  while (!steps.empty()) {
+    StreamMask::Step& step = steps.front();
+    using Kind = StreamMask::Step::Kind;
+    Put put = Put::failed;
+    switch (step.kind) {
+      case Kind::clear: put = took(log_->append_data(channel.id, stream, step.bytes)); break;
+      case Kind::note: put = took(log_->append_masked(channel.id, stream, step.offset, step.length, step.why, {})); break;
+      case Kind::hold: put = took(log_->append_held(channel.id, stream, step.bytes)); break;
+      case Kind::reveal: put = took(log_->reveal_line(channel.id, seal::held_number(index, step.offset))); break;
+      case Kind::drop:
+        put = took(log_->drop_line(channel.id, seal::held_number(index, step.offset), step.length));
+        if (put == Put::stored) {
+          step.kind = Kind::instead;
+          continue;
+        }
+        break;
+      case Kind::instead: put = took(log_->append_masked(channel.id, stream, step.offset, step.length, step.why, step.bytes)); break;
+    }
+    if (put != Put::stored) return put;
+    steps.pop_front();
+  }
+  return Put::stored;
+}
+
+Tape::Put Tape::put_masked(Channel& channel, StreamTape& tape, seal::Stream stream, std::span<const std::byte> data, std::size_t& done) {
+  if (!tape.mask) tape.mask = std::make_unique<StreamMask>();
+  if (tape.mask->steps().empty()) {
+    tape.planned = std::min(data.size() - done, seal::k_max_data);
+    tape.mask->plan(mask_, data.subspan(done, tape.planned), channel.pty || !tape.fast, log_->offset(channel.id, stream));
+  }
+  const Put put = run_steps(channel, tape, stream);
+  if (put == Put::stored) done += std::exchange(tape.planned, 0);
+  return put;
+}
+
 Tape::Put Tape::input(Channel& channel, std::span<const std::byte> data, std::size_t& done) {
   if (failed_ || !log_) return Put::failed;
   if (!channel.pty) {
     // Standard input is evidence in full, whatever its rate.
     while (done < data.size()) {
+      const std::size_t before = done;
+      if (needs_mask(channel, channel.in)) {
+        const Put put = put_masked(channel, channel.in, seal::Stream::in, data, done);
+        if (put != Put::stored) return put;
+        channel.in.total += done - before;
+        channel.in.full += done - before;
+        continue;
+      }
       const auto part = data.subspan(done, std::min(data.size() - done, seal::k_max_data));
       const Put put = took(log_->append_data(channel.id, seal::Stream::in, part));
       if (put != Put::stored) return put;
@@ -169,7 +244,8 @@ Tape::Put Tape::output(Channel& channel, bool is_stderr, std::span<const std::by
   if (failed_ || !log_) return Put::failed;
   StreamTape& tape = is_stderr ? channel.err : channel.out;
   const seal::Stream stream = is_stderr ? seal::Stream::err : seal::Stream::out;
-  if (done < data.size() && wants_hash(channel, tape, data.size() - done)) {
+  const bool in_the_middle = tape.mask && tape.mask->is_busy();
+  if (done < data.size() && wants_hash(channel, tape, data.size() - done) && !in_the_middle) {
     if (tape.hashing && tape.hash_bytes >= k_marker_bytes) {
       const Put put = close_hash(channel, tape, stream);
       if (put != Put::stored) return put;
@@ -192,6 +268,15 @@ Tape::Put Tape::output(Channel& channel, bool is_stderr, std::span<const std::by
     if (put != Put::stored) return put;
   }
   while (done < data.size()) {
+    if (needs_mask(channel, tape)) {
+      const std::size_t before = done;
+      const Put put = put_masked(channel, tape, stream, data, done);
+      if (put != Put::stored) return put;
+      if (channel.pty) channel.typed.shown(data.subspan(before, done - before));
+      tape.total += done - before;
+      tape.full += done - before;
+      continue;
+    }
     const auto part = data.subspan(done, std::min(data.size() - done, seal::k_max_data));
     const Put put = took(log_->append_data(channel.id, stream, part));
     if (put != Put::stored) return put;
@@ -207,7 +292,8 @@ Tape::Put Tape::settle_lines(Channel& channel) {
   if (!log_ || failed_) return Put::failed;
   for (const TypedLines::Verdict& verdict : channel.typed.take_verdicts()) channel.unsettled.push_back(verdict);
   while (!channel.unsettled.empty()) {
-    const TypedLines::Verdict& verdict = channel.unsettled.front();
+    TypedLines::Verdict& verdict = channel.unsettled.front();
+    if (verdict.echoed && !mask_.empty() && mask_.is_in(bytes_of(verdict.typed))) verdict.echoed = false;
     const Put put = took(verdict.echoed ? log_->reveal_line(channel.id, verdict.line)
                                         : log_->drop_line(channel.id, verdict.line, verdict.bytes));
     if (put == Put::failed) return put;
@@ -222,6 +308,12 @@ Tape::Put Tape::finish_streams(Channel& channel) {
   if (channel.pty) {
     channel.typed.finish();
     const Put put = settle_lines(channel);
+    if (put != Put::stored) return put;
+  }
+  for (const auto& [tape, stream] : {std::pair{&channel.in, seal::Stream::in}, std::pair{&channel.out, seal::Stream::out}, std::pair{&channel.err, seal::Stream::err}}) {
+    if (!tape->mask) continue;
+    tape->mask->finish();
+    const Put put = run_steps(channel, *tape, stream);
     if (put != Put::stored) return put;
   }
   const Put out = close_hash(channel, channel.out, seal::Stream::out);

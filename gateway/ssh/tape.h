@@ -27,6 +27,10 @@ class Tape {
   /// `on_room`: the recorder freed space, or (synced) made entries durable. `on_failed`: recording is over, so is the session.
   void start(std::function<void()> on_room, std::function<void(std::string)> on_failed);
   void open(std::unique_ptr<seal::SessionLog> log) { log_ = std::move(log); }
+  /// A value that must not be stored: the password of this login. From now on, in every stream, event and typed line.
+  void know(Secret value);
+  /// Values lent to the principal elsewhere, told by their hashes (control::MaskValues).
+  void recognise(Secret key, std::vector<seal::MaskValue> values);
   void set_synced(bool synced) noexcept { synced_ = synced; }
 
   /// The session's first entry.
@@ -61,6 +65,11 @@ class Tape {
   void wait();
   void on_readable();
   bool wants_hash(Channel& channel, StreamTape& tape, std::size_t bytes);
+  /// data() through the stream's mask; `done` as in output().
+  Put put_masked(Channel& channel, StreamTape& tape, seal::Stream stream, std::span<const std::byte> data, std::size_t& done);
+  Put run_steps(const Channel& channel, StreamTape& tape, seal::Stream stream);
+  [[nodiscard]] bool needs_mask(const Channel& channel, const StreamTape& tape) const;
+  void make_set();
   Put close_hash(Channel& channel, StreamTape& tape, seal::Stream stream);
 
   control::Link link_;
@@ -69,6 +78,10 @@ class Tape {
   std::unique_ptr<seal::SessionLog> log_;
   std::function<void()> on_room_;
   std::function<void(std::string)> on_failed_;
+  std::vector<Secret> known_;
+  Secret mask_key_;
+  std::vector<seal::MaskValue> recognised_;
+  seal::MaskSet mask_;
   std::uint64_t durable_ = 0;
   std::uint64_t asked_sync_ = 0;
   bool synced_ = false;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "platform/model/bytes.h"
+
 namespace sallyport::gateway {
 namespace {
 
@@ -146,7 +148,7 @@ void TypedLines::judge_front() {
   const bool echoed =
       !line.blind && (line.edited ? stands_on_screen(line)
                                   : line.matched == line.expected.size() && line.mismatched <= 8 + line.expected.size() / 4);
-  verdicts_.push_back({line.number, line.bytes, echoed});
+  verdicts_.push_back({line.number, line.bytes, echoed, echoed ? line.keys : std::string()});
   lines_.erase(lines_.begin());
 }
 

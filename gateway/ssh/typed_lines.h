@@ -26,6 +26,7 @@ class TypedLines {
     std::uint64_t line = 0;
     std::size_t bytes = 0;
     bool echoed = false;
+    std::string typed;  ///< as it came; only of an echoed line
   };
 
   /// A run of typed bytes that belongs to one line.

@@ -104,7 +104,6 @@ constexpr std::array k_routes = {
     Route{PEER_VAULT, PEER_AUTHORITY, Body::kPublicKeySet},
     Route{PEER_VAULT, PEER_AUTHORITY, Body::kRecordingKey},
     Route{PEER_AUTHORITY, PEER_VAULT, Body::kSearchKeyAsk},
-    Route{PEER_SESSION, PEER_AUTHORITY, Body::kMaskValuesAsk},
     Route{PEER_AUTHORITY, PEER_VAULT, Body::kMaskValuesAsk},
     Route{PEER_VAULT, PEER_AUTHORITY, Body::kMaskValues},
     Route{PEER_AUTHORITY, PEER_SESSION, Body::kMaskValues},

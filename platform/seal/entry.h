@@ -34,6 +34,8 @@ enum class EntryKind : std::uint8_t {
   resize = 10,
   exit = 11,
   end = 12,
+  held = 50,    ///< output or input that could be the beginning of a value that must not be stored; sealed under a key of its own
+  masked = 51,  ///< what was, or was not, written instead of such a value
 };
 
 constexpr std::uint8_t k_flag_compressed = 1;
@@ -50,6 +52,14 @@ struct EntryHeader {
   std::uint32_t size = 0;   ///< bytes of body as stored
   std::uint64_t extra = 0;  ///< stream offset or line number, by kind
 };
+
+/// The "line number" of a held piece: which stream (0 in, 1 out, 2 err) it belongs to and where in it.
+constexpr std::uint64_t k_held_bit = 1ULL << 63;
+[[nodiscard]] constexpr std::uint64_t held_number(unsigned stream, std::uint64_t offset) noexcept {
+  return k_held_bit | static_cast<std::uint64_t>(stream & 3U) << 61 | (offset & ((1ULL << 61) - 1));
+}
+[[nodiscard]] constexpr unsigned stream_of_held(std::uint64_t number) noexcept { return static_cast<unsigned>(number >> 61) & 3U; }
+[[nodiscard]] constexpr std::uint64_t offset_of_held(std::uint64_t number) noexcept { return number & ((1ULL << 61) - 1); }
 
 using Label = std::array<char, k_label_bytes>;
 

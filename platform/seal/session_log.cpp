@@ -229,6 +229,40 @@ SessionLog::Put SessionLog::append_input_typed(std::uint32_t channel, std::uint6
   return verdict;
 }
 
+SessionLog::Put SessionLog::append_held(std::uint32_t channel, Stream stream, ByteView bytes) {
+  Put verdict{};
+  if (!is_open(verdict)) return verdict;
+  if (bytes.size() > k_max_data) return refuse("more held data in one entry than allowed");
+  if (bytes.empty()) return Put::stored;
+  std::uint64_t& offset = offsets_of(channel).next[static_cast<std::size_t>(stream)];
+  const std::uint64_t number = held_number(static_cast<unsigned>(stream), offset);
+  if (find_line(channel, number) == nullptr) {
+    if (lines_.size() >= k_most_open_lines) {
+      const auto& oldest = lines_.front();
+      verdict = drop_line(oldest.channel, oldest.line, oldest.bytes);
+      if (verdict != Put::stored) return verdict;
+    }
+    lines_.push_back({channel, number, 0, crypto::random_secret(*random_, crypto::k_aead_key_size)});
+  }
+  OpenLine* open = find_line(channel, number);
+  crypto::Aes256Gcm cipher(open->key.reveal());
+  verdict = put_sealed({.kind = EntryKind::held, .channel = channel, .extra = number}, bytes, &cipher);
+  if (verdict != Put::stored) return verdict;
+  open->bytes = bytes.size();
+  offset += bytes.size();
+  return verdict;
+}
+
+SessionLog::Put SessionLog::append_masked(std::uint32_t channel, Stream stream, std::uint64_t offset, std::uint64_t length, std::uint8_t why, ByteView instead) {
+  Put verdict{};
+  if (!is_open(verdict)) return verdict;
+  Bytes body(16 + instead.size());
+  put_number(body.data(), length);
+  body[8] = static_cast<std::byte>(why);
+  std::copy(instead.begin(), instead.end(), body.begin() + 16);
+  return put_sealed({.kind = EntryKind::masked, .channel = channel, .extra = held_number(static_cast<unsigned>(stream), offset)}, body);
+}
+
 SessionLog::Put SessionLog::reveal_line(std::uint32_t channel, std::uint64_t line) {
   Put verdict{};
   if (!is_open(verdict)) return verdict;

@@ -56,6 +56,12 @@ class SessionLog {
   /// Later data of the stream goes on behind them.
   Put append_bulk_marker(std::uint32_t channel, Stream stream, std::uint64_t first_offset, std::uint64_t length,
                          const crypto::Hash256& sha256);
+  /// Bytes of a stream that may turn out to be a value that must not be stored: sealed under a key of their own, like a typed line.
+  /// reveal_line or drop_line with held_number(stream, offset) settles them; `offset` is where the stream stands before.
+  Put append_held(std::uint32_t channel, Stream stream, ByteView bytes);
+  /// What is written instead: `length` bytes at `offset` are asterisks. `instead` (may be empty: they stand in the data already) is what a
+  /// dropped piece held, masked.
+  Put append_masked(std::uint32_t channel, Stream stream, std::uint64_t offset, std::uint64_t length, std::uint8_t why, ByteView instead);
   Put append_resize(std::uint32_t channel, std::uint32_t columns, std::uint32_t rows, std::uint32_t pixel_width,
                     std::uint32_t pixel_height);
   /// `signal` (without "SIG") empty: an exit status.

@@ -69,13 +69,14 @@ void Channels::on_ask(Session& session, const control::Envelope& question) {
   EventJson& json = asking->facts;
   json = authority_.event_of(session);
   json.number("channel", ask.channel()).text("kind", ask.kind()).text("direction", ask.direction());
-  if (ask.command().size() <= k_command_in_event) {
-    json.text("command", ask.command());
+  const std::string command = session.mask ? session.mask->masked(ask.command()) : ask.command();
+  if (command.size() <= k_command_in_event) {
+    json.text("command", command);
   } else {
-    json.text("command", ask.command().substr(0, k_command_in_event))
+    json.text("command", command.substr(0, k_command_in_event))
         .flag("command_truncated", true)
         .number("command_bytes", static_cast<std::int64_t>(ask.command().size()))
-        .text("command_sha256", crypto::to_hex(crypto::sha256(bytes_of(ask.command()))));
+        .text("command_sha256", crypto::to_hex(crypto::sha256(bytes_of(command))));
   }
   json.text("host", ask.host());
   if (ask.port() != 0) json.number("port", ask.port());
@@ -122,7 +123,7 @@ void Channels::answer(const std::shared_ptr<Asking>& asking, Result<Appended> st
   place->second.requests.back().opened = asking->request.now;
   const policy::AccessRequest& request = asking->request;
   authority_.store->put_channel({session->label, asking->channel, std::string(policy::name_of(request.kind)), request.up, request.down,
-                                 request.command, request.host, request.port, request.path, request.now.time_since_epoch().count()});
+                                 session->mask ? session->mask->masked(request.command) : request.command, request.host, request.port, request.path, request.now.time_since_epoch().count()});
 
   const policy::Obligations& duties = decision.obligations;
   control::Envelope envelope;

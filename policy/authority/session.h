@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "platform/seal/mask.h"
 #include "platform/control/state_table.h"
 #include "policy/access/request.h"
 #include "policy/authority/link_port.h"
@@ -38,6 +39,7 @@ struct Grant {
 
 /// Plain state. The handlers of the authority (logins, targets, channels, jumps, live sessions) work on it.
 struct Session {
+  std::shared_ptr<const seal::MaskSet> mask;  ///< what was lent to the principal: not to be written into events either; may be null
   std::string label;
   control::SessionState state = control::SessionState::kit;
   std::unique_ptr<LinkPort> link;  ///< null once the process is gone

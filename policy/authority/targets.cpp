@@ -367,6 +367,28 @@ void Targets::lend_key(Session& session, const control::Envelope& question) {
   });
 }
 
+void Targets::send_mask_values(const std::string& label) {
+  const Session* session = authority_.find(label);
+  if (session == nullptr || session->link == nullptr || session->row.principal.empty()) return;
+  control::Envelope ask;
+  ask.mutable_mask_values_ask()->set_principal(session->row.principal);
+  authority_.vault.ask(std::move(ask), [this, label](Result<control::Received> answer) {
+    Session* late = authority_.find(label);
+    if (!answer || !answer->envelope.has_mask_values() || late == nullptr || late->link == nullptr) return;
+    std::vector<seal::MaskValue> values;
+    for (const auto& row : answer->envelope.mask_values().values()) {
+      seal::MaskValue value{row.length(), row.window(), {}};
+      if (row.digest().size() != value.digest.size()) continue;
+      std::copy_n(bytes_of(row.digest()).begin(), value.digest.size(), value.digest.begin());
+      values.push_back(value);
+    }
+    late->mask = std::make_shared<const seal::MaskSet>(std::vector<Secret>(), Secret(std::string_view(answer->envelope.mask_values().key())), std::move(values));
+    control::Envelope told;
+    *told.mutable_mask_values() = answer->envelope.mask_values();
+    late->link->send(std::move(told));
+  });
+}
+
 void Targets::lend_password(Session& session, const control::Envelope& question) {
   Grant& grant = *session.grant;
   if (grant.passwords_lent >= grant.passwords.size()) return authority_.live->punish(session, "more passwords were asked for than granted");
@@ -398,6 +420,9 @@ void Targets::lend_password(Session& session, const control::Envelope& question)
       envelope.mutable_credential()->set_password(*password);
       OPENSSL_cleanse(password->data(), password->size());
       late->link->answer(back, std::move(envelope));
+      // Her other sessions must not store it either.
+      for (const auto& [other, session] : authority_.sessions)
+        if (session->row.principal == late->row.principal && session->link != nullptr && session->is_logged_in() && other != label) send_mask_values(other);
     });
   });
 }
@@ -420,6 +445,7 @@ void Targets::on_outcome(Session& session, const control::TargetOutcome& outcome
       if (session.grant->verified_host_key.empty() && !session.restored)
         return authority_.live->punish(session, "it logged in at a target whose host key it did not report");
       session.state = control::SessionState::ready;
+      send_mask_values(session.label);
       session.row.state = control::name_of(session.state);
       session.row.credential = outcome.credential();
       json.text("credential", outcome.credential())

@@ -29,6 +29,8 @@ class Targets {
   void grant(const std::shared_ptr<Opening>& opening, std::string certificate);
   void refuse(Opening& opening, const Notice& notice);
   void lend_key(Session& session, const control::Envelope& question);
+  /// Tells the session by which hashes it recognises what was lent to its principal.
+  void send_mask_values(const std::string& label);
   void lend_password(Session& session, const control::Envelope& question);
   /// Writes `lease.asked` and goes on when it stands; answers the question with a failure when it does not.
   void with_lease(Session& session, const control::Envelope& question, std::string kind, std::string secret,

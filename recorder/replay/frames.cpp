@@ -117,6 +117,12 @@ std::optional<BulkMarker> parse_bulk_marker(ByteView body) {
   return BulkMarker{std::to_integer<std::uint8_t>(body[0]), get_number<std::uint64_t>(&body[8]), hash_at(body, 16)};
 }
 
+std::optional<Masked> parse_masked(const seal::EntryHeader& header, ByteView body) {
+  if (body.size() < 16 || (header.extra & seal::k_held_bit) == 0 || seal::stream_of_held(header.extra) > 2) return std::nullopt;
+  return Masked{seal::stream_of_held(header.extra), seal::offset_of_held(header.extra), get_number<std::uint64_t>(body.data()), std::to_integer<std::uint8_t>(body[8]),
+                body.subspan(16)};
+}
+
 std::optional<Resize> parse_resize(ByteView body) {
   if (body.size() != 16) return std::nullopt;
   return Resize{get_number<std::uint32_t>(body.data()), get_number<std::uint32_t>(&body[4]), get_number<std::uint32_t>(&body[8]),
@@ -127,6 +133,8 @@ std::string name_of(seal::EntryKind kind) {
   static constexpr std::string_view k_names[] = {"header",       "event",       "data_in", "data_out", "data_err", "typed", "line_key",
                                                  "line_dropped", "bulk_marker", "resize",  "exit",     "end"};
   const auto number = static_cast<unsigned>(kind);
+  if (kind == seal::EntryKind::held) return "held";
+  if (kind == seal::EntryKind::masked) return "masked";
   if (number >= 1 && number <= std::size(k_names)) return std::string(k_names[number - 1]);
   return "kind_" + std::to_string(number);
 }

@@ -113,6 +113,15 @@ struct BulkMarker {
 };
 [[nodiscard]] std::optional<BulkMarker> parse_bulk_marker(ByteView body);
 
+/// What stands instead of a value that must not be stored (docs/format/journal.md section 8).
+struct Masked {
+  unsigned stream = 0;
+  std::uint64_t offset = 0, length = 0;
+  std::uint8_t why = 0;
+  ByteView instead;  ///< empty: the asterisks stand in the data
+};
+[[nodiscard]] std::optional<Masked> parse_masked(const seal::EntryHeader& header, ByteView body);
+
 struct Resize {
   std::uint32_t columns = 0, rows = 0, pixel_width = 0, pixel_height = 0;
 };

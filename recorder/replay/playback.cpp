@@ -275,6 +275,10 @@ Result<Played> export_json(const ExportOptions& options, const Sink& out) {
     const bool is_line = header.kind == EntryKind::typed || header.kind == EntryKind::line_key || header.kind == EntryKind::line_dropped;
     if (is_line) line += ",\"line\":" + std::to_string(header.extra);
     else if (is_output(header.kind) || header.kind == EntryKind::data_in || header.kind == EntryKind::bulk_marker) line += ",\"offset\":" + std::to_string(header.extra);
+    if (header.kind == EntryKind::masked && entry.state == WalkedEntry::State::open)
+      if (const auto masked = parse_masked(header, entry.body))
+        line += ",\"stream\":" + std::to_string(masked->stream) + ",\"offset\":" + std::to_string(masked->offset) + ",\"length\":" + std::to_string(masked->length) +
+                ",\"why\":" + std::to_string(masked->why);
     switch (entry.state) {
       case WalkedEntry::State::locked: line += ",\"state\":\"locked\""; break;
       case WalkedEntry::State::not_echoed: line += ",\"state\":\"not_echoed\",\"line_bytes\":" + std::to_string(entry.dropped_bytes); break;

@@ -102,7 +102,14 @@ void SessionCheck::check_content(const StoredEntry& entry) {
     return;
   }
   if (!opener_) return;
-  if (header.kind == EntryKind::typed) {
+  if (header.kind == EntryKind::held) {
+    std::uint64_t& next = offsets_[{header.channel, static_cast<int>(seal::stream_of_held(header.extra))}];
+    if (!broken_ && seal::offset_of_held(header.extra) != next)
+      find("stream-gap", header.sequence, header.sequence, header.wall_us,
+           "channel " + std::to_string(header.channel) + " goes on at byte " + std::to_string(seal::offset_of_held(header.extra)) + " instead of " + std::to_string(next));
+    next = seal::offset_of_held(header.extra) + header.size;
+  }
+  if (header.kind == EntryKind::typed || header.kind == EntryKind::held) {
     if (typed_bytes_ + entry.whole.size() > k_max_typed_bytes) return;
     typed_bytes_ += entry.whole.size();
     typed_[{header.channel, header.extra}].push_back({copy_of(entry.whole), previous_});

@@ -68,7 +68,7 @@ Result<SessionOpener::Opened> SessionOpener::open(const StoredEntry& entry, cons
   const crypto::Tag tag = entry.tag();
   const auto additional = seal::additional_data(label_, entry.header_bytes(), previous);
   plain_.resize(entry.body().size());
-  if (entry.header.kind == seal::EntryKind::typed) {
+  if (entry.header.kind == seal::EntryKind::typed || entry.header.kind == seal::EntryKind::held) {
     const auto fate = lines == nullptr ? std::nullopt : lines->after(entry.header.channel, entry.header.extra, entry.header.sequence);
     if (!fate || fate->key == nullptr) return fail(Errc::sealed, "the line's key is not there");
     crypto::Aes256Gcm line(fate->key->reveal());

@@ -56,7 +56,54 @@ class EntryStream {
 
 }  // namespace
 
+namespace {
+
+constexpr std::size_t k_most_held = 4096;  ///< pieces that wait at once; what a sound recording never needs
+
+EntryKind kind_of_stream(unsigned stream) { return stream == 0 ? EntryKind::data_in : stream == 1 ? EntryKind::data_out : EntryKind::data_err; }
+
+}  // namespace
+
+void HeldPieces::take(const StoredEntry& stored, const std::optional<crypto::Tag>& previous, WalkedEntry& walked) {
+  seal::EntryHeader& header = walked.header;
+  const bool of_held = (header.extra & seal::k_held_bit) != 0;
+  const std::pair place{header.channel, header.extra};
+  if (header.kind == EntryKind::held) {
+    if (walked.state == WalkedEntry::State::damaged || walked.state == WalkedEntry::State::locked || !previous || pieces_.size() >= k_most_held) return;
+    pieces_.insert_or_assign(place, Piece{copy_of(stored.whole), *previous});
+    return;
+  }
+  if (!of_held || walked.state != WalkedEntry::State::open) return;
+  if (header.kind == EntryKind::line_dropped) {
+    pieces_.erase(place);
+  } else if (header.kind == EntryKind::line_key && walked.body.size() == crypto::k_aead_key_size) {
+    const auto known = pieces_.find(place);
+    if (known == pieces_.end()) return;
+    StoredEntry held;
+    held.whole = known->second.whole;
+    held.header = *seal::read_entry_header(held.header_bytes());
+    crypto::Aes256Gcm cipher(walked.body);
+    plain_.resize(held.body().size());
+    const bool right = cipher.open(crypto::nonce_of(held.header.sequence), seal::additional_data(label_, held.header_bytes(), known->second.previous), held.body(),
+                                   held.tag(), plain_.data());
+    pieces_.erase(known);
+    header.kind = kind_of_stream(seal::stream_of_held(header.extra));
+    header.extra = seal::offset_of_held(header.extra);
+    walked.body = plain_;
+    if (right) return;
+    walked.state = WalkedEntry::State::damaged;
+    walked.trouble = "the seal of a held piece is broken";
+  } else if (header.kind == EntryKind::masked) {
+    const auto masked = parse_masked(header, walked.body);
+    if (!masked || masked->instead.empty()) return;
+    header.kind = kind_of_stream(masked->stream);
+    header.extra = masked->offset;
+    walked.body = masked->instead;
+  }
+}
+
 void keep_line(LineKeys& lines, const seal::EntryHeader& header, ByteView body) {
+  if ((header.extra & seal::k_held_bit) != 0) return;  // HeldPieces settles these in order
   if (header.kind == EntryKind::line_key && body.size() == crypto::k_aead_key_size)
     lines.add(header.channel, header.extra, header.sequence, Secret(body));
   else if (header.kind == EntryKind::line_dropped && body.size() == 8)
@@ -75,6 +122,10 @@ WalkedEntry open_entry(const StoredEntry& entry, const std::optional<crypto::Tag
   if (!previous) {
     walked.state = WalkedEntry::State::damaged;
     walked.trouble = "the entries before it are missing";
+    return walked;
+  }
+  if (entry.header.kind == EntryKind::held) {
+    walked.state = WalkedEntry::State::unsettled;
     return walked;
   }
   if (entry.header.kind == EntryKind::typed) {
@@ -140,8 +191,11 @@ Result<void> walk_session(const WalkOptions& options, const std::function<bool(c
     opener.emplace(std::move(*made));
   }
   EntryStream stream(std::move(*files), *label);
+  HeldPieces held(*label);
   const auto give = [&](const StoredEntry& entry, const std::optional<crypto::Tag>& previous) {
-    return visit(open_entry(entry, previous, opener ? &*opener : nullptr, lines));
+    WalkedEntry walked = open_entry(entry, previous, opener ? &*opener : nullptr, lines);
+    held.take(entry, previous, walked);
+    return visit(walked);
   };
   while (stream.read(give) && options.follow && stream.found_any()) {
     if (options.stop && options.stop()) break;

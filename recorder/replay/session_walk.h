@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <optional>
 
 #include "platform/model/ids.h"
@@ -48,6 +49,24 @@ using VisitStored = std::function<bool(const StoredEntry&, const std::optional<c
 
 /// Opens one entry as far as the opener and the lines' keys allow; `opener` null: sealed ones come as locked.
 [[nodiscard]] WalkedEntry open_entry(const StoredEntry& entry, const std::optional<crypto::Tag>& previous, SessionOpener* opener, const LineKeys& lines);
+/// Pieces that were held back as the possible beginning of a value that must not be stored, until they are settled. take() turns a
+/// settling entry into the data that it sets free (or the asterisks that stand instead), so that a viewer sees only data in order.
+class HeldPieces {
+ public:
+  explicit HeldPieces(const seal::Label& label) : label_(label) {}
+  /// `walked` is what open_entry made of `stored`; it is changed in place, and its body then lies in this object's memory.
+  void take(const StoredEntry& stored, const std::optional<crypto::Tag>& previous, WalkedEntry& walked);
+
+ private:
+  struct Piece {
+    Bytes whole;
+    crypto::Tag previous{};
+  };
+  seal::Label label_;
+  std::map<std::pair<std::uint32_t, std::uint64_t>, Piece> pieces_;
+  Bytes plain_;
+};
+
 /// Takes in an opened line_key or line_dropped entry.
 void keep_line(LineKeys& lines, const seal::EntryHeader& header, ByteView body);
 

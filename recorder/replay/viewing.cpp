@@ -147,6 +147,7 @@ class Viewing {
   std::optional<SessionOpener> opener_;
   std::optional<SessionOpener> settling_;
   LineKeys lines_;
+  std::optional<HeldPieces> held_;
   std::optional<KeyFrame> key_frame_;
 };
 
@@ -184,6 +185,7 @@ Result<void> Viewing::take_job() {
   auto settling = SessionOpener::make(*label, key_);
   if (!settling) return tl::unexpected(settling.error());
   settling_.emplace(std::move(*settling));
+  held_.emplace(*label);
   return {};
 }
 
@@ -229,7 +231,11 @@ Result<void> Viewing::walk(const Visit& visit) {
         std::optional<crypto::Tag> previous;
         const auto entry = entry_of(part.body, previous);
         if (!entry) return tl::unexpected(entry.error());
-        if (wanted) wanted = visit(open_entry(*entry, previous, &*opener_, lines_));
+        if (wanted) {
+          WalkedEntry walked = open_entry(*entry, previous, &*opener_, lines_);
+          held_->take(*entry, previous, walked);
+          wanted = visit(walked);
+        }
         if (!wanted && !job_.follow) return {};
         break;
       }

@@ -1,0 +1,146 @@
+#include "gateway/ssh/stream_mask.h"
+
+#include <algorithm>
+
+namespace sallyport::gateway {
+namespace {
+
+using Why = seal::MaskSet::Span::Why;
+
+constexpr std::size_t k_before = seal::k_mask_window - 1;
+constexpr std::size_t k_most_held = 64;          ///< pieces; more are given up as if they were values
+constexpr std::size_t k_tail = 40;
+constexpr std::size_t k_longest_key = 32 * 1024; ///< of a private key block
+constexpr int k_access_key = 40;
+constexpr int k_longest_skip = 12;
+
+bool is_base64(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '/' || c == '+' || c == '='; }
+
+}  // namespace
+
+/// Private key blocks (RFC 7468) and AWS secret access keys behind their usual names.
+void StreamMask::mark_patterns(ByteView bytes, std::vector<std::uint8_t>& why) {
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    const char c = static_cast<char>(bytes[i]);
+    if (in_key_) {
+      dashes_ = c == '-' ? dashes_ + 1 : 0;
+      if (dashes_ == 5 || ++key_bytes_ > k_longest_key) in_key_ = false;
+      else if (c != '-' && c != '\r' && c != '\n') why[i] = static_cast<std::uint8_t>(Why::private_key);
+      continue;
+    }
+    if (access_left_ > 0) {
+      if (is_base64(c)) {
+        why[i] = static_cast<std::uint8_t>(Why::access_key);
+        --access_left_;
+        continue;
+      }
+      access_left_ = 0;
+    } else if (access_skip_ >= 0) {
+      if (c == '=' || c == ':') access_assigned_ = true;
+      if (is_base64(c) && c != '=' && access_assigned_) {
+        why[i] = static_cast<std::uint8_t>(Why::access_key);
+        access_left_ = k_access_key - 1;
+        access_skip_ = -1;
+        continue;
+      }
+      const bool between = c == ' ' || c == '\t' || c == '"' || c == '\'' || c == '=' || c == ':';
+      if (!between || ++access_skip_ > k_longest_skip) access_skip_ = -1;
+    }
+    tail_ += static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
+    if (tail_.size() > 2 * k_tail) tail_.erase(0, tail_.size() - k_tail);
+    const std::string_view tail = tail_;
+    if (c == '-' && tail.ends_with("private key-----") && tail.find("-----begin ") != std::string_view::npos) {
+      in_key_ = true;
+      key_bytes_ = 0;
+      dashes_ = 0;
+      tail_.clear();
+    } else if ((c == 'y' || c == 'Y') && (tail.ends_with("secret_access_key") || tail.ends_with("secretaccesskey"))) {
+      access_skip_ = 0;
+      access_assigned_ = false;
+    }
+  }
+}
+
+void StreamMask::plan(const seal::MaskSet& set, ByteView data, bool patterns, std::uint64_t offset) {
+  offset_ = offset;
+  // What is written, what is held, what came now: as one.
+  Bytes all = before_;
+  const std::size_t held_at = all.size();
+  for (const Held& piece : held_) all.insert(all.end(), piece.bytes.begin(), piece.bytes.end());
+  const std::size_t data_at = all.size();
+  all.insert(all.end(), data.begin(), data.end());
+  std::vector<seal::MaskSet::Span> spans;
+  std::size_t open = set.empty() ? all.size() : set.scan(all, spans);
+  for (const auto& span : spans)
+    if (span.begin <= open && open < span.begin + span.length) open = span.begin + span.length;
+  std::vector<std::uint8_t> why(all.size(), 0);
+  for (const auto& span : spans)
+    for (std::size_t i = span.begin; i < span.begin + span.length; ++i) why[i] = static_cast<std::uint8_t>(span.why);
+  {
+    std::size_t at = held_at;
+    for (const Held& piece : held_)
+      for (const std::uint8_t mark : piece.marks) {
+        if (why[at] == 0) why[at] = mark;
+        ++at;
+      }
+  }
+  if (patterns) {
+    std::vector<std::uint8_t> marked(data.size(), 0);
+    mark_patterns(data, marked);
+    for (std::size_t i = 0; i < marked.size(); ++i)
+      if (marked[i] != 0 && why[data_at + i] == 0) why[data_at + i] = marked[i];
+  }
+  // A piece is settled as a whole or not yet.
+  std::size_t begin = held_at, settled = 0;
+  for (const Held& piece : held_) {
+    const std::size_t end = begin + piece.bytes.size();
+    const bool give_up = held_.size() - settled > k_most_held;
+    if (end > open && !give_up) break;
+    std::uint8_t reason = give_up && end > open ? static_cast<std::uint8_t>(Why::lent_value) : 0;
+    Bytes written = piece.bytes;
+    for (std::size_t i = begin; i < end; ++i) {
+      if (why[i] == 0 && !(give_up && end > open)) continue;
+      if (why[i] != 0) reason = why[i];
+      written[i - begin] = std::byte{'*'};
+    }
+    if (reason == 0) steps_.push_back({Step::Kind::reveal, piece.offset, piece.bytes.size(), 0, {}});
+    else steps_.push_back({Step::Kind::drop, piece.offset, piece.bytes.size(), reason, std::move(written)});
+    begin = end;
+    ++settled;
+  }
+  held_.erase(held_.begin(), held_.begin() + static_cast<std::ptrdiff_t>(settled));
+  // Data behind a held piece must wait with it, so that what is written stays in order.
+  const std::size_t clear_end = held_.empty() ? std::max(open, data_at) : data_at;
+  if (clear_end > data_at) {
+    Bytes written(all.begin() + static_cast<std::ptrdiff_t>(data_at), all.begin() + static_cast<std::ptrdiff_t>(clear_end));
+    std::vector<Step> notes;
+    for (std::size_t i = 0; i < written.size(); ++i) {
+      const std::uint8_t reason = why[data_at + i];
+      if (reason == 0) continue;
+      written[i] = std::byte{'*'};
+      const std::uint64_t at = offset_ + i;
+      if (!notes.empty() && notes.back().why == reason && notes.back().offset + notes.back().length == at) ++notes.back().length;
+      else notes.push_back({Step::Kind::note, at, 1, reason, {}});
+    }
+    steps_.push_back({Step::Kind::clear, offset_, written.size(), 0, std::move(written)});
+    for (Step& note : notes) steps_.push_back(std::move(note));
+  }
+  if (clear_end < all.size()) {
+    Bytes rest(all.begin() + static_cast<std::ptrdiff_t>(clear_end), all.end());
+    const std::uint64_t at = offset_ + (clear_end - data_at);
+    steps_.push_back({Step::Kind::hold, at, rest.size(), 0, rest});
+    held_.push_back({at, std::move(rest), {why.begin() + static_cast<std::ptrdiff_t>(clear_end), why.end()}});
+  }
+  offset_ += data.size();
+  // The last bytes before what is held now.
+  const std::size_t final_end = held_.empty() ? all.size() : begin < data_at ? begin : clear_end;
+  const std::size_t keep = std::min(final_end, k_before);
+  before_.assign(all.begin() + static_cast<std::ptrdiff_t>(final_end - keep), all.begin() + static_cast<std::ptrdiff_t>(final_end));
+}
+
+void StreamMask::finish() {
+  for (const Held& piece : held_) steps_.push_back({Step::Kind::reveal, piece.offset, piece.bytes.size(), 0, {}});
+  held_.clear();
+}
+
+}  // namespace sallyport::gateway
