@@ -211,8 +211,11 @@ Result<void> SearchIndex::put(const IndexedSession& session, const std::vector<I
   for (const IndexedLine& line : lines) {
     ++number;
     const Bytes sealed = state.seal(session.session.view(), number, line);
-    const std::optional<std::int64_t> status = line.status ? std::optional<std::int64_t>(*line.status) : std::nullopt;
-    if (auto run = put_line->bind(id, number, line.channel, line.wall_us, line.boot_us, line.sequence, line.is_command, status, sealed).run(); !run) return run;
+    put_line->bind(id, number, line.channel, line.wall_us, line.boot_us, line.sequence, line.is_command);
+    if (line.status) put_line->bind_at(8, *line.status);
+    else put_line->bind_at(8, nullptr);
+    put_line->bind_at(9, sealed);
+    if (auto run = put_line->run(); !run) return run;
     for (const std::string& word : words_of(fold(line.text))) {
       auto& [places, last] = words[state.token(word)];
       if (number == last) continue;
