@@ -421,8 +421,8 @@ void Targets::lend_password(Session& session, const control::Envelope& question)
       OPENSSL_cleanse(password->data(), password->size());
       late->link->answer(back, std::move(envelope));
       // Her other sessions must not store it either.
-      for (const auto& [other, session] : authority_.sessions)
-        if (session->row.principal == late->row.principal && session->link != nullptr && session->is_logged_in() && other != label) send_mask_values(other);
+      for (const auto& [other, hers] : authority_.sessions)
+        if (hers->row.principal == late->row.principal && hers->link != nullptr && hers->is_logged_in() && other != label) send_mask_values(other);
     });
   });
 }

@@ -11,6 +11,8 @@
 #include "platform/crypto/crc32c.h"
 #include "recorder/replay/kept_checkpoints.h"
 #include "recorder/replay/playback.h"
+#include "recorder/replay/seek_index.h"
+#include "recorder/replay/shown_proof.h"
 #include "recorder/replay/verify.h"
 
 namespace {
@@ -99,5 +101,20 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     (void)replay::export_json(how, sink);
   }
   (void)replay::parse_checkpoints(text_of(bytes));
+  // Through the index: what a proof gives out is what stands in the journal, in order.
+  auto index = replay::SeekIndex::open(":memory:", folder.path());
+  if (!index || !index->catch_up()) return 0;
+  for (const auto& session : sessions->sessions) {
+    const auto found = index->find_session(session.session.view(), {});
+    if (!found) continue;
+    const auto proof = replay::ShownProof::make(*index, *found, {}, {});
+    if (!proof) continue;
+    std::uint64_t last = 0;
+    (void)proof->read(*index, 1, [&](const replay::StoredEntry& entry, const std::optional<crypto::Tag>&) {
+      if (entry.header.sequence != last + 1) std::abort();
+      last = entry.header.sequence;
+      return true;
+    });
+  }
   return 0;
 }
