@@ -75,6 +75,12 @@ void say_what_is_missing(const replay::Played& played) {
   if (played.damaged > 0) note("sallyport: " + std::to_string(played.damaged) + " entries could not be read");
 }
 
+/// What was not under a head yet had only its seal to speak for it.
+int damaged_entries() {
+  note("sallyport: SP-8001 the recording was changed: seals are broken; `sallyport verify` says more");
+  return k_exit_verification_failed;
+}
+
 std::int64_t microseconds_of(double seconds) { return seconds > 0 ? static_cast<std::int64_t>(std::min(seconds, 86'400.0 * 365) * 1e6) : 0; }
 
 /// "90", "1:30", "1:02:03.5" as microseconds.
@@ -234,6 +240,7 @@ int run_play(const PlayVerbOptions& options) {
   if (!fed) return report(Error{fed.error().code, (fed.error().code == Errc::corrupt ? "SP-8001 " : "") + fed.error().detail});
   if (!played) return report(played.error());
   say_what_is_missing(*played);
+  if (played->damaged > 0 && !options.damaged) return damaged_entries();
   if (view->session.state == "truncated") note("sallyport: SP-8002 the session is incomplete: it has no end entry");
   return k_exit_ok;
 }
@@ -301,7 +308,7 @@ int run_export(const ExportVerbOptions& options) {
   if (!written) return report(Error{Errc::internal, "the export could not be written"});
   if (!exported) return report(exported.error());
   say_what_is_missing(*exported);
-  return k_exit_ok;
+  return exported->damaged > 0 && !options.damaged ? damaged_entries() : k_exit_ok;
 }
 
 }  // namespace sallyport::app

@@ -3,6 +3,8 @@
 
 #include <array>
 #include <csignal>
+#include <cstdlib>
+#include <ctime>
 
 #include "app/verbs/viewing_process.h"
 #include "gateway/sandbox/sandbox.h"
@@ -20,6 +22,9 @@ constexpr int k_status_no_sandbox = 70;
 
 /// OpenSSL looks for its algorithms, and for a configuration file, when it is used first.
 void warm_up() {
+  // The C library would look for the time zone's file at the first time it formats.
+  setenv("TZ", "UTC0", 1);
+  tzset();
   const std::array<std::byte, 32> zeros{};
   const Secret key = crypto::hkdf_sha256(zeros, {}, "warm up", crypto::k_aead_key_size);
   crypto::Aes256Gcm cipher(key.reveal());

@@ -37,10 +37,10 @@ struct IndexedLine {
 };
 
 struct Query {
-  std::string text;           ///< a phrase of whole words; with `regex` an expression (RE2)
+  std::string text = {};      ///< a phrase of whole words; with `regex` an expression (RE2)
   bool regex = false;
   bool commands = false;      ///< only command lines
-  std::string principal, target;
+  std::string principal = {}, target = {};
   std::int64_t since_us = 0, until_us = 0;  ///< 0: open
   std::size_t limit = 100;
 };
