@@ -1,7 +1,7 @@
-// bench/replay_bench.cpp -- figures of search, and a two-hour session for bench/replay to seek in.
+// Figures, not run by default: search over 10,000 sessions; a two-hour session for bench/replay to seek in.
 //
-//   replay_bench "[search]"                                10,000 sessions, questions of all kinds
-//   REPLAY_BENCH_DIR=DIR replay_bench "[make]"             DIR/journal, DIR/key.pem, DIR/cert.pem
+//   unit_recorder "[search-figures]"
+//   REPLAY_BENCH_DIR=DIR unit_recorder "[make-recording]"      DIR/journal, DIR/key.pem, DIR/cert.der, DIR/checkpoint.vkey
 #include <algorithm>
 #include <array>
 #include <catch2/catch.hpp>
@@ -37,7 +37,7 @@ std::string line_of(std::mt19937& random) {
 
 }  // namespace
 
-TEST_CASE("search over 10,000 sessions", "[.][search]") {
+TEST_CASE("search over 10,000 sessions", "[.][search-figures]") {
   const std::size_t sessions = std::getenv("REPLAY_BENCH_SESSIONS") != nullptr ? std::strtoull(std::getenv("REPLAY_BENCH_SESSIONS"), nullptr, 10) : 10'000;
   const test::TemporaryFolder folder;
   const std::string file = (folder.path() / "search.sqlite").string();
@@ -77,7 +77,7 @@ TEST_CASE("search over 10,000 sessions", "[.][search]") {
   CHECK(took[took.size() * 95 / 100] < 300);
 }
 
-TEST_CASE("a two-hour session is written", "[.][make]") {
+TEST_CASE("a two-hour session is written", "[.][make-recording]") {
   const char* where = std::getenv("REPLAY_BENCH_DIR");
   REQUIRE(where != nullptr);
   test::JournalMaker made;
