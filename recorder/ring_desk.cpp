@@ -53,7 +53,9 @@ Result<void> RingDesk::open_ring(Ring& ring, const Fd& file) {
   struct stat handed {};
   struct stat named {};
   if (::fstat(file.get(), &handed) != 0) return fail(Errc::corrupt, "no ring file");
-  if (::lstat(path_of(ring.session).c_str(), &named) != 0 || named.st_dev != handed.st_dev || named.st_ino != handed.st_ino)
+  if (::lstat(path_of(ring.session).c_str(), &named) != 0)
+    return fail(Errc::corrupt, "the ring file cannot be seen under its name: " + std::string(std::strerror(errno)));
+  if (named.st_dev != handed.st_dev || named.st_ino != handed.st_ino)
     return fail(Errc::corrupt, "the ring file under its name is another one");
   auto mapping = seal::RingMapping::map(file.get());
   if (!mapping) return tl::unexpected(mapping.error());

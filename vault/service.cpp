@@ -8,6 +8,9 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include "platform/crypto/ulid.h"
 #include "platform/model/json_text.h"
@@ -32,6 +35,7 @@ constexpr double k_signature_burst = 512;
 constexpr double k_signatures_per_second = 20;
 constexpr double k_rsa_weight = 8;
 constexpr unsigned k_most_certificates = 16;
+constexpr std::chrono::seconds k_authority_wait{6};  // less than a session waits for its signature
 
 /// What each peer may ask for. Everything else ends the peer.
 bool may_ask(control::Peer peer, Body body) {
@@ -67,6 +71,7 @@ Bytes bytes_copy(const std::string& text) { return copy_of(bytes_of(text)); }
 struct SessionState {
   LineId line = 0;
   Bytes first_hash;  ///< the session identifier, once its exchange hash was signed
+  std::optional<Envelope> held;  ///< a first signature that waits for an authority that is being started again
   double tokens = k_signature_burst;
   std::chrono::steady_clock::time_point refilled = std::chrono::steady_clock::now();
   bool recording_key_given = false;
@@ -253,6 +258,7 @@ class Service {
       authority_ = *line;
       for (const auto& [label, state] : sessions_)
         if (!state.first_hash.empty()) tell_exchange(label, state.first_hash);
+      answer_held();
     } else if (peer == control::PEER_RECORDER) {
       if (recorder_ != 0) {
         board_->close(recorder_);
@@ -371,17 +377,43 @@ class Service {
     const LineId line = state.line;
     if (!take_token(state, asked.algorithm().starts_with("rsa-") ? k_rsa_weight : 1))
       return refuse(line, question, {Errc::denied, "too many host key signatures in a short time"});
+    sign_exchange(session, state, question);
+  }
+
+  void sign_exchange(const std::string& session, SessionState& state, const Envelope& question) {
+    const control::HostKeySign& asked = question.hostkey_sign();
+    const LineId line = state.line;
     const ByteView hash = bytes_of(asked.exchange_hash());
     const auto signature = vault_->sign_exchange_hash(asked.algorithm(), hash);
     if (refused(line, question, signature)) return;
     if (state.first_hash.empty()) {
       Bytes first = copy_of(hash);
-      if (!tell_exchange(session, first)) return refuse(line, question, {Errc::unavailable, "there is no authority"});
+      if (!tell_exchange(session, first)) return hold(session, state, question);
       state.first_hash = std::move(first);
     }
     Envelope answer = control::reply_to(question);
     answer.mutable_hostkey_signature()->set_signature(text_copy(*signature));
     reply(line, std::move(answer));
+  }
+
+  /// A session that began while the authority is being started again waits for it instead of failing.
+  void hold(const std::string& session, SessionState& state, const Envelope& question) {
+    state.held = question;
+    board_->after(k_authority_wait, [this, session, line = state.line, call = question.call()] {
+      const auto found = sessions_.find(session);
+      if (found == sessions_.end() || found->second.line != line || !found->second.held || found->second.held->call() != call) return;
+      const Envelope late = *std::exchange(found->second.held, std::nullopt);
+      refuse(line, late, {Errc::unavailable, "there is no authority"});
+    });
+  }
+
+  void answer_held() {
+    std::vector<std::string> waiting;
+    for (const auto& [session, state] : sessions_)
+      if (state.held) waiting.push_back(session);
+    for (const std::string& session : waiting)
+      if (const auto found = sessions_.find(session); found != sessions_.end())
+        if (const auto question = std::exchange(found->second.held, std::nullopt)) sign_exchange(session, found->second, *question);
   }
 
   void on_recording_key(SessionState& state, const Envelope& question) {

@@ -23,6 +23,7 @@ constexpr std::chrono::milliseconds k_vault_deadline{10'000};
 constexpr std::int64_t k_waiting_keepalive_us = 5 * k_second_us;
 constexpr int k_most_unanswered_keepalives = 3;
 constexpr std::uint64_t k_default_keepalive_ms = 30'000;
+constexpr std::uint64_t k_default_hold_ms = 30'000;
 
 }  // namespace
 
@@ -121,6 +122,10 @@ boost::asio::awaitable<void> Session::serve() {
     }
     co_await wake_.wait();
     if (relay_) relay_->turn();
+    if (rested_ && tape_.full_since_us() > 0) {  // output filled the ring while the person rested: the hold has an end
+      rested_ = false;
+      watch();
+    }
   }
   if (over_.empty()) over_ = client_->close_reason();
 
@@ -265,6 +270,8 @@ void Session::on_time() {
   const std::int64_t now = system_clock().boot().count();
   if (!relay_) return;
   relay_->tick();
+  const std::int64_t hold_us = static_cast<std::int64_t>(grant_.hold_ms() > 0 ? grant_.hold_ms() : k_default_hold_ms) * 1000;
+  if (tape_.full_since_us() > 0 && now - tape_.full_since_us() > hold_us) end(make_notice("SP-4003", "the recorder has taken nothing for too long"));
   const auto is_after = [&](std::uint64_t ms, std::int64_t since) {
     return ms > 0 && now - since >= static_cast<std::int64_t>(ms) * 1000;
   };
@@ -279,7 +286,7 @@ void Session::on_time() {
     ssh_session_send_payload(client_->raw(), &part, 1);
     client_->flush();
   }
-  if (!rested_ && !relay_->is_waiting() && now - last_client_bytes_us_ > 2 * k_second_us) {
+  if (!rested_ && !relay_->is_waiting() && tape_.full_since_us() == 0 && now - last_client_bytes_us_ > 2 * k_second_us) {
     rested_ = true;
     tape_.rest();
     ssh_session_trim(client_->raw());

@@ -77,8 +77,10 @@ void Tape::want_sync() {
 Tape::Put Tape::took(seal::SessionLog::Put put) {
   if (log_->bell_needed()) bell();
   switch (put) {
-    case seal::SessionLog::Put::stored: return Put::stored;
-    case seal::SessionLog::Put::no_room: return failed_ ? Put::failed : Put::no_room;
+    case seal::SessionLog::Put::stored: full_since_us_ = 0; return Put::stored;
+    case seal::SessionLog::Put::no_room:
+      if (full_since_us_ == 0) full_since_us_ = clock_.boot().count();
+      return failed_ ? Put::failed : Put::no_room;
     case seal::SessionLog::Put::failed: break;
   }
   if (!failed_) {

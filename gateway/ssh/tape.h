@@ -58,6 +58,8 @@ class Tape {
   [[nodiscard]] bool is_durable(std::uint64_t sequence) const noexcept { return !synced_ || sequence <= durable_; }
   void want_sync();
   [[nodiscard]] bool is_open() const noexcept { return log_ != nullptr; }
+  /// Since when (boot clock) the ring has refused without taking anything; 0: it takes.
+  [[nodiscard]] std::int64_t full_since_us() const noexcept { return full_since_us_; }
   void bell(bool end = false);
 
  private:
@@ -84,6 +86,7 @@ class Tape {
   seal::MaskSet mask_;
   std::uint64_t durable_ = 0;
   std::uint64_t asked_sync_ = 0;
+  std::int64_t full_since_us_ = 0;
   bool synced_ = false;
   bool failed_ = false;
 };
