@@ -42,6 +42,8 @@ Result<RecordingView> open_view(const RecordingPlace& place, const std::string& 
       if (auto emptied = index->begin_anew(); !emptied) return tl::unexpected(emptied.error());
       if (auto caught = index->catch_up(); !caught) return tl::unexpected(caught.error());
     }
+    if (!index->file_trouble().empty() && !show_damaged)
+      return fail(Errc::corrupt, "SP-8001 the journal cannot be read as a whole: " + index->file_trouble() + "; `sallyport verify` says more, --damaged shows what is readable");
     auto session = index->find_session(name, liveness(place));
     if (!session) return tl::unexpected(session.error());
     auto proof = replay::ShownProof::make(*index, *session, known->keys, *outside);

@@ -67,6 +67,7 @@ struct SeekIndex::State {
   std::filesystem::path folder;
   sql::Database database;
   std::map<std::uint64_t, Fd> open_files;
+  std::string file_trouble;
 
   // While catching up.
   std::map<seal::Label, Growing> growing;
@@ -88,6 +89,7 @@ SeekIndex::SeekIndex(SeekIndex&&) noexcept = default;
 SeekIndex& SeekIndex::operator=(SeekIndex&&) noexcept = default;
 SeekIndex::~SeekIndex() = default;
 
+const std::string& SeekIndex::file_trouble() const noexcept { return state_->file_trouble; }
 const std::filesystem::path& SeekIndex::journal() const noexcept { return state_->folder; }
 
 Result<SeekIndex> SeekIndex::open(const std::string& file, const std::filesystem::path& journal) {
@@ -108,7 +110,7 @@ Result<SeekIndex> SeekIndex::open(const std::string& file, const std::filesystem
     database = attempt();
   }
   if (!database) return tl::unexpected(database.error());
-  return SeekIndex(std::unique_ptr<State>(new State{file, journal, std::move(*database), {}, {}, {}, 0}));
+  return SeekIndex(std::unique_ptr<State>(new State{file, journal, std::move(*database), {}, {}, {}, {}, 0}));
 }
 
 Result<void> SeekIndex::begin_anew() {
@@ -285,6 +287,11 @@ Result<void> SeekIndex::catch_up() {
   }
   JournalFiles& files = **resumed;
   files.set_checks({.crc = true, .at_rest = false});
+  state.file_trouble.clear();
+  files.on_damage([&state](const FileDamage& damage) {
+    if (damage.kind == FileDamage::Kind::file_header || damage.kind == FileDamage::Kind::file_missing || damage.kind == FileDamage::Kind::file_unreadable)
+      state.file_trouble = journal_file_name(damage.file) + ": " + damage.text;
+  });
   state.log_rest.clear();
   {
     auto rest = state.database.prepare("SELECT leaves, (SELECT count(*) FROM log_block) FROM log_rest");
@@ -311,24 +318,30 @@ Result<void> SeekIndex::catch_up() {
       last = frame->header;
       last_offset = frame->offset;
       last_file = frame->file;
-      if (!frame->crc_right) continue;  // damage: what it held is missing, proofs will say so
+      if (!frame->crc_right) {  // what it held is missing: nothing of its session can be proven
+        const auto entries = static_cast<FrameType>(frame->header.type) == FrameType::entries ? EntriesFrame::parse(frame->payload) : std::nullopt;
+        const auto hurt = entries ? state.session_for(entries->label()) : Result<Growing*>(fail(Errc::not_found, ""));
+        if (hurt) (*hurt)->whole = false;
+        continue;
+      }
       if (auto taken = state.take_frame(*frame); !taken) return taken;
     }
-    if (frames == 0) return {};
+    if (frames == 0) break;
     for (auto& [label, session] : state.growing)
       if (auto stored = state.store_session(session); !stored) return stored;
     state.growing.clear();
-    const auto position = files.position();
-    if (position && position->file == last_file) {
+    {
       auto put = state.database.prepare("INSERT OR REPLACE INTO place(one, file, at, next_frame, last_at, last_size, last_crc) VALUES(1, ?, ?, ?, ?, ?, ?)");
       if (!put) return tl::unexpected(put.error());
-      if (auto run = put->bind(position->file, last_offset + k_frame_header_bytes + last.size, last.number + 1, last_offset, last.size, last.crc).run(); !run) return run;
+      if (auto run = put->bind(last_file, last_offset + k_frame_header_bytes + last.size, last.number + 1, last_offset, last.size, last.crc).run(); !run) return run;
     }
     auto rest = state.database.prepare("INSERT OR REPLACE INTO log_rest(one, leaves) VALUES(1, ?)");
     if (!rest) return tl::unexpected(rest.error());
     if (auto run = rest->bind(packed(state.log_rest)).run(); !run) return run;
     if (auto committed = transaction->commit(); !committed) return committed;
   }
+  // Said again next time: the journal is read from its beginning then.
+  if (!state.file_trouble.empty()) return state.database.execute("DELETE FROM place");
   return {};
 }
 

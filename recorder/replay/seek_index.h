@@ -63,6 +63,8 @@ class SeekIndex {
 
   /// Takes in what was appended to the journal since. Errc::not_found: no journal there.
   Result<void> catch_up();
+  /// What catch_up() found of files that are damaged, foreign or of a newer program; empty: nothing.
+  [[nodiscard]] const std::string& file_trouble() const noexcept;
   /// Forgets everything; the next catch_up() reads the whole journal.
   Result<void> begin_anew();
 

@@ -95,6 +95,13 @@ Result<ShownProof> ShownProof::make(SeekIndex& index, const SessionSummary& sess
   const auto whole = index.is_whole(session.session);
   if (!whole) return tl::unexpected(whole.error());
   if (!*whole) return fail(Errc::corrupt, "entries of session " + session.session.str() + " are missing or damaged");
+  // The newest head, signed for or not yet, must fit what is there.
+  const auto own = index.tree(session.session.view());
+  if (!own) return tl::unexpected(own.error());
+  const auto newest_head = index.head_before(session.session, INT64_MAX);
+  if (!newest_head) return tl::unexpected(newest_head.error());
+  if (*newest_head && (*newest_head)->entries > own->size())
+    return fail(Errc::corrupt, "entries up to " + std::to_string((*newest_head)->entries) + " were logged, " + std::to_string(own->size()) + " are there");
   const auto log = index.tree("");
   if (!log) return tl::unexpected(log.error());
   for (const OutsideCheckpoint& known : outside) {
@@ -123,8 +130,7 @@ Result<ShownProof> ShownProof::make(SeekIndex& index, const SessionSummary& sess
   const auto in_log = log_leaf(index, *log, head->leaf);
   if (!in_log) return tl::unexpected(in_log.error());
   if (*in_log != crypto::merkle_leaf(leaf)) return fail(Errc::corrupt, "the session's head is not the one that was logged");
-  const auto tree = index.tree(session.session.view());
-  if (!tree) return tl::unexpected(tree.error());
+  const auto* tree = &*own;
   auto covered = cut_back(index, *tree, head->entries, &session.session);
   if (!covered) return fail(Errc::corrupt, "entries up to " + std::to_string(head->entries) + " were logged, " + std::to_string(tree->size()) + " are there");
   if (root_of_blocks(covered->blocks, covered->rest) != head->root)
