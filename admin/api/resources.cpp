@@ -2,6 +2,7 @@
 #include <boost/json.hpp>
 
 #include "admin/api/call.h"
+#include "platform/crypto/hex.h"
 #include "platform/crypto/ssh_public_key.h"
 #include "platform/model/bytes.h"
 #include "platform/model/messages.h"
@@ -161,11 +162,14 @@ void serve_explain(const CallPtr& call) {
   }
   const auto answer = call->administration.explain(question);
   if (answer) {
-    return call->reply(json::object{{"allowed", answer->decision.allowed()},
-                                    {"code", answer->decision.code},
-                                    {"why", answer->decision.why},
-                                    {"rule", answer->decision.rule.str()},
-                                    {"text", answer->text}});
+    json::object reply{{"allowed", answer->decision.allowed()},
+                       {"code", answer->decision.code},
+                       {"why", answer->decision.why},
+                       {"rule", answer->decision.rule.str()},
+                       {"text", answer->text}};
+    // For `sallyport guard check`: the compiled rules that a session of this kind would be given.
+    if (const auto& rules = answer->decision.obligations.guard_rules; rules && call->request.argument("guard") == "yes") reply["guard_rules"] = crypto::to_hex(*rules);
+    return call->reply(std::move(reply));
   }
   if (question.session.empty() || answer.error().code != Errc::not_found) return call->refuse(answer.error());
   // It has ended: what is known is how.

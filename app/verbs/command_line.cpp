@@ -17,7 +17,7 @@ namespace sallyport::app {
 namespace {
 
 /// Words of the product that this version does not have: said plainly instead of pretended.
-constexpr std::array<std::string_view, 2> k_not_in_this_version{"login", "guard"};
+constexpr std::array<std::string_view, 1> k_not_in_this_version{"login"};
 
 /// Verbs in one column with their summaries; the examples of a single verb come before its options.
 class HelpText : public CLI::Formatter {
@@ -98,6 +98,7 @@ int run_command_line(int argc, char** argv) {
   add_policy_verbs(app, common, outcome);
   add_recording_verbs(app, common, outcome);
   add_admin_verbs(app, common, outcome);
+  add_guard_verbs(app, common, outcome);
   add_check_verbs(app, common, outcome);
   app.require_subcommand(1);
 

@@ -34,6 +34,7 @@ void add_process_verbs(CLI::App& app, Common& common, Outcome& outcome);  ///< s
 void add_policy_verbs(CLI::App& app, Common& common, Outcome& outcome);   ///< plan, apply, get, explain
 void add_admin_verbs(CLI::App& app, Common& common, Outcome& outcome);    ///< status, lock, secret, session, vault, target
 void add_recording_verbs(CLI::App& app, Common& common, Outcome& outcome);  ///< sessions, play, export, verify
+void add_guard_verbs(CLI::App& app, Common& common, Outcome& outcome);    ///< guard check, score, test, packs
 void add_check_verbs(CLI::App& app, Common& common, Outcome& outcome);    ///< doctor, bench
 
 }  // namespace sallyport::app

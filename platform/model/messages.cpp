@@ -107,6 +107,13 @@ constexpr std::array k_messages = {
     Message{"SP-8002", "the session is incomplete", "it has no end entry", "It was cut by a crash, or its tail is missing; compare with an outside checkpoint."},
     Message{"SP-8003", "the journal is older than a checkpoint", "entries that were witnessed are missing", "Keep the files as they are and tell your security team."},
     Message{"SP-8004", "the database is older than the journal", "it was rolled back", "Restore the database of the same moment, or start with the documented override."},
+    // ---- command guard
+    Message{"SP-9001", "command denied", "a rule of your role forbids it", "See what it would run and which rule stopped it: sallyport guard check."},
+    Message{"SP-9002", "confirm the command", "a rule of your role asks you to be sure", "Type it again to confirm, or leave it."},
+    Message{"SP-9003", "command needs approval", "a rule of your role asks for a second person", "Ask for approval, or choose a command that your role may run alone."},
+    Message{"SP-9004", "command cannot be read", "a part of it is hidden from the gateway", "Write the command out, so that it can be read."},
+    Message{"SP-9005", "command not on the list", "only listed commands are permitted here", "Ask an administrator to list it."},
+    Message{"SP-9006", "session ended by a rule", "a command was typed that ends the session", "Talk to your security team."},
     // ---- the guard in a terminal
     Message{"SP-9100", "the line was not run", "a rule of the command guard denies it", "Change the line, or ask an administrator for another way."},
     Message{"SP-9101", "this line needs a reason", "a rule of the command guard wants you to say why", "Type the reason and press Enter; Ctrl-C drops the line."},

@@ -5,6 +5,7 @@
 #include "platform/crypto/hash.h"
 #include "platform/crypto/hex.h"
 #include "platform/model/bytes.h"
+#include "policy/access/guard_block.h"
 
 namespace sallyport::policy {
 namespace {
@@ -145,6 +146,12 @@ CanonicalFields canonical(const Role& role) {
                          {"admin", set_text(role.admin, [](AdminRight right) { return std::string(name_of(right)); })}};
   if (role.approval)
     fields.emplace_back("approval", Text().add(role.approval->approvers).number(role.approval->count).number(role.approval->within.count()).number(role.approval->lasts.count()).take());
+  if (!role.guard.empty())
+    fields.emplace_back("guard", set_text(role.guard, [](const std::shared_ptr<const GuardBlock>& block) {
+                          std::string text = canonical(block->where);
+                          for (const std::byte b : *block->bytes) text.push_back(static_cast<char>(b));
+                          return text;
+                        }));
   return fields;
 }
 

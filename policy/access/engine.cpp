@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "policy/access/compiled.h"
+#include "policy/access/guard_block.h"
 #include "policy/access/matching.h"
 
 namespace sallyport::policy {
@@ -124,6 +125,11 @@ std::optional<Decision> judge_destination(Question& q) {
   return std::nullopt;
 }
 
+/// What the command guard has something to say about.
+bool runs_commands(ChannelKind kind) {
+  return kind == ChannelKind::shell || kind == ChannelKind::exec || kind == ChannelKind::scp || kind == ChannelKind::rsync || kind == ChannelKind::subsystem || kind == ChannelKind::pty;
+}
+
 /// A jump is only the way to a session of its own, and that one asks.
 bool needs_approval(const Question& q, const CompiledRule& rule) {
   const Role& role = q.snapshot.roles()[rule.role];
@@ -161,6 +167,7 @@ Decision evaluate_rules(Question& q, Trace& trace) {
   }
 
   std::vector<const Rule*> allows;
+  std::vector<const GuardBlock*> guards;
   const CompiledRule* allowed_by = nullptr;
   const CompiledRule* asked_by = nullptr;
   const CompiledRule* nearest = nullptr;
@@ -176,6 +183,9 @@ Decision evaluate_rules(Question& q, Trace& trace) {
         if (allowed_by == nullptr) allowed_by = &rule;
         hop_listed = hop_listed || result.onward_hop_listed;
         allows.push_back(rule.rule);
+        for (const auto& block : q.snapshot.roles()[rule.role].guard) {
+          if (std::find(guards.begin(), guards.end(), block.get()) == guards.end() && holds(*block, *q.target, q.request.account.view(), q.request.now)) guards.push_back(block.get());
+        }
       } else if (result.stage > furthest) {
         furthest = result.stage;
         nearest = &rule;
@@ -207,6 +217,7 @@ Decision evaluate_rules(Question& q, Trace& trace) {
   decision.rule = reference_of(q, *allowed_by);
   for (const Rule* rule : allows) merge_limits(*rule, decision.obligations);
   decision.obligations.sniff_onward_hop = !hop_listed;
+  if (runs_commands(q.kind)) decision.obligations.guard_rules = combined(guards);
   decision.obligations.replaced_command = q.replaced_command;
   if (is_file_channel(q.kind)) {
     merge_files(allows, strips, decision.obligations);

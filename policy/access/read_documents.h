@@ -22,6 +22,10 @@ void read_user_ca(ReadState& state, const Spot& spot);
 void read_group(ReadState& state, const Spot& spot);
 void read_target(ReadState& state, const Spot& spot);
 void read_role(ReadState& state, const Spot& spot);
+/// `guard:` of a role.
+void read_guard(ReadState& state, const Spot& spot, Role& role);
+void read_rule_targets(ReadState& state, const Spot& spot, Rule& rule);
+void read_rule_hours(const Spot& spot, Rule& rule);
 void read_binding(ReadState& state, const Spot& spot);
 
 /// A `name:` as principals, groups, targets and roles have it.

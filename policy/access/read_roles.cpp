@@ -259,23 +259,27 @@ Rule read_rule(ReadState& state, const Spot& spot, bool is_deny) {
     }
   }
   if (const auto networks = spot.field("networks")) rule.networks = read_networks(*networks);
-  if (const auto hours = spot.field("hours")) {
-    if (hours->node().kind == YamlNode::Kind::list) {
-      hours->each([&](const Spot& item) {
-        if (auto window = read_window(item)) rule.hours.push_back(*std::move(window));
-      });
-    } else if (auto window = read_window(*hours)) {
-      rule.hours.push_back(*std::move(window));
-    }
-  }
+  if (const auto hours = spot.field("hours")) read_rule_hours(*hours, rule);
   read_limits(spot, rule, is_deny);
   return rule;
 }
 
 }  // namespace
 
+void read_rule_targets(ReadState& state, const Spot& spot, Rule& rule) { read_targets(state, spot, rule); }
+
+void read_rule_hours(const Spot& spot, Rule& rule) {
+  if (spot.node().kind == YamlNode::Kind::list) {
+    spot.each([&](const Spot& item) {
+      if (auto window = read_window(item)) rule.hours.push_back(*std::move(window));
+    });
+  } else if (auto window = read_window(spot)) {
+    rule.hours.push_back(*std::move(window));
+  }
+}
+
 void read_role(ReadState& state, const Spot& spot) {
-  if (!spot.is_map_of({"name", "allow", "deny", "admin", "approval"})) return;
+  if (!spot.is_map_of({"name", "allow", "deny", "admin", "approval", "guard"})) return;
   Role role;
   role.place = spot.place();
   role.name = read_name(spot, "role");
@@ -305,6 +309,7 @@ void read_role(ReadState& state, const Spot& spot) {
     if (needed.within > std::chrono::hours(24 * 7)) approval->complain("`within` is at most 7d");
     role.approval = needed;
   }
+  if (const auto guard = spot.field("guard")) read_guard(state, *guard, role);
   state.documents->roles.push_back(std::move(role));
 }
 

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -72,6 +74,8 @@ struct Obligations {
   Onward onward = Onward::deny;
   bool onward_said = false;       ///< a rule names it
   bool sniff_onward_hop = true;   ///< tunnels: an SSH banner ends it; false where the policy lists the hop
+  /// The command guard's compiled rules (guard::RuleSet::from_bytes); null: nothing is judged.
+  std::shared_ptr<const std::vector<std::byte>> guard_rules;
   std::string replaced_command;   ///< the certificate's force-command, to be run instead of what was asked
 };
 

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -101,12 +102,15 @@ struct Approval {
   bool operator==(const Approval&) const = default;
 };
 
+struct GuardBlock;
+
 struct Role {
   std::string name;
   std::vector<Rule> allow;
   std::vector<Rule> deny;
   std::vector<AdminRight> admin;
   std::optional<Approval> approval;  ///< what `allow` gives counts only while an approval stands
+  std::vector<std::shared_ptr<const GuardBlock>> guard;  ///< rules for the command guard, see guard_block.h
   Place place;
 };
 

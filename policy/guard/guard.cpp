@@ -1,0 +1,206 @@
+#include "policy/guard/guard.h"
+
+#include <algorithm>
+
+#include "policy/guard/dialects.h"
+#include "policy/guard/matching.h"
+#include "policy/guard/walk.h"
+#include "policy/guard/wildcard.h"
+
+namespace sallyport::guard {
+namespace {
+
+constexpr std::size_t k_longest_text = 64 * 1024;
+constexpr std::array<std::string_view, 6> k_verdicts{"allow", "alert", "confirm", "approve", "deny", "kill"};
+constexpr std::array<std::string_view, k_opaque_kinds> k_opaque_names{"none", "hidden-command", "unseen-input", "unseen-code", "unseen-file", "nested-shell", "history", "unreadable"};
+
+std::string_view code_of(const Finding& finding) {
+  if (finding.rule == "allow-list") return "SP-9005";
+  if (finding.opaque != Opaque::none) return "SP-9004";
+  switch (finding.verdict) {
+    case Verdict::confirm: return "SP-9002";
+    case Verdict::approve: return "SP-9003";
+    case Verdict::kill: return "SP-9006";
+    default: return "SP-9001";
+  }
+}
+
+std::string_view name_of(Input::Kind kind) {
+  switch (kind) {
+    case Input::Kind::terminal: return "terminal";
+    case Input::Kind::channel: return "channel";
+    case Input::Kind::pipe: return "pipe";
+    case Input::Kind::here_document: return "here-document";
+    case Input::Kind::file: return "file";
+    case Input::Kind::nothing: return "nothing";
+  }
+  return "terminal";
+}
+
+SimpleCommand shown_form(const Command& command) {
+  SimpleCommand out;
+  out.text = normalised(command);
+  bool hole = false;
+  for (const std::string& word : command.argv) {
+    hole = hole || has_hole(word);
+    out.argv.push_back(shown(word));
+  }
+  for (const auto& [name, value] : command.assignments) out.assignments.push_back(name + "=" + shown(value));
+  for (const Redirect& r : command.redirects) out.redirects.push_back(Redirect{r.fd, r.op, shown(r.target)});
+  out.stdin_of = name_of(command.input.kind);
+  out.nesting = command.nesting;
+  out.confidence = hole && !command.argv.empty() && has_hole(command.argv[0]) ? Confidence::opaque : command.is_resolved ? Confidence::resolved : Confidence::exact;
+  return out;
+}
+
+/// In allow-list mode: what the text uses of the shell that is not permitted.
+std::optional<Feature> forbidden_feature(const Walk& walk, std::string_view text, std::uint8_t permitted) {
+  const auto is_permitted = [&](Feature f) { return (permitted & (1U << static_cast<unsigned>(f))) != 0; };
+  std::uint64_t budget = 200'000;
+  const Script script = parse_script(text, budget);
+  for (const Node& node : script.nodes) {
+    switch (node.kind) {
+      case NodeKind::sequence:
+        if (node.children.size() > 1 && !is_permitted(Feature::list)) return Feature::list;
+        break;
+      case NodeKind::pipeline:
+        if (!is_permitted(Feature::pipe)) return Feature::pipe;
+        break;
+      case NodeKind::simple:
+        if (!node.redirects.empty() && !is_permitted(Feature::redirect)) return Feature::redirect;
+        if ((!node.assignments.empty()) && !is_permitted(Feature::expansion)) return Feature::expansion;
+        for (const std::string_view word : node.words) {
+          if (word.find_first_of("$`\\{~*?[") != std::string_view::npos && !is_permitted(Feature::expansion)) return Feature::expansion;
+          if ((word.starts_with("<(") || word.starts_with(">(")) && !is_permitted(Feature::expansion)) return Feature::expansion;
+        }
+        break;
+      default:
+        if (!is_permitted(Feature::compound)) return Feature::compound;
+    }
+  }
+  if (std::any_of(walk.commands.begin(), walk.commands.end(), [](const Command& c) { return c.is_assignment && !c.assignments.empty(); }) && !is_permitted(Feature::expansion)) return Feature::expansion;
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::string_view name_of(Verdict verdict) noexcept { return k_verdicts[static_cast<std::size_t>(verdict)]; }
+std::optional<Verdict> parse_verdict(std::string_view text) noexcept {
+  const auto found = std::find(k_verdicts.begin(), k_verdicts.end(), text);
+  if (found == k_verdicts.end()) return std::nullopt;
+  return static_cast<Verdict>(found - k_verdicts.begin());
+}
+std::string_view name_of(Confidence confidence) noexcept {
+  return confidence == Confidence::exact ? "exact" : confidence == Confidence::resolved ? "resolved" : "opaque";
+}
+std::string_view name_of(Opaque kind) noexcept { return k_opaque_names[static_cast<std::size_t>(kind)]; }
+std::optional<Opaque> parse_opaque(std::string_view text) noexcept {
+  const auto found = std::find(k_opaque_names.begin(), k_opaque_names.end(), text);
+  if (found == k_opaque_names.end()) return std::nullopt;
+  return static_cast<Opaque>(found - k_opaque_names.begin());
+}
+std::string_view name_of(Dialect dialect) noexcept {
+  switch (dialect) {
+    case Dialect::shell: return "shell";
+    case Dialect::psql: return "psql";
+    case Dialect::mysql: return "mysql";
+    case Dialect::redis: return "redis";
+    case Dialect::python: return "python";
+    case Dialect::other: return "other";
+  }
+  return "other";
+}
+
+RuleSet::RuleSet(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+RuleSet::~RuleSet() = default;
+const std::string& RuleSet::id() const noexcept { return impl_->id; }
+bool RuleSet::is_empty() const noexcept { return impl_->is_empty; }
+Verdict RuleSet::opaque_verdict(Opaque kind) const noexcept { return impl_->document.opaque[static_cast<std::size_t>(kind)]; }
+
+Result<std::shared_ptr<const RuleSet>> RuleSet::from_bytes(std::span<const std::byte> bytes) {
+  auto document = decode(bytes);
+  if (!document) return tl::unexpected(document.error());
+  return std::make_shared<const RuleSet>(std::make_unique<Impl>(*std::move(document)));
+}
+
+std::shared_ptr<const RuleSet> RuleSet::none() {
+  static const auto k_none = std::make_shared<const RuleSet>(std::make_unique<Impl>(RuleDocument{}));
+  return k_none;
+}
+
+Guard::Guard(std::shared_ptr<const RuleSet> rules, ShellState initial) : rules_(rules ? std::move(rules) : RuleSet::none()), state_(std::move(initial)) {}
+Guard::Guard(Guard&&) noexcept = default;
+Guard& Guard::operator=(Guard&&) noexcept = default;
+Guard::~Guard() = default;
+void Guard::set_rules(std::shared_ptr<const RuleSet> rules) { rules_ = rules ? std::move(rules) : RuleSet::none(); }
+
+Judgement Guard::judge(std::string_view text, Dialect dialect, Origin origin) const {
+  Judgement out;
+  const RuleSet::Impl& rules = rules_->impl();
+  if (rules.is_empty) return out;
+  const auto opaque = [&](Opaque kind, std::string reason, std::string matched) {
+    Finding made;
+    made.verdict = rules.document.allow_list_only ? Verdict::deny : rules.document.opaque[static_cast<std::size_t>(kind)];
+    made.rule = "opaque/" + std::string(name_of(kind));
+    made.matched = std::move(matched);
+    made.reason = std::move(reason);
+    made.remedy = "Write the command out, so that it can be read.";
+    made.confidence = Confidence::opaque;
+    made.opaque = kind;
+    out.findings.push_back(std::move(made));
+  };
+  if (text.size() > k_longest_text) {
+    opaque(Opaque::unreadable, "this is longer than 64 KiB", std::string(text.substr(0, 80)));
+  } else {
+    Walk walk(state_, origin);
+    if (dialect == Dialect::shell) {
+      walk.run(text);
+    } else {
+      walk_prompt(walk, text, dialect);
+    }
+    out.incomplete = walk.is_incomplete;
+    out.enters = walk.enters;
+    for (const Command& command : walk.commands) {
+      SimpleCommand form = shown_form(command);
+      rules.judge(command, form, out.findings);
+      if (rules.document.allow_list_only && !command.argv.empty()) {
+        const bool listed = std::any_of(rules.document.allowed.begin(), rules.document.allowed.end(), [&](const std::string& pattern) { return wildcard_match(pattern, form.text, true); });
+        if (!listed) out.findings.push_back(Finding{Verdict::deny, "allow-list", form.text, "only listed commands are permitted here", "Ask an administrator to list it.", "SP-9005", form.confidence, Opaque::none});
+      }
+      out.commands.push_back(std::move(form));
+    }
+    for (const OpaqueNote& note : walk.notes) opaque(note.kind, note.reason, note.text);
+    if (rules.document.allow_list_only && dialect == Dialect::shell) {
+      if (const auto feature = forbidden_feature(walk, text, rules.document.features)) {
+        out.findings.push_back(Finding{Verdict::deny, "allow-list", std::string(text.substr(0, 200)), "this feature of the shell is not permitted here: " + std::string(name_of(*feature)), "Give one plain command.", "SP-9005", Confidence::exact, Opaque::none});
+      }
+    }
+  }
+  std::erase_if(out.findings, [](const Finding& f) { return f.verdict == Verdict::allow; });
+  std::stable_sort(out.findings.begin(), out.findings.end(), [](const Finding& a, const Finding& b) { return a.verdict > b.verdict; });
+  for (Finding& finding : out.findings) finding.code = code_of(finding);
+  if (!out.findings.empty()) out.verdict = out.findings.front().verdict;
+  return out;
+}
+
+void Guard::ran(std::string_view text, Dialect dialect) {
+  if (dialect != Dialect::shell || text.size() > k_longest_text) return;
+  Walk walk(state_, Origin::script);
+  walk.run(text);
+  walk.apply_to(state_);
+}
+
+void Guard::file_written(std::string_view path, std::string_view sha256, std::optional<std::string_view> content) {
+  constexpr std::size_t k_most_files = 512;
+  if (state_.files.size() >= k_most_files && state_.files.find(path) == state_.files.end()) return;
+  KnownFile file;
+  file.sha256 = sha256;
+  if (content && content->size() <= k_longest_text) {
+    file.content = sanitise(*content);
+    file.is_content_known = true;
+  }
+  const std::string key = path.starts_with('/') || state_.cwd.empty() ? clean_path(path) : clean_path(state_.cwd + "/" + std::string(path));
+  state_.files[key] = std::move(file);
+}
+
+}  // namespace sallyport::guard

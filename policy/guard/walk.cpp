@@ -1,0 +1,707 @@
+#include "policy/guard/walk.h"
+
+#include <algorithm>
+
+#include "policy/guard/wildcard.h"
+
+namespace sallyport::guard {
+namespace {
+
+constexpr std::uint64_t k_budget = 400'000;  // about 2 ms
+constexpr int k_deepest = 24;
+constexpr int k_most_commands = 512;
+constexpr std::size_t k_most_values = 4;
+constexpr std::size_t k_most_iterations = 64;
+
+std::string without_blanks(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (c != ' ' && c != '\t' && c != '\n') out.push_back(c);
+  }
+  return out;
+}
+
+/// A function that starts itself twice.
+bool is_fork_bomb(std::string_view name, std::string_view body) {
+  const std::string flat = without_blanks(body);
+  const std::string self(name);
+  return flat.find(self + "|" + self) != std::string::npos || flat.find(self + "&" + self) != std::string::npos;
+}
+
+/// `!x`, `!!`, `!$` outside of single quotes, and `^a^b` at the start: what an interactive shell replaces after Enter.
+bool has_history_expansion(std::string_view text) {
+  if (text.starts_with('^') && text.find('^', 1) != std::string_view::npos) return true;
+  bool in_single = false;
+  bool in_double = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '\\' && !in_single) {
+      ++i;
+    } else if (c == '\'' && !in_double) {
+      in_single = !in_single;
+    } else if (c == '"' && !in_single) {
+      in_double = !in_double;
+    } else if (c == '!' && !in_single && i + 1 < text.size()) {
+      const char next = text[i + 1];
+      const bool is_designator = std::isalnum(static_cast<unsigned char>(next)) != 0 || std::string_view("!$?*-#:^/.\\").find(next) != std::string_view::npos;
+      const bool is_parameter = i > 0 && (text[i - 1] == '$' || text[i - 1] == '{' || text[i - 1] == '[');
+      if (is_designator && !is_parameter) return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+std::string_view program_name(std::string_view word) {
+  const std::size_t slash = word.rfind('/');
+  return slash == std::string_view::npos ? word : word.substr(slash + 1);
+}
+
+Walk::Walk(const ShellState& base, Origin origin) : base_(base), origin_(origin), budget_(k_budget) {}
+
+bool Walk::spend(std::uint64_t units) {
+  if (budget_ < units) {
+    budget_ = 0;
+    return false;
+  }
+  budget_ -= units;
+  return true;
+}
+
+void Walk::note(Opaque kind, std::string reason, std::string_view text) {
+  const bool again = std::any_of(notes.begin(), notes.end(), [&](const OpaqueNote& n) { return n.kind == kind && n.reason == reason; });
+  if (!again && notes.size() < 32) notes.push_back(OpaqueNote{kind, std::move(reason), shown(text.substr(0, 400))});
+}
+
+void Walk::run(std::string_view text) {
+  const std::string clean = sanitise(text);
+  if (origin_ == Origin::line && has_history_expansion(clean)) {
+    note(Opaque::history, "the shell replaces history references after Enter", clean);
+  }
+  Input input;
+  input.kind = origin_ == Origin::exec ? Input::Kind::channel : Input::Kind::terminal;
+  const Script script = parse_script(clean, budget_);
+  is_incomplete = script.is_incomplete;
+  if (script.is_error) note(Opaque::unreadable, budget_ == 0 ? "this takes too long to read" : "this is not understood as shell text", clean);
+  (void)node(script, script.root, input);
+  if (budget_ == 0) note(Opaque::unreadable, "this takes too long to read", clean);
+}
+
+Output Walk::run_text(std::string_view text, const Input& input, std::string_view nest) {
+  if (depth_ >= k_deepest || !spend(16 + text.size() / 4)) {
+    note(Opaque::unreadable, "this is nested too deep", text);
+    return std::string(1, k_hole);
+  }
+  if (text.size() == 1 && text[0] == k_hole) {
+    note(Opaque::unseen_input, std::string(nest) + " runs text that cannot be known", text);
+    return std::string(1, k_hole);
+  }
+  const std::string kept(text);
+  const Script script = parse_script(kept, budget_);
+  if (script.is_error || (script.is_incomplete && depth_ > 0 && !is_incomplete)) note(Opaque::unreadable, "this is not understood as shell text", text);
+  ++depth_;
+  if (!nest.empty()) nest_.emplace_back(nest);
+  Output output = node(script, script.root, input);
+  if (!nest.empty()) nest_.pop_back();
+  --depth_;
+  return output;
+}
+
+Output Walk::run_argv(std::vector<std::string> argv, const Input& input, std::string_view nest) {
+  if (argv.empty()) return {};
+  if (depth_ >= k_deepest || !spend(16)) {
+    note(Opaque::unreadable, "this is nested too deep", argv[0]);
+    return std::string(1, k_hole);
+  }
+  ++depth_;
+  nest_.emplace_back(nest);
+  Command command;
+  command.argv = std::move(argv);
+  command.input = input;
+  command.is_resolved = true;
+  Output output = dispatch(std::move(command));
+  nest_.pop_back();
+  --depth_;
+  return output;
+}
+
+std::string Walk::nesting() const {
+  std::string all;
+  for (const std::string& one : nest_) all += (all.empty() ? "" : " > ") + one;
+  return all;
+}
+
+void Walk::emit(Command command) {
+  if (emitted_ >= k_most_commands) {
+    note(Opaque::unreadable, "this runs too many commands to judge them all", command.argv.empty() ? std::string_view() : std::string_view(command.argv[0]));
+    return;
+  }
+  std::string key;
+  for (const std::string& word : command.argv) key += word + '\x01';
+  for (const auto& [name, value] : command.assignments) key += name + "=" + value + '\x01';
+  for (const Redirect& r : command.redirects) key += r.op + r.target + '\x01';
+  if (!emitted_texts_.insert(std::move(key)).second) return;
+  ++emitted_;
+  command.nesting = nesting();
+  command.cwd = cwd();
+  if (!nest_.empty()) command.is_resolved = true;
+  commands.push_back(std::move(command));
+}
+
+// ---- state
+
+const Variable* Walk::find_variable(std::string_view name) const {
+  if (const auto found = overlay_.variables.find(name); found != overlay_.variables.end()) return found->second ? &*found->second : nullptr;
+  if (const auto found = base_.variables.find(name); found != base_.variables.end()) return &found->second;
+  // What nearly every shell has. Only used to see through tricks such as ${PATH:0:1}.
+  static const std::map<std::string, Variable, std::less<>> k_usual = [] {
+    std::map<std::string, Variable, std::less<>> usual;
+    const auto put = [&](const char* key, const char* value) { usual[key] = Variable{{value}, {}, false}; };
+    put("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    put("SHELL", "/bin/bash");
+    put("BASH", "/bin/bash");
+    put("IFS", " \t\n");
+    put("EDITOR", "vi");
+    put("VISUAL", "vi");
+    put("PAGER", "less");
+    put("OSTYPE", "linux-gnu");
+    put("HOSTTYPE", "x86_64");
+    put("MACHTYPE", "x86_64-pc-linux-gnu");
+    put("SHELLOPTS", "braceexpand:emacs:hashall:histexpand:history:interactive-comments:monitor");
+    put("BASHOPTS", "cmdhist:complete_fullquote:expand_aliases");
+    put("BASH_VERSION", "5.2.15(1)-release");
+    put("TERM", "xterm-256color");
+    put("LANG", "en_US.UTF-8");
+    put("HISTFILE", "/home/user/.bash_history");
+    put("TMPDIR", "/tmp");
+    return usual;
+  }();
+  if (name == "HOME" || name == "PWD" || name == "USER" || name == "LOGNAME" || name == "HISTFILE") {
+    thread_local Variable known;
+    std::string value = name == "HOME" ? home() : name == "PWD" ? cwd() : name == "HISTFILE" ? home() + "/.bash_history" : base_.user;
+    if (value.empty()) value = name == "PWD" ? home() : "user";
+    known.values = {std::move(value)};
+    return &known;
+  }
+  const auto found = k_usual.find(name);
+  return found == k_usual.end() ? nullptr : &found->second;
+}
+
+void Walk::set_variable(std::string_view name, std::string value) {
+  if (value.size() > 64 * 1024) value.resize(64 * 1024);
+  overlay_.variables[std::string(name)] = Variable{{std::move(value)}, {}, false};
+}
+
+void Walk::set_array(std::string_view name, std::vector<std::string> items) {
+  Variable made;
+  made.is_array = true;
+  made.items = std::move(items);
+  overlay_.variables[std::string(name)] = std::move(made);
+}
+
+const std::vector<std::string>& Walk::arguments() const { return overlay_.arguments ? *overlay_.arguments : base_.arguments; }
+std::string Walk::cwd() const { return overlay_.cwd ? *overlay_.cwd : base_.cwd; }
+std::string Walk::home() const { return !base_.home.empty() ? base_.home : base_.user.empty() ? "/home/user" : base_.user == "root" ? "/root" : "/home/" + base_.user; }
+
+std::string Walk::absolute(std::string_view path) const {
+  if (path.starts_with('/')) return clean_path(path);
+  const std::string here = cwd();
+  return clean_path(here.empty() ? std::string(path) : here + "/" + std::string(path));
+}
+
+const KnownFile* Walk::find_file(std::string_view path) const {
+  if (overlay_.files.empty() && base_.files.empty()) return nullptr;
+  const std::string key = absolute(path);
+  if (const auto found = overlay_.files.find(key); found != overlay_.files.end()) return &found->second;
+  if (const auto found = base_.files.find(key); found != base_.files.end()) return &found->second;
+  return nullptr;
+}
+
+void Walk::write_file(std::string_view path, std::string content, bool appends) {
+  const std::string key = absolute(path);
+  if (key.starts_with("/dev/") && !key.starts_with("/dev/fd/") && !key.starts_with("/dev/shm/")) return;
+  if (overlay_.files.size() >= 256 || has_hole(key)) return;
+  KnownFile file;
+  if (appends) {
+    if (const KnownFile* before = find_file(path)) file.content = before->content;
+  }
+  file.content += content;
+  if (file.content.size() > 64 * 1024) file.content = std::string(1, k_hole);
+  file.is_content_known = true;
+  overlay_.files[key] = std::move(file);
+}
+
+void Walk::leave(Overlay before) {
+  before.files = std::move(overlay_.files);
+  overlay_ = std::move(before);
+}
+
+void Walk::merge(const Overlay& other) {
+  for (const auto& [name, value] : other.variables) {
+    auto found = overlay_.variables.find(name);
+    if (found == overlay_.variables.end()) {
+      overlay_.variables[name] = value;
+      continue;
+    }
+    if (!value || !found->second || value->is_array || found->second->is_array) continue;
+    for (const std::string& one : value->values) {
+      std::vector<std::string>& all = found->second->values;
+      if (std::find(all.begin(), all.end(), one) == all.end() && all.size() < k_most_values) all.push_back(one);
+    }
+  }
+  // A variable that only this branch set: what it was before stays possible.
+  for (auto& [name, value] : overlay_.variables) {
+    if (!value || value->is_array || other.variables.contains(name)) continue;
+    const auto outside = base_.variables.find(name);
+    if (outside == base_.variables.end() || outside->second.is_array) continue;
+    for (const std::string& one : outside->second.values) {
+      if (std::find(value->values.begin(), value->values.end(), one) == value->values.end() && value->values.size() < k_most_values) value->values.push_back(one);
+    }
+  }
+  for (const auto& [name, body] : other.functions) {
+    std::string& mine = overlay_.functions[name];
+    if (mine.empty()) {
+      mine = body;
+    } else if (mine != body && mine.size() + body.size() < 16 * 1024) {
+      mine = "{ " + mine + "\n" + body + "\n}";
+    }
+  }
+  for (const auto& [name, text] : other.aliases) overlay_.aliases.emplace(name, text);
+  if (overlay_.cwd != other.cwd) overlay_.cwd = std::string();
+}
+
+// ---- nodes
+
+Output Walk::node(const Script& script, std::uint32_t index, const Input& input) {
+  if (index >= script.nodes.size() || depth_ > k_deepest + 16 || !spend(8)) return {};
+  const Node& self = script.nodes[index];
+  if (self.kind == NodeKind::simple) return simple(script, self, input);
+  if (self.kind == NodeKind::function) {
+    overlay_.functions[std::string(self.name)] = std::string(self.source);
+    if (is_fork_bomb(self.name, self.source)) {
+      Command bomb;
+      bomb.argv = {"fork-bomb", std::string(self.name)};
+      emit(std::move(bomb));
+    }
+    return {};
+  }
+  ++depth_;
+  Output output;
+  Input own = input;
+  std::vector<Redirect> redirects;
+  if (!self.redirects.empty()) {
+    take_redirects(self, own, redirects);
+    if (!redirects.empty()) {
+      Command here;  // the redirections of a group belong to no command
+      here.argv = {":"};
+      here.redirects = redirects;
+      here.input = own;
+      emit(std::move(here));
+    }
+  }
+  const auto child = [&](std::size_t i) { return i < self.children.size() ? node(script, self.children[i], own) : Output(); };
+  const auto branch = [&](std::size_t i) {
+    const Overlay before = overlay_;
+    Output out = child(i);
+    merge(before);
+    return out;
+  };
+  switch (self.kind) {
+    case NodeKind::sequence:
+      for (std::size_t i = 0; i < self.children.size(); ++i) {
+        output += self.joints[i] == Joint::conditional ? branch(i) : child(i);
+        if (output.size() > 256 * 1024) output = std::string(1, k_hole);
+      }
+      break;
+    case NodeKind::pipeline: {
+      Input from = own;
+      for (std::size_t i = 0; i < self.children.size(); ++i) {
+        const Overlay before = overlay_;
+        output = node(script, self.children[i], from);
+        leave(before);
+        from = Input{};
+        from.kind = Input::Kind::pipe;
+        from.text = output;
+        const Node& stage = script.nodes[self.children[i]];
+        from.producer = stage.source.substr(0, 80);
+      }
+      break;
+    }
+    case NodeKind::subshell: {
+      const Overlay before = overlay_;
+      output = child(0);
+      leave(before);
+      break;
+    }
+    case NodeKind::group: output = child(0); break;
+    case NodeKind::condition:
+      for (std::size_t i = 0; i < self.children.size(); ++i) output += i == 0 ? child(i) : branch(i);
+      break;
+    case NodeKind::loop: {
+      // `while read` over known text runs once for each line.
+      std::size_t last = *own.consumed;
+      for (std::size_t n = 0; n < k_most_iterations; ++n) {
+        output += child(0);
+        output += branch(1);
+        if (!own.text || *own.consumed == last || *own.consumed >= own.text->size() || budget_ == 0) break;
+        last = *own.consumed;
+      }
+      break;
+    }
+    case NodeKind::for_words: {
+      const std::vector<std::string> words = self.has_in ? expand_words(self.words) : arguments();
+      std::size_t n = 0;
+      for (const std::string& word : words) {
+        if (++n > k_most_iterations || budget_ == 0) break;
+        set_variable(self.name, word);
+        output += child(0);
+      }
+      break;
+    }
+    case NodeKind::for_arithmetic:
+      (void)expand_here_document(self.source);
+      output = child(0);
+      break;
+    case NodeKind::choice:
+      (void)expand_words(self.words);
+      for (std::size_t i = 0; i < self.children.size(); ++i) output += branch(i);
+      break;
+    case NodeKind::test: (void)expand_words(self.words); break;
+    case NodeKind::arithmetic: (void)expand_here_document(self.source); break;
+    case NodeKind::simple:
+    case NodeKind::function: break;
+  }
+  write_output(redirects, output);
+  --depth_;
+  return output;
+}
+
+void Walk::take_redirects(const Node& node, Input& input, std::vector<Redirect>& redirects) {
+  for (const RedirectNode& r : node.redirects) {
+    const int fd = r.fd;
+    const auto feed = [&](Input::Kind kind, std::optional<std::string> text) {
+      if (fd > 0) {  // another descriptor: readable under its name
+        KnownFile file;
+        file.content = text.value_or(std::string(1, k_hole));
+        file.is_content_known = true;
+        overlay_.files["/dev/fd/" + std::to_string(fd)] = std::move(file);
+        return;
+      }
+      input = Input{};
+      input.kind = kind;
+      input.text = std::move(text);
+    };
+    if (r.op == RedirectOp::here_document) {
+      std::string body(r.body);
+      if (r.strips_tabs) {
+        std::string flat;
+        bool at_start = true;
+        for (const char c : body) {
+          if (at_start && c == '\t') continue;
+          at_start = c == '\n';
+          flat.push_back(c);
+        }
+        body = std::move(flat);
+      }
+      feed(Input::Kind::here_document, r.is_literal ? body : expand_here_document(body));
+      continue;
+    }
+    std::string target = expand_string(r.target);
+    if (r.op == RedirectOp::here_string) {
+      feed(Input::Kind::here_document, target + "\n");
+      continue;
+    }
+    Redirect made;
+    made.target = target;
+    switch (r.op) {
+      case RedirectOp::read:
+      case RedirectOp::read_write: {
+        made.fd = fd < 0 ? 0 : fd;
+        made.op = r.op == RedirectOp::read ? "<" : "<>";
+        if (target == "/dev/null") {
+          feed(Input::Kind::nothing, "");
+        } else if (target != "/dev/stdin" && target != "/dev/tty" && !(target == "/dev/fd/0")) {
+          const KnownFile* file = find_file(target);
+          feed(Input::Kind::file, file != nullptr && file->is_content_known ? std::optional(file->content) : std::nullopt);
+          input.producer = target;
+        }
+        break;
+      }
+      case RedirectOp::duplicate_in:
+      case RedirectOp::duplicate_out: {
+        const bool is_number = !target.empty() && std::all_of(target.begin(), target.end(), [](char c) { return (c >= '0' && c <= '9') || c == '-'; });
+        if (is_number) {
+          if (r.op == RedirectOp::duplicate_in && fd <= 0) {
+            if (const KnownFile* file = find_file("/dev/fd/" + target)) feed(Input::Kind::here_document, file->content);
+          }
+          continue;
+        }
+        made.fd = 1;
+        made.op = ">";
+        break;
+      }
+      case RedirectOp::append:
+      case RedirectOp::both_append:
+        made.fd = fd < 0 ? 1 : fd;
+        made.op = ">>";
+        break;
+      default:
+        made.fd = fd < 0 ? 1 : fd;
+        made.op = ">";
+    }
+    redirects.push_back(std::move(made));
+  }
+}
+
+void Walk::write_output(const std::vector<Redirect>& redirects, Output& output) {
+  bool is_taken = false;
+  for (const Redirect& r : redirects) {
+    if (r.op != ">" && r.op != ">>") continue;
+    if (r.fd == 1) {
+      if (r.target == "/dev/stdout" || r.target == "/dev/tty" || r.target == "/dev/stderr") continue;
+      write_file(r.target, output, r.op == ">>");
+      is_taken = true;
+    }
+  }
+  if (is_taken) output.clear();
+}
+
+void Walk::assign(std::string_view raw, std::vector<std::pair<std::string, std::string>>* seen) {
+  const std::size_t prefix = assignment_prefix(raw);
+  if (prefix == 0) return;
+  std::string_view name = raw.substr(0, prefix - 1);
+  const bool adds = name.ends_with('+');
+  if (adds) name.remove_suffix(1);
+  const std::string_view value = raw.substr(prefix);
+  if (value.starts_with('(') && value.ends_with(')')) {
+    std::vector<std::string_view> words;
+    std::size_t at = 1;
+    while (at + 1 < value.size()) {
+      if (value[at] == ' ' || value[at] == '\n' || value[at] == '\t') {
+        ++at;
+        continue;
+      }
+      const std::size_t end = word_end(value.substr(0, value.size() - 1), at, budget_);
+      if (end == std::string_view::npos || end <= at) break;
+      std::string_view word = value.substr(at, end - at);
+      if (word.starts_with('[')) {  // [key]=value
+        if (const std::size_t equals = word.find("]="); equals != std::string_view::npos) word.remove_prefix(equals + 2);
+      }
+      words.push_back(word);
+      at = end;
+    }
+    std::vector<std::string> items = expand_words(words);
+    if (adds) {
+      if (const Variable* before = find_variable(name); before != nullptr && before->is_array) items.insert(items.begin(), before->items.begin(), before->items.end());
+    }
+    set_array(name, std::move(items));
+    return;
+  }
+  // Every value that the right side may have.
+  const std::size_t outer_choice = choice_;
+  const std::size_t outer_seen = choices_seen_;
+  choices_seen_ = 1;
+  std::vector<std::string> values;
+  for (choice_ = 0; choice_ < choices_seen_ && choice_ < k_most_values; ++choice_) {
+    std::string one = expand_string(value);
+    if (adds) {
+      if (const Variable* before = find_variable(name); before != nullptr && !before->values.empty()) one = before->values[0] + one;
+    }
+    if (std::find(values.begin(), values.end(), one) == values.end()) values.push_back(std::move(one));
+  }
+  choice_ = outer_choice;
+  choices_seen_ = outer_seen;
+  if (seen != nullptr) seen->emplace_back(std::string(name), values[0]);
+  if (const std::size_t open = name.find('['); open != std::string_view::npos) {  // a[2]=x
+    const std::string_view base = name.substr(0, open);
+    const std::string index = arithmetic(name.substr(open + 1, name.size() - open - 2));
+    std::vector<std::string> items;
+    if (const Variable* before = find_variable(base); before != nullptr && before->is_array) items = before->items;
+    const std::size_t at = !has_hole(index) && index.size() < 4 && index[0] != '-' ? static_cast<std::size_t>(std::stoi(index)) : items.size();
+    if (at < 512) {
+      if (items.size() <= at) items.resize(at + 1);
+      items[at] = values[0];
+    }
+    set_array(base, std::move(items));
+    return;
+  }
+  overlay_.variables[std::string(name)] = Variable{std::move(values), {}, false};
+}
+
+Output Walk::simple(const Script&, const Node& node, const Input& input) {
+  // An alias stands for text in front of everything else.
+  if (!node.words.empty() && (!overlay_.aliases.empty() || !base_.aliases.empty())) {
+    const std::string_view first = node.words[0];
+    std::optional<std::string> text;
+    if (const auto found = overlay_.aliases.find(first); found != overlay_.aliases.end()) {
+      text = found->second;
+    } else if (const auto outside = base_.aliases.find(first); outside != base_.aliases.end()) {
+      text = outside->second;
+    }
+    if (text && !aliases_in_use_.contains(first)) {
+      aliases_in_use_.emplace(first);
+      Output output;
+      const bool is_plain = text->find_first_of(";&|()<>{}\n\"'`$\\") == std::string::npos;
+      if (is_plain) {
+        Node changed = node;
+        std::vector<std::string_view> words;
+        for (std::size_t at = 0; at < text->size();) {
+          const std::size_t end = std::min(text->find_first_of(" \t", at), text->size());
+          if (end > at) words.push_back(std::string_view(*text).substr(at, end - at));
+          at = end + 1;
+        }
+        words.insert(words.end(), node.words.begin() + 1, node.words.end());
+        changed.words = std::move(words);
+        nest_.push_back("alias " + std::string(first));
+        output = simple_once(changed, input);
+        nest_.pop_back();
+      } else {
+        output = run_text(*text + std::string(node.source.substr(first.size())), input, "alias " + std::string(first));
+      }
+      aliases_in_use_.erase(std::string(first));
+      return output;
+    }
+  }
+  return simple_once(node, input);
+}
+
+Output Walk::simple_once(const Node& node, const Input& input) {
+  const std::size_t outer_choice = choice_;
+  const std::size_t outer_seen = choices_seen_;
+  choices_seen_ = 1;
+  Output first;
+  for (choice_ = 0; choice_ < choices_seen_ && choice_ < k_most_values; ++choice_) {
+    is_resolved_ = false;
+    Command command;
+    command.input = input;
+    std::vector<std::string> argv = expand_words(node.words);
+    const bool was_resolved = is_resolved_;
+    if (node.words.empty()) {
+      const std::size_t this_choice = choice_;
+      for (const std::string_view raw : node.assignments) assign(raw, &command.assignments);
+      choice_ = this_choice;
+      command.is_assignment = true;
+    } else if (!node.assignments.empty()) {
+      // In front of a command: for the command alone.
+      const Overlay before = overlay_;
+      for (const std::string_view raw : node.assignments) assign(raw, &command.assignments);
+      leave(before);
+    }
+    take_redirects(node, command.input, command.redirects);
+    command.is_resolved = was_resolved || is_resolved_;
+    for (std::size_t i = 0; i < node.words.size() && i < argv.size() && !command.is_resolved; ++i) {
+      if (node.words.size() != argv.size() || (i == 0 && node.words[0] != plain(argv[0]))) command.is_resolved = true;
+    }
+    const std::vector<Redirect> redirects = command.redirects;
+    command.argv = std::move(argv);
+    Output output;
+    if (command.argv.empty()) {
+      if (!command.assignments.empty() || !redirects.empty()) emit(command);
+      output.clear();
+    } else {
+      output = dispatch(std::move(command));
+    }
+    write_output(redirects, output);
+    if (choice_ == 0) first = std::move(output);
+  }
+  choice_ = outer_choice;
+  choices_seen_ = outer_seen;
+  return first;
+}
+
+void Walk::call_function(const Command& command, std::string_view body, Output& output) {
+  const std::string name = command.argv[0];
+  if (!functions_in_use_.insert(name).second) return;
+  const std::optional<std::vector<std::string>> outer = overlay_.arguments;
+  overlay_.arguments = std::vector<std::string>(command.argv.begin() + 1, command.argv.end());
+  output = run_text(body, command.input, "function " + name);
+  overlay_.arguments = outer;
+  functions_in_use_.erase(name);
+}
+
+Output Walk::dispatch(Command command) {
+  if (command.argv.empty()) return {};
+  const std::string& word = command.argv[0];
+  const std::string name(program_name(word));
+  const auto function = [&]() -> std::optional<std::string> {
+    if (const auto found = overlay_.functions.find(word); found != overlay_.functions.end()) return found->second;
+    if (const auto found = base_.functions.find(word); found != base_.functions.end()) return found->second;
+    return std::nullopt;
+  };
+  Output output(1, k_hole);
+  if (const auto body = function()) {
+    call_function(command, *body, output);
+    return output;
+  }
+  if (name.empty() || has_hole(name) || (word.find('/') == std::string::npos && has_hole(word))) {
+    note(Opaque::hidden_command, "the command's name cannot be known", shown(word));
+    // An unset variable in front vanishes: the rest is then the command.
+    if (word.size() == 1 && command.argv.size() > 1) {
+      Command rest = command;
+      rest.argv.erase(rest.argv.begin());
+      rest.is_resolved = true;
+      if (!rest.argv[0].starts_with('-') && depth_ < k_deepest) {
+        ++depth_;
+        (void)dispatch(std::move(rest));
+        --depth_;
+      }
+    }
+    emit(command);
+    return output;
+  }
+  if (has_glob(name)) note(Opaque::hidden_command, "the command's name is a pattern", shown(word));
+  if (word.find('/') != std::string::npos || find_file(word) != nullptr) {
+    if (const KnownFile* file = find_file(word)) {
+      if (!file->program.empty()) {
+        Command real = command;
+        real.argv[0] = file->program;
+        real.is_resolved = true;
+        if (depth_ < k_deepest) {
+          ++depth_;
+          output = dispatch(std::move(real));
+          --depth_;
+        }
+        return output;
+      }
+      std::vector<std::string> arguments(command.argv.begin() + 1, command.argv.end());
+      emit(command);
+      (void)run_file(word, std::move(arguments), command, word, output);
+      return output;
+    }
+  }
+  emit(command);
+  remember_copies(command);
+  if (builtin(command, output) || shell_program(command, output) || wrapper(command, output) || interpreter(command, output)) return output;
+  if (const auto known = filter_output(*this, command.argv, command.input.text)) return *known;
+  return output;
+}
+
+void Walk::apply_to(ShellState& state) const {
+  constexpr std::size_t k_most = 512;
+  for (const auto& [name, value] : overlay_.variables) {
+    if (!value) {
+      state.variables.erase(name);
+    } else if (state.variables.size() < k_most || state.variables.contains(name)) {
+      state.variables[name] = *value;
+    }
+  }
+  for (const auto& [name, value] : overlay_.aliases) {
+    if (!value) {
+      state.aliases.erase(name);
+    } else if (state.aliases.size() < k_most) {
+      state.aliases[name] = *value;
+    }
+  }
+  for (const auto& [name, body] : overlay_.functions) {
+    if (state.functions.size() < k_most) state.functions[name] = body;
+  }
+  for (const auto& [path, file] : overlay_.files) {
+    if (path.starts_with("/dev/fd/")) continue;
+    if (state.files.size() < k_most || state.files.contains(path)) state.files[path] = file;
+  }
+  if (overlay_.cwd) state.cwd = *overlay_.cwd;
+  if (overlay_.arguments) state.arguments = *overlay_.arguments;
+}
+
+}  // namespace sallyport::guard

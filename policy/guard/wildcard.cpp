@@ -1,0 +1,247 @@
+#include "policy/guard/wildcard.h"
+
+#include <algorithm>
+
+#include "policy/guard/marked_text.h"
+
+namespace sallyport::guard {
+namespace {
+
+constexpr std::size_t k_none = std::string_view::npos;
+
+bool is_star(char c, bool is_plain) { return c == k_star || (is_plain && c == '*'); }
+bool is_any(char c, bool is_plain) { return c == k_any || (is_plain && c == '?'); }
+
+/// A bracket expression at `at` (its `[`): does it hold `c`? Sets `end` behind it; false and end = 0 when it is none.
+bool class_holds(std::string_view pattern, std::size_t at, char c, std::size_t& end) {
+  const std::size_t close = pattern.find(']', at + 2);
+  end = 0;
+  if (close == k_none) return false;
+  end = close + 1;
+  std::string_view set = pattern.substr(at + 1, close - at - 1);
+  const bool negated = !set.empty() && (set[0] == '!' || set[0] == '^');
+  if (negated) set.remove_prefix(1);
+  bool found = false;
+  for (std::size_t i = 0; i < set.size(); ++i) {
+    if (i + 2 < set.size() && set[i + 1] == '-') {
+      found = found || (c >= set[i] && c <= set[i + 2]);
+      i += 2;
+    } else {
+      found = found || set[i] == c;
+    }
+  }
+  return found != negated;
+}
+
+/// Two patterns over the same alphabet: is there a text that both match? Iterative, quadratic.
+bool components_meet(std::string_view rule, std::string_view arg) {
+  // reach[j]: rule[0..i) and arg[0..j) can describe the same text.
+  std::vector<char> reach(arg.size() + 1, 0);
+  const auto arg_star = [&](std::size_t j) { return arg[j] == k_star || arg[j] == k_hole; };
+  reach[0] = 1;
+  for (std::size_t j = 0; j < arg.size(); ++j) {
+    if (arg_star(j)) reach[j + 1] = reach[j];
+  }
+  for (std::size_t i = 0; i < rule.size(); ++i) {
+    std::vector<char> next(arg.size() + 1, 0);
+    const bool star = rule[i] == '*';
+    for (std::size_t j = 0; j <= arg.size(); ++j) {
+      bool ok = false;
+      if (star) {
+        ok = reach[j] != 0 || (j > 0 && next[j - 1] != 0);
+      } else {
+        if (j > 0 && arg_star(j - 1)) {
+          ok = reach[j] != 0 || next[j - 1] != 0;
+        } else if (j > 0 && reach[j - 1] != 0) {
+          ok = rule[i] == '?' || rule[i] == arg[j - 1] || arg[j - 1] == k_any || arg[j - 1] == k_class;
+        }
+      }
+      next[j] = ok ? 1 : 0;
+    }
+    reach = std::move(next);
+  }
+  return reach[arg.size()] != 0;
+}
+
+/// A live bracket expression becomes `?` for the meeting of two patterns.
+std::string without_classes(std::string_view component) {
+  std::string out;
+  for (std::size_t i = 0; i < component.size(); ++i) {
+    if (component[i] == k_class) {
+      const std::size_t close = component.find(']', i + 2);
+      out.push_back(k_any);
+      if (close != k_none) i = close;
+    } else {
+      out.push_back(component[i]);
+    }
+  }
+  return out;
+}
+
+std::vector<std::string_view> split_path(std::string_view path) {
+  std::vector<std::string_view> parts;
+  std::size_t from = 0;
+  while (from <= path.size()) {
+    const std::size_t to = std::min(path.find('/', from), path.size());
+    parts.push_back(path.substr(from, to - from));
+    from = to + 1;
+  }
+  return parts;
+}
+
+bool component_matches(std::string_view rule, std::string_view arg) {
+  if (rule == "*") return !arg.empty();
+  if (arg.find_first_of(std::string_view("\x02\x04\x05\x06", 4)) == k_none) {
+    return rule.find_first_of("*?") == k_none ? rule == arg : wildcard_match(rule, arg, true);
+  }
+  const std::string flat = without_classes(arg);
+  const auto is_letter = [](char c) { return c != k_star && c != k_any && c != k_hole; };
+  if (std::none_of(flat.begin(), flat.end(), is_letter)) {
+    // ??? may be etc, but * is nothing in particular.
+    return std::all_of(flat.begin(), flat.end(), [](char c) { return c == k_any; }) && flat.size() > 1 && components_meet(rule, flat);
+  }
+  return components_meet(rule, flat);
+}
+
+bool paths_match(const std::vector<std::string_view>& rule, std::size_t r, const std::vector<std::string_view>& path, std::size_t p, int depth) {
+  if (depth > 64) return false;
+  while (r < rule.size()) {
+    if (rule[r] == "**") {
+      if (r + 1 == rule.size()) return true;
+      for (std::size_t skip = p; skip <= path.size(); ++skip) {
+        if (paths_match(rule, r + 1, path, skip, depth + 1)) return true;
+      }
+      return false;
+    }
+    if (p >= path.size() || !component_matches(rule[r], path[p])) return false;
+    ++r;
+    ++p;
+  }
+  return p == path.size();
+}
+
+}  // namespace
+
+bool wildcard_match(std::string_view pattern, std::string_view text, bool is_plain) {
+  std::size_t p = 0;
+  std::size_t t = 0;
+  std::size_t star_p = k_none;
+  std::size_t star_t = 0;
+  while (t < text.size()) {
+    if (p < pattern.size() && is_star(pattern[p], is_plain)) {
+      star_p = p++;
+      star_t = t;
+      continue;
+    }
+    if (p < pattern.size()) {
+      std::size_t end = 0;
+      if (pattern[p] == k_class || (is_plain && pattern[p] == '[')) {
+        const bool holds = class_holds(pattern, p, text[t], end);
+        if (end != 0 && holds) {
+          p = end;
+          ++t;
+          continue;
+        }
+        if (end == 0 && text[t] == '[') {
+          ++p;
+          ++t;
+          continue;
+        }
+      } else if (is_any(pattern[p], is_plain) || pattern[p] == text[t]) {
+        ++p;
+        ++t;
+        continue;
+      }
+    }
+    if (star_p == k_none) return false;
+    p = star_p + 1;
+    t = ++star_t;
+  }
+  while (p < pattern.size() && is_star(pattern[p], is_plain)) ++p;
+  return p == pattern.size();
+}
+
+bool path_may_match(std::string_view pattern, std::string_view path) {
+  if (pattern.starts_with("**/") && !path.starts_with('/')) {
+    // A relative path: the pattern may begin anywhere.
+    const auto rule = split_path(pattern.substr(3));
+    const auto parts = split_path(path);
+    for (std::size_t skip = 0; skip < parts.size(); ++skip) {
+      if (paths_match(rule, 0, parts, skip, 0)) return true;
+    }
+    return false;
+  }
+  return paths_match(split_path(pattern), 0, split_path(path), 0, 0);
+}
+
+std::string clean_path(std::string_view path) {
+  const bool is_absolute = path.starts_with('/');
+  std::vector<std::string_view> kept;
+  for (const std::string_view part : split_path(path)) {
+    if (part.empty() || part == ".") continue;
+    if (part == "..") {
+      if (!kept.empty() && kept.back() != "..") {
+        kept.pop_back();
+        continue;
+      }
+      if (is_absolute) continue;
+    }
+    kept.push_back(part);
+  }
+  std::string out = is_absolute ? "/" : "";
+  for (std::size_t i = 0; i < kept.size(); ++i) {
+    if (i > 0) out.push_back('/');
+    out += kept[i];
+  }
+  if (out.empty()) out = ".";
+  return out;
+}
+
+std::string without_prefix(const std::string& value, std::string_view pattern, bool longest) {
+  for (std::size_t i = 0; i <= value.size(); ++i) {
+    const std::size_t length = longest ? value.size() - i : i;
+    if (wildcard_match(pattern, std::string_view(value).substr(0, length))) return value.substr(length);
+  }
+  return value;
+}
+
+std::string without_suffix(const std::string& value, std::string_view pattern, bool longest) {
+  for (std::size_t i = 0; i <= value.size(); ++i) {
+    const std::size_t from = longest ? i : value.size() - i;
+    if (wildcard_match(pattern, std::string_view(value).substr(from))) return value.substr(0, from);
+  }
+  return value;
+}
+
+std::string replaced(const std::string& value, std::string_view pattern, std::string_view with, bool all) {
+  if (pattern.empty() || value.size() > 8192) return value;
+  const bool at_start = !all && pattern.front() == '#';
+  const bool at_end = !all && pattern.front() == '%';
+  if (at_start || at_end) pattern.remove_prefix(1);
+  std::string out;
+  std::size_t i = 0;
+  bool done = false;
+  while (i <= value.size()) {
+    std::size_t length = k_none;
+    if (!done && !(at_start && i != 0)) {
+      for (std::size_t n = value.size() - i; n > 0; --n) {
+        if (at_end && i + n != value.size()) break;
+        if (wildcard_match(pattern, std::string_view(value).substr(i, n))) {
+          length = n;
+          break;
+        }
+      }
+    }
+    if (length != k_none) {
+      out += with;
+      i += length;
+      if (!all) done = true;
+    } else {
+      if (i < value.size()) out.push_back(value[i]);
+      ++i;
+    }
+  }
+  return out;
+}
+
+}  // namespace sallyport::guard
