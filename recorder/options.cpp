@@ -17,6 +17,7 @@ Result<RecorderOptions> recorder_options(const Settings& settings) {
   options.witness_files = settings.list("witness_files");
   options.syslog = settings.flag("syslog", options.syslog);
   options.commit_interval = settings.duration("commit_interval_ms", options.commit_interval);
+  options.sync_interval = settings.duration("sync_interval_ms", options.sync_interval);
   options.sleep_after = settings.duration("ring_sleep_after_ms", options.sleep_after);
   options.leftover_grace = settings.duration("leftover_grace_ms", options.leftover_grace);
   return options;

@@ -218,15 +218,40 @@ void Recorder::on_attach(control::Received received) {
 
 void Recorder::on_append(Peer& peer, const control::Envelope& envelope) {
   const auto& event = envelope.append_event();
-  auto appended = journal_ ? journal_->append_event(said_by(peer.kind), event.session(), event.name(), event.json())
-                           : Result<Journal::Appended>(fail(Errc::unavailable, "the journal: " + journal_trouble_));
+  Waiter waiter{peer.id, envelope.call(), {}, event.durable()};
+  const auto append = [&](const control::AppendEvent& one) {
+    return journal_ ? journal_->append_event(said_by(peer.kind), one.session(), one.name(), one.json())
+                    : Result<Journal::Appended>(fail(Errc::unavailable, "the journal: " + journal_trouble_));
+  };
+  const auto put = [](control::EventAppended& to, Journal::Appended appended) {
+    to.set_sequence(appended.leaf);
+    to.set_id(std::move(appended.id));
+  };
+  for (const control::AppendEvent& earlier : event.before()) {
+    auto appended = append(earlier);
+    if (!appended && journal_) notice("an event was refused: " + appended.error().detail);
+    control::EventAppended& told = *waiter.appended.add_before();
+    if (appended) put(told, std::move(*appended));
+  }
+  auto appended = append(event);
   if (!appended) {
     if (envelope.call() == 0) return notice("an event was refused: " + appended.error().detail);
     auto answer = control::failure_reply(envelope, appended.error());
     answer.mutable_failure()->set_code("SP-4004");
     return say(&peer, std::move(answer));
   }
-  waiting_write_.push_back({peer.id, envelope.call(), appended->leaf, std::move(appended->id), event.durable()});
+  put(waiter.appended, std::move(*appended));
+  waiting_write_.push_back(std::move(waiter));
+}
+
+void Recorder::tell_stored(Waiter& waiter) {
+  Peer* const peer = peers_.find(waiter.peer);
+  if (peer == nullptr || waiter.call == 0) return;
+  control::Envelope answer;
+  answer.set_call(waiter.call);
+  answer.set_reply(true);
+  *answer.mutable_event_appended() = std::move(waiter.appended);
+  say(peer, std::move(answer));
 }
 
 // ---------------------------------------------------------------------------------------------------- to disk
@@ -289,6 +314,7 @@ void Recorder::flush() {
   if (!journal_) return;
   if (journal_->has_pending()) grew_ = true;
   if (auto written = journal_->write(); !written) return journal_failed(written.error().detail);
+  if (unsynced_.empty()) sync_by_ = clock_.boot() + boot_of(options_.sync_interval);
   for (auto& file : journal_->take_unsynced())
     if (std::find(unsynced_.begin(), unsynced_.end(), file) == unsynced_.end()) unsynced_.push_back(std::move(file));
   desk_->written();
@@ -297,14 +323,7 @@ void Recorder::flush() {
       waiting_sync_.push_back(std::move(waiter));
       continue;
     }
-    Peer* const peer = peers_.find(waiter.peer);
-    if (peer == nullptr || waiter.call == 0) continue;
-    control::Envelope answer;
-    answer.set_call(waiter.call);
-    answer.set_reply(true);
-    answer.mutable_event_appended()->set_sequence(waiter.leaf);
-    answer.mutable_event_appended()->set_id(std::move(waiter.id));
-    say(peer, std::move(answer));
+    tell_stored(waiter);
   }
 }
 
@@ -317,8 +336,7 @@ void Recorder::sync_when_due() {
   }
   const BootTime now = clock_.boot();
   const bool is_awaited = !waiting_sync_.empty() || desk_->wants_sync() || stopping_;
-  if (!is_awaited && now - last_sync_ < boot_of(options_.commit_interval)) return;
-  last_sync_ = now;
+  if (!is_awaited && now < sync_by_) return;
   for (auto& waiter : std::exchange(waiting_sync_, {})) syncing_.push_back(std::move(waiter));
   desk_->sync_begins();
   syncer_->start(std::exchange(unsynced_, {}));
@@ -330,14 +348,7 @@ void Recorder::on_synced() {
   if (!error.empty()) return journal_failed(error);
   if (!journal_) return;
   for (auto& waiter : std::exchange(syncing_, {})) {
-    Peer* const peer = peers_.find(waiter.peer);
-    if (peer == nullptr || waiter.call == 0) continue;
-    control::Envelope answer;
-    answer.set_call(waiter.call);
-    answer.set_reply(true);
-    answer.mutable_event_appended()->set_sequence(waiter.leaf);
-    answer.mutable_event_appended()->set_id(std::move(waiter.id));
-    say(peer, std::move(answer));
+    tell_stored(waiter);
   }
   desk_->durable();
 }
@@ -489,7 +500,7 @@ int Recorder::timeout_ms() {
   const auto wake_at = [&until](BootTime at) { until = std::min(until, at); };
   if (desk_->has_bells() || !gone_.empty()) return 0;
   if (desk_->has_active()) wake_at(next_tick_);
-  if (!unsynced_.empty() && !syncer_->is_busy()) wake_at(last_sync_ + boot_of(options_.commit_interval));
+  if (!unsynced_.empty() && !syncer_->is_busy()) wake_at(sync_by_);
   if (!journal_) wake_at(next_open_);
   else if (!trouble().empty()) wake_at(last_space_look_ + k_space_every);
   if (leftovers_due_ && journal_) wake_at(leftovers_at_);

@@ -32,8 +32,7 @@ class Recorder final : public RingNews {
   struct Waiter {  // who asked for an event
     PeerId peer = 0;
     std::uint64_t call = 0;
-    std::uint64_t leaf = 0;
-    std::string id;
+    control::EventAppended appended;
     bool durable = false;
   };
   struct AskedCheckpoint {
@@ -51,6 +50,7 @@ class Recorder final : public RingNews {
   void on_reload(Peer& peer, const control::Envelope& envelope);
   void on_attach(control::Received received);
   void on_append(Peer& peer, const control::Envelope& envelope);
+  void tell_stored(Waiter& waiter);
   void on_peer_gone(PeerId id);
   void drop_violator(Peer& peer, std::string_view what);
 
@@ -109,7 +109,7 @@ class Recorder final : public RingNews {
   std::vector<control::Envelope> untold_;  ///< SessionRecorded while there is no authority
 
   BootTime next_tick_{};
-  BootTime last_sync_{};
+  BootTime sync_by_{};  ///< the first of what is written and not synced has waited long enough
   BootTime last_space_look_{};
   BootTime next_open_{};
   BootTime next_checkpoint_{};

@@ -150,6 +150,7 @@ Result<void> Vault::complete_own_keys() {
 void Vault::seal() noexcept {
   own_.reset();
   recipients_.clear();
+  wrapping_.reset();
   recipient_ids_.clear();
   barrier_.seal();
 }
@@ -171,6 +172,9 @@ Result<void> Vault::load_recipients() {
     if (!certificate) return tl::unexpected(certificate.error());
     recipients_.push_back(std::move(*certificate));
   }
+  auto wrapping = crypto::Recipients::parse(recipients_);
+  if (!wrapping) return tl::unexpected(wrapping.error());
+  wrapping_ = std::move(*wrapping);
   recipient_ids_.clear();
   for (const Bytes& certificate : recipients_) recipient_ids_ += (recipient_ids_.empty() ? "" : ",") + crypto::recipient_id(certificate);
   return {};
@@ -185,9 +189,9 @@ Result<Bytes> Vault::sign_exchange_hash(std::string_view algorithm, ByteView has
 }
 
 Result<RecordingKeyMade> Vault::make_recording_key() {
-  if (!own_) return sealed();
+  if (!own_ || !wrapping_) return sealed();
   RecordingKeyMade made{crypto::random_secret(*random_, 32), {}, recipient_ids_};
-  auto wrapped = crypto::wrap_to_recipients(made.key.reveal(), recipients_);
+  auto wrapped = wrapping_->wrap(made.key.reveal());
   if (!wrapped) return tl::unexpected(wrapped.error());
   made.wrapped = std::move(*wrapped);
   return made;

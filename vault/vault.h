@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "platform/crypto/cms.h"
 #include "platform/model/clock.h"
 #include "platform/model/settings.h"
 #include "vault/own_keys.h"
@@ -113,6 +114,7 @@ class Vault {
   std::optional<SecretStore> store_;
   std::optional<OwnKeys> own_;
   std::vector<Bytes> recipients_;   ///< DER, ours first
+  std::optional<crypto::Recipients> wrapping_;  ///< the same, ready to use
   std::string recipient_ids_;
 };
 

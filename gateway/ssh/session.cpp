@@ -258,9 +258,11 @@ std::int64_t Session::keepalive_us() const {
 std::int64_t Session::idle_since() const { return std::max(relay_ ? relay_->last_input_us() : 0, started_us_); }
 
 void Session::on_client_bytes() {
-  last_client_bytes_us_ = system_clock().boot().count();
+  // The answer to a keepalive wakes nobody: a resting session goes on resting, its timer stands for the next one already.
+  const bool only_answered = unanswered_keepalives_ > 0 && relay_ && relay_->last_input_us() < last_keepalive_us_;
+  last_client_bytes_us_ = rested_ && only_answered ? last_keepalive_us_ : system_clock().boot().count();
   unanswered_keepalives_ = 0;
-  if (rested_) {
+  if (rested_ && !only_answered) {
     rested_ = false;
     watch();
   }

@@ -13,11 +13,14 @@
 #include <cerrno>
 #include <cstring>
 #include <string>
+#include <string_view>
 
 namespace sallyport::control {
 namespace {
 
 constexpr std::size_t k_inline_limit = k_max_packet - 1024;
+constexpr std::string_view k_version_field = "\x08\x01";  // Envelope.version in protobuf's encoding
+static_assert(k_version == 1);
 
 std::string errno_text(const char* what) { return std::string(what) + ": " + std::strerror(errno); }
 
@@ -61,12 +64,13 @@ Result<std::pair<Fd, Fd>> Link::make_pair() {
   return std::pair{Fd(ends[0]), Fd(ends[1])};
 }
 
-Result<void> Link::send(Envelope envelope, std::span<const int> descriptors) {
+Result<void> Link::send(const Envelope& envelope, std::span<const int> descriptors) {
   if (!socket_) return fail(Errc::cancelled, "control link is closed");
   if (descriptors.size() > k_max_descriptors - 1) return fail(Errc::internal, "too many descriptors in a control message");
-  envelope.set_version(k_version);
+  // The version is one more field at the end (the last one counts), so that nobody copies a message to set it.
   std::string bytes;
-  if (!envelope.SerializeToString(&bytes)) return fail(Errc::internal, "control message cannot be encoded");
+  if (!envelope.AppendToString(&bytes)) return fail(Errc::internal, "control message cannot be encoded");
+  bytes += k_version_field;
   std::array<int, k_max_descriptors> handed{};
   std::size_t count = descriptors.size();
   std::copy(descriptors.begin(), descriptors.end(), handed.begin());

@@ -41,7 +41,7 @@ class Link {
 
   /// Never blocks. Errc::unavailable: the peer's queue is full (try later). Errc::cancelled: the peer is gone.
   /// The descriptors are duplicated into the packet; the caller keeps its own.
-  Result<void> send(Envelope envelope, std::span<const int> descriptors = {});
+  Result<void> send(const Envelope& envelope, std::span<const int> descriptors = {});
 
   /// The next packet, or nothing if none is there. Errc::cancelled: the peer closed. Errc::corrupt: see above.
   Result<std::optional<Received>> receive();

@@ -92,21 +92,41 @@ Result<RecipientPair> make_recipient(std::string_view common_name, WallTime now,
   return RecipientPair{Secret(content_of(pem.get())), std::move(*der)};
 }
 
-Result<Bytes> wrap_to_recipients(ByteView key, std::span<const Bytes> certificates) {
+struct Recipients::Certificates {
+  X509Stack stack;
+};
+
+Recipients::Recipients(std::unique_ptr<Certificates> certificates) : certificates_(std::move(certificates)) {}
+Recipients::Recipients(Recipients&&) noexcept = default;
+Recipients& Recipients::operator=(Recipients&&) noexcept = default;
+Recipients::~Recipients() = default;
+
+Result<Recipients> Recipients::parse(std::span<const Bytes> certificates) {
   if (certificates.empty()) return fail(Errc::invalid, "no recipient to wrap a key to");
-  X509Stack stack(sk_X509_new_null());
-  if (!stack) return openssl_failed(Errc::internal, "wrapping a key");
+  auto parsed = std::make_unique<Certificates>();
+  parsed->stack.reset(sk_X509_new_null());
+  if (!parsed->stack) return openssl_failed(Errc::internal, "wrapping a key");
   for (const Bytes& der : certificates) {
     X509Handle certificate = parse_certificate(der);
     if (!certificate) return openssl_failed(Errc::invalid, "reading a recipient's certificate");
-    if (sk_X509_push(stack.get(), certificate.get()) == 0) return openssl_failed(Errc::internal, "wrapping a key");
+    if (sk_X509_push(parsed->stack.get(), certificate.get()) == 0) return openssl_failed(Errc::internal, "wrapping a key");
     static_cast<void>(certificate.release());
   }
+  return Recipients(std::move(parsed));
+}
+
+Result<Bytes> Recipients::wrap(ByteView key) const {
   const BioHandle plain = bio_over(key);
-  const CmsHandle cms(plain ? CMS_encrypt(stack.get(), plain.get(), EVP_aes_256_cbc(), CMS_BINARY) : nullptr);
+  const CmsHandle cms(plain ? CMS_encrypt(certificates_->stack.get(), plain.get(), EVP_aes_256_cbc(), CMS_BINARY) : nullptr);
   const BioHandle out(BIO_new(BIO_s_mem()));
   if (!cms || !out || i2d_CMS_bio(out.get(), cms.get()) != 1) return openssl_failed(Errc::invalid, "wrapping a key");
   return copy_of(content_of(out.get()));
+}
+
+Result<Bytes> wrap_to_recipients(ByteView key, std::span<const Bytes> certificates) {
+  const auto recipients = Recipients::parse(certificates);
+  if (!recipients) return tl::unexpected(recipients.error());
+  return recipients->wrap(key);
 }
 
 Result<Secret> unwrap_with(ByteView wrapped, const Secret& private_key_pem, ByteView certificate_der) {

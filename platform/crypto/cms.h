@@ -4,6 +4,7 @@
 // The wrapped key proves itself: every entry it opens is authenticated.
 #pragma once
 
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,6 +23,24 @@ struct RecipientPair {
   Bytes certificate_der;
 };
 [[nodiscard]] Result<RecipientPair> make_recipient(std::string_view common_name, WallTime now, int years = 20);
+
+/// The people who may read recordings, their certificates read once: reading one costs more than wrapping a key to it.
+class Recipients {
+ public:
+  /// `certificates` as DER, at least one.
+  [[nodiscard]] static Result<Recipients> parse(std::span<const Bytes> certificates);
+  Recipients(Recipients&&) noexcept;
+  Recipients& operator=(Recipients&&) noexcept;
+  ~Recipients();
+
+  /// The result is DER.
+  [[nodiscard]] Result<Bytes> wrap(ByteView key) const;
+
+ private:
+  struct Certificates;
+  explicit Recipients(std::unique_ptr<Certificates> certificates);
+  std::unique_ptr<Certificates> certificates_;
+};
 
 /// `certificates` as DER, at least one. The result is DER.
 [[nodiscard]] Result<Bytes> wrap_to_recipients(ByteView key, std::span<const Bytes> certificates);

@@ -2,6 +2,7 @@
 
 #include <openssl/rand.h>
 
+#include <algorithm>
 #include <climits>
 
 #include "platform/crypto/openssl_handles.h"
@@ -22,6 +23,18 @@ class SystemRandom final : public Random {
 Random& system_random() {
   static SystemRandom random;
   return random;
+}
+
+void PooledRandom::fill(std::span<std::byte> bytes) {
+  if (bytes.size() > pool_.size()) return source_.fill(bytes);
+  if (left_ < bytes.size()) {
+    source_.fill(pool_);
+    left_ = pool_.size();
+  }
+  left_ -= bytes.size();
+  const auto given = std::span(pool_).subspan(left_, bytes.size());
+  std::copy(given.begin(), given.end(), bytes.begin());
+  OPENSSL_cleanse(given.data(), given.size());
 }
 
 Bytes random_bytes(Random& random, std::size_t count) {

@@ -10,6 +10,9 @@ namespace {
 constexpr std::chrono::seconds k_store_deadline{5};  // a restart of the recorder fits in
 constexpr std::chrono::seconds k_poll{2};
 constexpr std::chrono::milliseconds k_read_first{200};
+constexpr std::chrono::milliseconds k_hold{10};
+constexpr std::size_t k_most_held = 32;
+constexpr std::size_t k_most_held_bytes = 16 * 1024;
 constexpr std::size_t k_recent = 4096;
 constexpr std::size_t k_most_unanswered = 20'000;
 
@@ -19,6 +22,7 @@ JournalClient::JournalClient(boost::asio::io_context& io, Deadlines& deadlines, 
     : io_(io), deadlines_(deadlines), clock_(clock) {}
 
 JournalClient::~JournalClient() {
+  flush();
   deadlines_.cancel(poll_);
   deadlines_.cancel(resume_);
 }
@@ -53,29 +57,66 @@ void JournalClient::append(std::string name, std::string json, const std::string
   RecentEvent event{++last_number_, 0, {}, clock_.wall(), name, session, json};
   recent_.push_back(event);
   if (recent_.size() > k_recent) recent_.pop_front();
+  Held last{event.number, {}};
+  const std::size_t bytes = name.size() + json.size();
+  last.event.set_name(std::move(name));
+  last.event.set_json(std::move(json));
+  last.event.set_session(session);
+  last.event.set_durable(durable);
+  const bool has_room = held_.size() < k_most_held && held_bytes_ + bytes <= k_most_held_bytes;
+  if (stored || durable || !has_room) return send(std::move(last), std::move(stored));
+  held_.push_back(std::move(last));
+  held_bytes_ += bytes;
+  if (flush_ == 0) flush_ = deadlines_.after(k_hold, [this] { flush(); });
+}
+
+void JournalClient::flush() {
+  if (held_.empty() || !link_) return;
+  Held last = std::move(held_.back());
+  held_.pop_back();
+  send(std::move(last), {});
+}
+
+void JournalClient::send(Held last, Stored stored) {
   control::Envelope envelope;
   auto* body = envelope.mutable_append_event();
-  body->set_name(std::move(name));
-  body->set_json(std::move(json));
-  body->set_session(session);
-  body->set_durable(durable);
+  std::vector<std::uint64_t> numbers;
+  numbers.reserve(held_.size() + 1);
+  *body = std::move(last.event);
+  for (Held& held : held_) {
+    numbers.push_back(held.number);
+    *body->add_before() = std::move(held.event);
+  }
+  numbers.push_back(last.number);
+  held_.clear();
+  held_bytes_ = 0;
+  deadlines_.cancel(flush_);
   link_->ask(std::move(envelope), k_store_deadline,
-             [this, number = event.number, stored = std::move(stored)](Result<control::Received> answer) {
-               if (!answer || !answer->envelope.has_event_appended()) {
-                 const std::string detail = answer ? "the recorder gave no answer" : answer.error().detail;
-                 note_answer(false, detail);
-                 if (stored) stored(fail(Errc::unavailable, detail));
-                 return;
-               }
-               note_answer(true, {});
-               Appended appended{answer->envelope.event_appended().sequence(), answer->envelope.event_appended().id()};
-               if (!recent_.empty() && number >= recent_.front().number) {
-                 RecentEvent& kept = recent_[static_cast<std::size_t>(number - recent_.front().number)];
-                 kept.sequence = appended.sequence;
-                 kept.id = appended.id;
-               }
-               if (stored) stored(std::move(appended));
+             [this, numbers = std::move(numbers), stored = std::move(stored)](Result<control::Received> answer) {
+               on_answer(numbers, std::move(answer), stored);
              });
+}
+
+void JournalClient::on_answer(const std::vector<std::uint64_t>& numbers, Result<control::Received> answer, const Stored& stored) {
+  if (!answer || !answer->envelope.has_event_appended()) {
+    const std::string detail = answer ? "the recorder gave no answer" : answer.error().detail;
+    note_answer(false, detail);
+    if (stored) stored(fail(Errc::unavailable, detail));
+    return;
+  }
+  note_answer(true, {});
+  const control::EventAppended& last = answer->envelope.event_appended();
+  for (int i = 0; i < last.before_size() && static_cast<std::size_t>(i) + 1 < numbers.size(); ++i)
+    remember(numbers[static_cast<std::size_t>(i)], last.before(i));
+  remember(numbers.back(), last);
+  if (stored) stored(Appended{last.sequence(), last.id()});
+}
+
+void JournalClient::remember(std::uint64_t number, const control::EventAppended& appended) {
+  if (recent_.empty() || number < recent_.front().number) return;
+  RecentEvent& kept = recent_[static_cast<std::size_t>(number - recent_.front().number)];
+  kept.sequence = appended.sequence();
+  kept.id = appended.id();
 }
 
 void JournalClient::poll_status() {

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "platform/model/clock.h"
 #include "platform/model/ids.h"
@@ -42,19 +43,29 @@ class JournalClient {
   void attach(Fd socket, std::function<void(const control::SessionRecorded&)> recorded);
   [[nodiscard]] bool is_attached() const noexcept { return link_ != nullptr; }
 
-  /// `stored` may be empty: a fact that nothing waits for.
+  /// `stored` may be empty: a fact that nothing waits for. It goes with the next event that somebody waits for, or after some
+  /// milliseconds: each message wakes two processes. The order of events is the order of the calls.
   void append(std::string name, std::string json, const std::string& session, Stored stored = {}, bool durable = false);
 
   /// Empty when a new session may start; else the message code, SP-4xxx.
   [[nodiscard]] std::string refusal() const;
   [[nodiscard]] const std::string& reason() const noexcept { return reason_; }
   [[nodiscard]] const control::RecorderStatus& status() const noexcept { return status_; }
-  [[nodiscard]] std::size_t unanswered() const noexcept { return link_ ? link_->unanswered() : 0; }
+  [[nodiscard]] std::size_t unanswered() const noexcept { return (link_ ? link_->unanswered() : 0) + held_.size(); }
+  /// Sends what waits for company.
+  void flush();
 
   /// Events of this process with a number above `after`, oldest first.
   [[nodiscard]] std::vector<RecentEvent> recent(std::uint64_t after, std::size_t limit) const;
 
  private:
+  struct Held {
+    std::uint64_t number = 0;
+    control::AppendEvent event;
+  };
+  void send(Held last, Stored stored);
+  void on_answer(const std::vector<std::uint64_t>& numbers, Result<control::Received> answer, const Stored& stored);
+  void remember(std::uint64_t number, const control::EventAppended& appended);
   void poll_status();
   void note_answer(bool answered, const std::string& detail);
   void on_message(const control::Received& received);
@@ -69,6 +80,9 @@ class JournalClient {
   std::string reason_ = "the recorder is not there yet";
   Deadlines::Handle poll_ = 0;
   Deadlines::Handle resume_ = 0;
+  Deadlines::Handle flush_ = 0;
+  std::vector<Held> held_;
+  std::size_t held_bytes_ = 0;
   std::deque<RecentEvent> recent_;
   std::uint64_t last_number_ = 0;
 };

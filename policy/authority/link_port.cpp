@@ -72,7 +72,7 @@ struct LinkPort::State : std::enable_shared_from_this<LinkPort::State> {
     }
   }
 
-  void send(control::Envelope envelope, std::span<const int> descriptors) {
+  void send(const control::Envelope& envelope, std::span<const int> descriptors) {
     if (closed) return;
     if (waiting.empty()) {
       auto sent = link.send(envelope, descriptors);
@@ -87,7 +87,7 @@ struct LinkPort::State : std::enable_shared_from_this<LinkPort::State> {
       return;
     }
     Waiting late;
-    late.envelope = std::move(envelope);
+    late.envelope = envelope;
     for (const int descriptor : descriptors) late.descriptors.emplace_back(::dup(descriptor));
     waiting.push_back(std::move(late));
     if (waiting.size() == 1) wait_writable();
@@ -181,12 +181,12 @@ void LinkPort::start(Message message, Lost lost) {
   state_->wait_readable();
 }
 
-void LinkPort::send(control::Envelope envelope, std::span<const int> descriptors) { state_->send(std::move(envelope), descriptors); }
+void LinkPort::send(control::Envelope envelope, std::span<const int> descriptors) { state_->send(envelope, descriptors); }
 
 void LinkPort::answer(const control::Envelope& question, control::Envelope body, std::span<const int> descriptors) {
   body.set_call(question.call());
   body.set_reply(true);
-  state_->send(std::move(body), descriptors);
+  state_->send(body, descriptors);
 }
 
 void LinkPort::ask(control::Envelope question, std::chrono::milliseconds deadline, Answer answer, std::span<const int> descriptors) {
@@ -196,9 +196,9 @@ void LinkPort::ask(control::Envelope question, std::chrono::milliseconds deadlin
   }
   const std::uint64_t call = state_->link.next_call();
   question.set_call(call);
-  state_->questions.emplace(call, State::Question{question, std::move(answer), 0, !descriptors.empty()});
+  const auto kept = state_->questions.emplace(call, State::Question{std::move(question), std::move(answer), 0, !descriptors.empty()}).first;
   state_->arm(call, deadline);
-  state_->send(std::move(question), descriptors);
+  state_->send(kept->second.envelope, descriptors);
 }
 
 void LinkPort::ask_again() {

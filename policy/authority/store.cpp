@@ -4,6 +4,7 @@
 #include <boost/asio/post.hpp>
 #include <condition_variable>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -13,7 +14,8 @@
 namespace sallyport::authority {
 namespace {
 
-constexpr std::chrono::milliseconds k_gather{10};  // how long a background row may wait for company
+// How long a background row may wait for company: a transaction costs more than all the rows of a short session.
+constexpr std::chrono::milliseconds k_gather{100};
 constexpr std::size_t k_group = 512;
 constexpr std::size_t k_most_waiting = 100'000;
 
@@ -64,7 +66,7 @@ struct Store::State {
     bool with_fsync = false;
     for (const Job& job : group) with_fsync = with_fsync || job.durable;
     std::vector<Result<void>> results(group.size());
-    Result<void> all = database.execute(with_fsync ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL");
+    Result<void> all = set_fsync(with_fsync);
     if (all) {
       auto transaction = sql::Transaction::begin(database);
       if (!transaction) {
@@ -86,6 +88,13 @@ struct Store::State {
     }
   }
 
+  Result<void> set_fsync(bool wanted) {
+    if (fsyncs == wanted) return {};
+    auto done = database.execute(wanted ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL");
+    if (done) fsyncs = wanted;
+    return done;
+  }
+
   Result<void> run_one(Job& job) {
     if (!job.durable) return job.work(*this);
     if (auto saved = database.execute("SAVEPOINT job"); !saved) return saved;
@@ -104,6 +113,7 @@ struct Store::State {
   std::vector<Job> jobs;
   bool urgent = false;
   bool stopping = false;
+  std::optional<bool> fsyncs;  ///< what `synchronous` was set to last
   std::thread thread;
 };
 

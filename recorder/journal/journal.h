@@ -99,7 +99,7 @@ class Journal {
 
   JournalOptions options_;
   Clock& clock_;
-  crypto::Random& random_;
+  crypto::PooledRandom random_;  ///< for the names of events
   Fd lock_;
   std::shared_ptr<const Fd> folder_;
   std::shared_ptr<const Fd> file_;

@@ -65,16 +65,16 @@ void FakeRecorder::on(control::Link& link, control::Received received) {
   Envelope answer = control::reply_to(question);
   if (question.has_append_event()) {
     const auto& event = question.append_event();
-    auto fields = JsonFields::parse(event.json());
     if (silent) return;
-    std::size_t number = 0;
-    {
+    const auto keep = [this](const control::AppendEvent& one, control::EventAppended& told) {
+      auto fields = JsonFields::parse(one.json());
       const std::lock_guard lock(events_mutex_);
-      events_.push_back({event.name(), event.session(), fields.value_or(JsonFields()), event.json()});
-      number = events_.size();
-    }
-    answer.mutable_event_appended()->set_sequence(number);
-    answer.mutable_event_appended()->set_id("EV" + std::to_string(number));
+      events_.push_back({one.name(), one.session(), fields.value_or(JsonFields()), one.json()});
+      told.set_sequence(events_.size());
+      told.set_id("EV" + std::to_string(events_.size()));
+    };
+    for (const auto& earlier : event.before()) keep(earlier, *answer.mutable_event_appended()->add_before());
+    keep(event, *answer.mutable_event_appended());
   } else if (question.has_recorder_status_ask()) {
     if (silent) return;
     answer.mutable_recorder_status()->set_healthy(healthy);
