@@ -60,6 +60,8 @@ void wish_for_short_turns() {
 /// Sessions inherit what is set here: little and predictable memory, no cores, enough descriptors for the kits.
 void set_up_process() {
   mallopt(M_ARENA_MAX, 1);
+  mallopt(M_TRIM_THRESHOLD, 4 * 1024 * 1024);  // a session gives memory back when it rests, not with each packet of bulk
+  mallopt(M_MMAP_THRESHOLD, 1024 * 1024);      // setting the one stops the library from adapting the other
   prctl(PR_SET_NAME, "sp-listener", 0, 0, 0);  // after an exec of /proc/self/exe it would be "exe"
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   wish_for_short_turns();

@@ -12,7 +12,7 @@
 namespace sallyport::gateway {
 namespace {
 
-constexpr std::size_t k_output_high = 192 * 1024;    // bytes towards one leg; above it channels wait
+constexpr std::size_t k_output_high = 384 * 1024;    // bytes towards one leg; above it channels wait
 constexpr std::uint32_t k_credit_step = k_window / 4;
 constexpr std::size_t k_most_untaped = 4096;         // events of file gates that wait for room in the ring
 

@@ -11,8 +11,9 @@
 namespace sallyport::net {
 namespace {
 
-constexpr std::size_t k_read_size = 64 * 1024;
-constexpr int k_reads_per_turn = 4;                    // then the other leg has its turn
+// Large reads: a packet that two of them share is copied together first. What no bulk touches takes no memory.
+constexpr std::size_t k_read_size = 256 * 1024;
+constexpr int k_reads_per_turn = 2;                    // then the other leg has its turn
 constexpr std::size_t k_low_mark = 64 * 1024;          // below it the producers are told
 std::array<char, k_read_size> read_buffer;             // one loop, one thread: the legs share it
 

@@ -1,6 +1,9 @@
 // Published vectors, and the refusals, of platform/crypto.
 #include <catch2/catch.hpp>
 
+#include <algorithm>
+#include <map>
+
 #include "platform/crypto/aead.h"
 #include "platform/crypto/base64.h"
 #include "platform/crypto/crc32c.h"
@@ -9,6 +12,7 @@
 #include "platform/crypto/hex.h"
 #include "platform/crypto/hkdf.h"
 #include "platform/crypto/hmac.h"
+#include "platform/crypto/random.h"
 #include "platform/crypto/ulid.h"
 #include "platform/crypto/zstd.h"
 
@@ -149,11 +153,33 @@ TEST_CASE("CRC-32C gives the values of RFC 3720 with and without the processor's
   CHECK(crc32c(bytes_of("123456789")) == 0xe3069283U);
   CHECK(crc32c(Bytes(32)) == 0x8a9136aaU);
   CHECK(crc32c(Bytes(32, std::byte{0xff})) == 0x62a8ab43U);
-  const Bytes noise = random_bytes(system_random(), 1001);
-  for (const std::size_t cut : {0U, 1U, 7U, 8U, 500U, 1001U}) {
+  const Bytes noise = random_bytes(system_random(), 20'011);  // long enough for three blocks at a time, more than once
+  for (const std::size_t cut : {0U, 1U, 7U, 8U, 500U, 6144U, 12'289U, 20'011U}) {
     CHECK(crc32c(noise) == crc32c_portable(noise));
     CHECK(crc32c(ByteView(noise).subspan(cut), crc32c(ByteView(noise).first(cut))) == crc32c(noise));
   }
+}
+
+TEST_CASE("pooled random bytes are taken from the source in order, each once") {
+  struct Counting final : Random {
+    void fill(std::span<std::byte> bytes) override {
+      ++calls;
+      for (std::byte& b : bytes) b = static_cast<std::byte>(next++ & 0xff);
+    }
+    int calls = 0;
+    unsigned next = 0;
+  } source;
+  PooledRandom pooled(source);
+  std::map<std::byte, int> seen;
+  for (int i = 0; i < 32; ++i)  // 512 bytes: the whole pool, twice the 256 values
+    for (const std::byte b : random_bytes(pooled, 16)) ++seen[b];
+  CHECK(source.calls == 1);
+  CHECK(seen.size() == 256);
+  CHECK(std::all_of(seen.begin(), seen.end(), [](const auto& entry) { return entry.second == 2; }));
+  CHECK(random_bytes(pooled, 16).size() == 16);
+  CHECK(source.calls == 2);
+  CHECK(random_bytes(pooled, 4096).size() == 4096);  // more than it holds: straight from the source
+  CHECK(source.calls == 3);
 }
 
 TEST_CASE("a compressed message comes back, and a hostile frame does not write beyond its room") {
