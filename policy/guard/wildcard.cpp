@@ -193,7 +193,7 @@ std::string clean_path(std::string_view path) {
     if (i > 0) out.push_back('/');
     out += kept[i];
   }
-  if (out.empty()) out = ".";
+  if (out.empty()) out.push_back('.');
   return out;
 }
 
