@@ -1,0 +1,83 @@
+"""A hundred live sessions through the death of each process of the gateway, and what a death leaves behind."""
+import os, pathlib, signal, time, unittest
+
+from lab import Lab, wait_for
+
+COUNT = int(os.environ.get("SALLYPORT_LIVE_SESSIONS", "100"))
+
+
+class Hundred(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.lab = Lab(targets=1, config="sessions: {drain: 10s}\n")
+        cls.who = cls.lab.user()
+        # Ten connections at a time, each with its own session process; ControlMaster would make them one.
+        cls.clients = []
+        while len(cls.clients) < COUNT:
+            fresh = [cls.lab.popen(cls.who, "echo up; exec cat") for _ in range(min(10, COUNT - len(cls.clients)))]
+            for client in fresh:
+                assert client.stdout.readline() == b"up\n", client.stderr.read()
+            cls.clients += fresh
+
+    @classmethod
+    def tearDownClass(cls):
+        for client in cls.clients:
+            client.kill()
+            client.communicate()
+        cls.lab.stop()
+
+    def all_echo(self, what):
+        for client in self.clients:
+            client.stdin.write(b"ping\n")
+            client.stdin.flush()
+        dead = [number for number, client in enumerate(self.clients) if client.stdout.readline() != b"ping\n"]
+        self.assertEqual(dead, [], what)
+
+    def new_one_works(self):
+        wait_for(lambda: self.lab.ssh(self.who, "echo new", timeout=40).stdout == b"new\n", 40, 0.5)
+
+    def newest_session(self):
+        return self.lab.events("session.started")[-1]
+
+    # Each test leaves one hundred (less the one it killed) to the next: unittest runs them in the order of their names.
+    def test_1_through_the_death_of_one_session_process(self):
+        victim = self.lab.popen(self.who, "echo up; exec cat")
+        self.assertEqual(victim.stdout.readline(), b"up\n")
+        os.kill(self.newest_session()["pid"], signal.SIGKILL)
+        self.assertEqual(victim.wait(10), 255)
+        victim.communicate()
+        self.all_echo("a session process")
+
+    def test_2_through_the_deaths_of_vault_authority_and_recorder(self):
+        for service in ("vault", "authority", "recorder"):
+            old = self.lab.gateway_pids(f"service {service}")
+            os.kill(old[0], signal.SIGKILL)
+            wait_for(lambda: [p for p in self.lab.gateway_pids(f"service {service}") if p not in old], 20)
+            self.all_echo(service)
+            self.new_one_works()
+            self.all_echo(service)
+
+    def test_3_no_process_is_left_thirty_seconds_after_the_keeper(self):
+        pids = self.lab.gateway_pids() + [e["pid"] for e in self.lab.events("session.started")]
+        ours = lambda pid: pathlib.Path(f"/proc/{pid}/comm").exists() and pathlib.Path(f"/proc/{pid}/comm").read_text().startswith(("s-", "sp-", "sallyport"))
+        self.assertGreater(len([p for p in pids if ours(p)]), COUNT // 2)
+        os.kill(self.lab.gateway.pid, signal.SIGKILL)
+        self.lab.gateway.wait()
+
+        def left():
+            found = []
+            for pid in pids:
+                try:
+                    state = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+                except OSError:
+                    continue
+                if state != "Z" and ours(pid):
+                    found.append(pid)
+            return found
+        began = time.monotonic()
+        wait_for(lambda: not left(), 30, 0.5)
+        print(f"all of {len(pids)} processes were gone {time.monotonic() - began:.1f} s after the keeper", flush=True)
+
+
+if __name__ == "__main__":
+    unittest.main()
