@@ -79,6 +79,13 @@ void Walk::remember_copies(const Command& command) {
     }
     return;
   }
+  if (name == "tee" || name == "sponge") {
+    const bool appends = std::find(command.argv.begin(), command.argv.end(), "-a") != command.argv.end() || std::find(command.argv.begin(), command.argv.end(), "--append") != command.argv.end();
+    for (std::size_t i = 1; i < command.argv.size(); ++i) {
+      if (!command.argv[i].starts_with('-')) write_file(command.argv[i], command.input.text.value_or(std::string(1, k_hole)), appends);
+    }
+    return;
+  }
   if (name == "cat" && command.argv.size() == 2 && is_program_folder(absolute(command.argv[1]))) {
     for (const Redirect& r : command.redirects) {
       if (r.op == ">" && r.fd == 1) overlay_.files[absolute(r.target)] = KnownFile{{}, {}, std::string(program_name(command.argv[1])), false, false};

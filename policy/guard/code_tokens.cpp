@@ -259,6 +259,7 @@ class Folder {
   }
 
   bool at(std::size_t i) {
+    if (++steps_ > k_most_steps) return false;  // variables that stand for each other
     const Token& here = token(i);
     if (is_text(here)) return text_at(i);
     if (here.kind == Token::Kind::name) return name_at(i);
@@ -268,7 +269,7 @@ class Folder {
       std::size_t j = i + 1;
       while (token(j).kind == Token::Kind::number) {
         const auto c = character(token(j).value);
-        if (!c) return false;
+        if (!c || static_cast<unsigned char>(*c) < 9) return false;
         all.push_back(*c);
         ++j;
         if (is_sign(token(j), ",")) ++j;
@@ -401,7 +402,7 @@ class Folder {
       const std::string bare = name.starts_with('$') ? name.substr(1) : name;
       for (const std::string& form : {"${" + bare + "}", "#{" + bare + "}", "{" + bare + "}", "$" + bare}) {
         const std::size_t p = out.find(form);
-        if (p == std::string::npos || out.size() > 8192) continue;
+        if (p == std::string::npos || out.size() > 8192 || value.find_first_of("${#") != std::string::npos) continue;
         if (form[0] == '$' && form[1] != '{' && p + form.size() < out.size() && is_name_char(out[p + form.size()])) continue;
         out.replace(p, form.size(), value);
         changed = true;
@@ -528,6 +529,8 @@ class Folder {
     return false;
   }
 
+  static constexpr int k_most_steps = 12 * static_cast<int>(k_most_tokens);
+  int steps_ = 0;
   Language language_;
   std::vector<Token>& tokens_;
   std::map<std::string, std::string> variables_;

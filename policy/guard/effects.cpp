@@ -26,7 +26,8 @@ Use use_of(std::string_view name) {
   if (is_one_of(name, {"touch", "restorecon", "gtouch", "utime"})) return Use::changes;
   if (is_one_of(name, {"tee", "truncate", "sponge", "fallocate", "mkfifo", "mknod", "mkswap", "gtee"})) return Use::writes;
   if (is_one_of(name, {"cp", "install", "ln", "gcp", "rsync", "link", "symlink", "pcp", "ginstall", "cpio-pass"})) return Use::copies;
-  if (is_one_of(name, {"mv", "rename", "gmv"})) return Use::moves;
+  if (is_one_of(name, {"mv", "gmv"})) return Use::moves;
+  if (name == "rename") return Use::nothing;
   if (is_one_of(name, {"vi", "vim", "nvim", "nano", "emacs", "ed", "ex", "pico", "micro", "joe", "mcedit", "helix", "hx", "kak", "sudoedit", "rvim", "ne", "jed", "mg", "code", "vipw", "vigr", "gedit", "view"})) return Use::edits;
   if (is_one_of(name, {"grep", "egrep", "fgrep", "rg", "ag", "ack", "zgrep", "bzgrep", "xzgrep", "sed", "gsed", "awk", "gawk", "mawk", "nawk", "jq", "yq", "perl", "rgrep", "git-grep", "ugrep", "sd"})) return Use::code_first;
   return Use::reads;
@@ -58,7 +59,10 @@ std::string_view options_with_value(std::string_view name) {
   if (name == "jq" || name == "yq") return "--arg --argjson --slurpfile --rawfile -f --indent";
   if (name == "gpg" || name == "gpg2") return "-o -r -u --output --recipient --homedir --keyserver";
   if (name == "openssl") return "-in -out -key -CAfile -CA -CAkey -config -subj -days -keyout -pass -passin -passout -newkey -k -connect -servername";
-  if (name == "strings" || name == "xxd" || name == "hexdump" || name == "od") return "-n -t -l -s -c -g -N -j -e";
+  if (name == "strings") return "-n -t -e";
+  if (name == "xxd") return "-l -s -c -g -o";
+  if (name == "hexdump") return "-n -s -e -f";
+  if (name == "od") return "-A -j -N -t -w -S";
   if (name == "rsync") return "-e --rsh --exclude --include --exclude-from --bwlimit --password-file --files-from --rsync-path --log-file";
   if (name == "ssh" || name == "scp" || name == "sftp") return "-i -F -o -p -P -l -L -R -D -W -J -c -m -b -S -w -E -B -I -Q -e -O";
   if (name == "docker" || name == "podman") return "-H --host --context -l --log-level --config -f --file -p --project-name";

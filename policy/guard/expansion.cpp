@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::size_t k_none = std::string_view::npos;
 constexpr std::size_t k_most_fields = 1024;
-constexpr std::size_t k_longest_field = 256 * 1024;
+constexpr std::size_t k_longest_field = 64 * 1024;
 
 bool is_name_start(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 bool is_name_char(char c) { return is_name_start(c) || (c >= '0' && c <= '9'); }
@@ -223,6 +223,7 @@ class Expansion {
   }
 
   void put(std::string_view value, bool is_quoted) {
+    if (!walk_.spend(value.size() / 8)) return;
     if (is_quoted) {
       fields_.add_quoted(value);
     } else {
@@ -391,7 +392,10 @@ class Expansion {
       return walk_.arguments();
     }
     if (name == "#") return std::vector<std::string>{std::to_string(walk_.arguments().size())};
-    if (name == "0") return std::vector<std::string>{"bash"};
+    if (name == "0") {
+      const Variable* given = walk_.find_variable("0");
+      return given != nullptr ? given->values : std::vector<std::string>{"bash"};
+    }
     if (name == "?" ) return std::vector<std::string>{"0"};
     if (name == "$" || name == "!") return std::vector<std::string>{std::string(1, k_hole)};
     if (name == "-") return std::vector<std::string>{"himBHs"};

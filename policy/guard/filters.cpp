@@ -327,6 +327,7 @@ Text cut(const Argv& argv, const Walk& walk, const Text& input) {
   const Options o = parse(argv, "cbdf", {"characters", "bytes", "delimiter", "fields", "output-delimiter"});
   const Text text = content(walk, o.operands, input);
   if (!text) return std::nullopt;
+  if (has_hole(*text)) return std::string(1, k_hole);
   Text list = o.value("c");
   if (!list) list = o.value("b");
   if (!list) list = o.value("characters");
@@ -479,6 +480,7 @@ Text awk(const Argv& argv, const Walk& walk, const Text& input) {
           if (close == i + 1) return std::nullopt;
           if (n == 0) items.back() += record;
           else if (n <= fields.size()) items.back() += fields[n - 1];
+          else if (has_hole(record)) items.back() += k_hole;
           i = close;
         } else if (c >= '0' && c <= '9') {
           std::size_t close = i;

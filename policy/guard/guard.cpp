@@ -1,6 +1,7 @@
 #include "policy/guard/guard.h"
 
 #include <algorithm>
+#include <exception>
 
 #include "policy/guard/dialects.h"
 #include "policy/guard/matching.h"
@@ -135,6 +136,26 @@ Guard::~Guard() = default;
 void Guard::set_rules(std::shared_ptr<const RuleSet> rules) { rules_ = rules ? std::move(rules) : RuleSet::none(); }
 
 Judgement Guard::judge(std::string_view text, Dialect dialect, Origin origin) const {
+  try {
+    return judge_inside(text, dialect, origin);
+  } catch (const std::exception&) {
+    // A fault of ours must not let a line pass.
+    Judgement out;
+    Finding made;
+    made.verdict = Verdict::deny;
+    made.rule = "opaque/unreadable";
+    made.matched = std::string(text.substr(0, 80));
+    made.reason = "the guard failed on this text";
+    made.code = "SP-9004";
+    made.confidence = Confidence::opaque;
+    made.opaque = Opaque::unreadable;
+    out.verdict = made.verdict;
+    out.findings.push_back(std::move(made));
+    return out;
+  }
+}
+
+Judgement Guard::judge_inside(std::string_view text, Dialect dialect, Origin origin) const {
   Judgement out;
   const RuleSet::Impl& rules = rules_->impl();
   if (rules.is_empty) return out;
@@ -185,9 +206,14 @@ Judgement Guard::judge(std::string_view text, Dialect dialect, Origin origin) co
 
 void Guard::ran(std::string_view text, Dialect dialect) {
   if (dialect != Dialect::shell || text.size() > k_longest_text) return;
-  Walk walk(state_, Origin::script);
-  walk.run(text);
-  walk.apply_to(state_);
+  try {
+    Walk walk(state_, Origin::script);
+    walk.run(text);
+    walk.apply_to(state_);
+  } catch (const std::exception&) {
+    state_.cwd.clear();  // what is not known any more must not be relied on
+    state_.variables.clear();
+  }
 }
 
 void Guard::file_written(std::string_view path, std::string_view sha256, std::optional<std::string_view> content) {

@@ -166,6 +166,8 @@ class Guard {
   [[nodiscard]] const ShellState& state() const noexcept { return state_; }
 
  private:
+  [[nodiscard]] Judgement judge_inside(std::string_view text, Dialect dialect, Origin origin) const;
+
   std::shared_ptr<const RuleSet> rules_;
   ShellState state_;
 };

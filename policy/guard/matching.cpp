@@ -69,6 +69,8 @@ bool has_flag(const Command& command, std::string_view flag) {
 bool any_path(const std::vector<std::string>& patterns, const std::vector<std::string>& except, const std::vector<std::string>& paths) {
   for (const std::string& path : paths) {
     if (path.empty()) continue;
+    // ~/.ssh/* is what stands in ~/.ssh.
+    if (path.size() > 2 && path.back() == k_star && path[path.size() - 2] == '/' && any_path(patterns, except, {path.substr(0, path.size() - 2)})) return true;
     const bool excepted = std::any_of(except.begin(), except.end(), [&](const std::string& p) { return path_may_match(p, path); });
     if (excepted) continue;
     if (std::any_of(patterns.begin(), patterns.end(), [&](const std::string& p) { return path_may_match(p, path); })) return true;

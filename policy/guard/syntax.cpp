@@ -59,6 +59,7 @@ class Parser {
   }
   void fail() { failed_ = true; }
   void fail_incomplete() {
+    if (failed_) return;
     failed_ = true;
     incomplete_ = true;
     at_ = text_.size();
@@ -241,6 +242,12 @@ class Parser {
     fail_incomplete();
   }
   void scan_dollar(bool is_in_quotes) {
+    if (depth_ >= k_deepest) return fail();
+    const int outer = depth_++;
+    scan_dollar_inside(is_in_quotes, outer);
+    depth_ = outer;
+  }
+  void scan_dollar_inside(bool is_in_quotes, int outer) {
     ++at_;  // the dollar
     if (!spend()) return;
     if (looking_at("((")) {
@@ -254,6 +261,7 @@ class Parser {
       failed_ = false;
       incomplete_ = was_incomplete;
       at_ = back + 1;
+      depth_ = outer + 1;
       scan_parenthesis();
     } else if (peek() == '(') {
       ++at_;
@@ -914,10 +922,13 @@ std::size_t word_end(std::string_view text, std::size_t at, std::uint64_t& budge
 
 std::size_t closing_parenthesis(std::string_view text, std::size_t at, std::uint64_t& budget) { return Parser(text, budget).parenthesis(at); }
 
-std::size_t closing_brace(std::string_view text, std::size_t at, std::uint64_t& budget) {
-  // As a word `${...}` is one: its end is behind the brace.
-  if (at < 2) return k_none;
-  std::size_t depth = 1;
+namespace {
+
+std::size_t quote_end(std::string_view text, std::size_t at, char quote, std::uint64_t& budget, int depth);
+
+std::size_t brace_end(std::string_view text, std::size_t at, std::uint64_t& budget, int depth) {
+  if (depth > k_deepest) return k_none;
+  std::size_t open = 1;
   for (std::size_t i = at; i < text.size(); ++i) {
     if (budget == 0) return k_none;
     --budget;
@@ -929,7 +940,7 @@ std::size_t closing_brace(std::string_view text, std::size_t at, std::uint64_t& 
       if (end == k_none) return k_none;
       i = end;
     } else if (c == '"' || c == '`') {
-      const std::size_t end = closing_quote(text, i + 1, c, budget);
+      const std::size_t end = quote_end(text, i + 1, c, budget, depth + 1);
       if (end == k_none) return k_none;
       i = end;
     } else if (c == '$' && i + 1 < text.size() && text[i + 1] == '(') {
@@ -937,16 +948,17 @@ std::size_t closing_brace(std::string_view text, std::size_t at, std::uint64_t& 
       if (end == k_none) return k_none;
       i = end;
     } else if (c == '$' && i + 1 < text.size() && text[i + 1] == '{') {
-      ++depth;
+      ++open;
       ++i;
-    } else if (c == '}' && --depth == 0) {
+    } else if (c == '}' && --open == 0) {
       return i;
     }
   }
   return k_none;
 }
 
-std::size_t closing_quote(std::string_view text, std::size_t at, char quote, std::uint64_t& budget) {
+std::size_t quote_end(std::string_view text, std::size_t at, char quote, std::uint64_t& budget, int depth) {
+  if (depth > k_deepest) return k_none;
   for (std::size_t i = at; i < text.size(); ++i) {
     if (budget == 0) return k_none;
     --budget;
@@ -955,16 +967,22 @@ std::size_t closing_quote(std::string_view text, std::size_t at, char quote, std
     if (c == '\\' && quote != '\'') {
       ++i;
     } else if (quote == '"' && c == '$' && i + 1 < text.size() && (text[i + 1] == '(' || text[i + 1] == '{')) {
-      const std::size_t end = text[i + 1] == '(' ? closing_parenthesis(text, i + 2, budget) : closing_brace(text, i + 2, budget);
+      const std::size_t end = text[i + 1] == '(' ? closing_parenthesis(text, i + 2, budget) : brace_end(text, i + 2, budget, depth + 1);
       if (end == k_none) return k_none;
       i = end;
     } else if (quote == '"' && c == '`') {
-      const std::size_t end = closing_quote(text, i + 1, '`', budget);
+      const std::size_t end = quote_end(text, i + 1, '`', budget, depth + 1);
       if (end == k_none) return k_none;
       i = end;
     }
   }
   return k_none;
 }
+
+}  // namespace
+
+std::size_t closing_brace(std::string_view text, std::size_t at, std::uint64_t& budget) { return brace_end(text, at, budget, 0); }
+
+std::size_t closing_quote(std::string_view text, std::size_t at, char quote, std::uint64_t& budget) { return quote_end(text, at, quote, budget, 0); }
 
 }  // namespace sallyport::guard

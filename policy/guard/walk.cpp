@@ -175,6 +175,7 @@ const Variable* Walk::find_variable(std::string_view name) const {
     put("LANG", "en_US.UTF-8");
     put("HISTFILE", "/home/user/.bash_history");
     put("TMPDIR", "/tmp");
+    put("SSH_AUTH_SOCK", "/tmp/ssh-agent/agent.1");
     return usual;
   }();
   if (name == "HOME" || name == "PWD" || name == "USER" || name == "LOGNAME" || name == "HISTFILE") {
@@ -622,6 +623,7 @@ void Walk::call_function(const Command& command, std::string_view body, Output& 
 
 Output Walk::dispatch(Command command) {
   if (command.argv.empty()) return {};
+  if (command.argv[0].size() == 1 && command.argv[0][0] == k_class) command.argv[0] = "[";
   const std::string& word = command.argv[0];
   const std::string name(program_name(word));
   const auto function = [&]() -> std::optional<std::string> {

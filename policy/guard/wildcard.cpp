@@ -94,6 +94,7 @@ bool component_matches(std::string_view rule, std::string_view arg) {
   if (arg.find_first_of(std::string_view("\x02\x04\x05\x06", 4)) == k_none) {
     return rule.find_first_of("*?") == k_none ? rule == arg : wildcard_match(rule, arg, true);
   }
+  if (!rule.empty() && rule[0] == '.' && (arg[0] == k_star || arg[0] == k_any)) return false;  // wildcards leave hidden files out
   const std::string flat = without_classes(arg);
   const auto is_letter = [](char c) { return c != k_star && c != k_any && c != k_hole; };
   if (std::none_of(flat.begin(), flat.end(), is_letter)) {
@@ -104,10 +105,16 @@ bool component_matches(std::string_view rule, std::string_view arg) {
 }
 
 bool paths_match(const std::vector<std::string_view>& rule, std::size_t r, const std::vector<std::string_view>& path, std::size_t p, int depth) {
-  if (depth > 64) return false;
+  if (depth > 8) return false;
   while (r < rule.size()) {
     if (rule[r] == "**") {
       if (r + 1 == rule.size()) return true;
+      const std::size_t left = rule.size() - r - 1;
+      const bool is_last = std::find(rule.begin() + static_cast<std::ptrdiff_t>(r) + 1, rule.end(), "**") == rule.end();
+      if (is_last) {  // what is left stands at the end
+        if (path.size() < p + left) return false;
+        return paths_match(rule, r + 1, path, path.size() - left, depth + 1);
+      }
       for (std::size_t skip = p; skip <= path.size(); ++skip) {
         if (paths_match(rule, r + 1, path, skip, depth + 1)) return true;
       }
@@ -162,14 +169,32 @@ bool wildcard_match(std::string_view pattern, std::string_view text, bool is_pla
 }
 
 bool path_may_match(std::string_view pattern, std::string_view path) {
-  if (pattern.starts_with("**/") && !path.starts_with('/')) {
-    // A relative path: the pattern may begin anywhere.
-    const auto rule = split_path(pattern.substr(3));
-    const auto parts = split_path(path);
-    for (std::size_t skip = 0; skip < parts.size(); ++skip) {
-      if (paths_match(rule, 0, parts, skip, 0)) return true;
+  constexpr std::size_t k_longest_path = 4096;  // the kernel takes no longer one
+  if (path.size() > k_longest_path) return false;
+  // *.log names no file in particular: it is not taken for a name that may stand anywhere.
+  if (pattern.starts_with("**/") && pattern.find('/', 3) == k_none) {
+    const std::size_t cut = path.rfind('/');
+    if (path.size() > cut + 1 && path[cut + 1] == k_star) return false;
+  }
+  const bool is_anywhere = pattern.starts_with("**/");
+  if (!is_anywhere) {
+    // Most patterns differ in their first letters: no need to take the path apart.
+    const std::size_t same = std::min({pattern.find_first_of("*?"), pattern.size(), path.size(), std::size_t{5}});
+    for (std::size_t i = 0; i < same; ++i) {
+      if (pattern[i] == path[i]) continue;
+      if (static_cast<unsigned char>(path[i]) < 8) break;
+      return false;
     }
-    return false;
+  } else if (const std::size_t slash = pattern.rfind('/'); pattern.substr(slash + 1).find_first_of("*?") == k_none) {
+    // The last component is plain text: the path's must be the same, or hold something live.
+    const std::size_t cut = path.rfind('/');
+    const std::string_view last = cut == k_none ? path : path.substr(cut + 1);
+    if (last != pattern.substr(slash + 1) && last.find_first_of(std::string_view("\x02\x04\x05\x06", 4)) == k_none) return false;
+  }
+  if (is_anywhere && !path.starts_with('/')) {
+    // A relative path: the pattern may begin anywhere.
+    const auto rule = split_path(pattern);
+    return paths_match(rule, 0, split_path(path), 0, 0);
   }
   return paths_match(split_path(pattern), 0, split_path(path), 0, 0);
 }
@@ -197,7 +222,15 @@ std::string clean_path(std::string_view path) {
   return out;
 }
 
+namespace {
+
+constexpr std::size_t k_longest_matched = 256;  // patterns over longer values cost too much: the result is unknown
+
+}  // namespace
+
 std::string without_prefix(const std::string& value, std::string_view pattern, bool longest) {
+  if (!has_glob(pattern)) return value.starts_with(pattern) ? value.substr(pattern.size()) : value;
+  if (value.size() > k_longest_matched) return std::string(1, k_hole);
   for (std::size_t i = 0; i <= value.size(); ++i) {
     const std::size_t length = longest ? value.size() - i : i;
     if (wildcard_match(pattern, std::string_view(value).substr(0, length))) return value.substr(length);
@@ -206,6 +239,8 @@ std::string without_prefix(const std::string& value, std::string_view pattern, b
 }
 
 std::string without_suffix(const std::string& value, std::string_view pattern, bool longest) {
+  if (!has_glob(pattern)) return value.ends_with(pattern) ? value.substr(0, value.size() - pattern.size()) : value;
+  if (value.size() > k_longest_matched) return std::string(1, k_hole);
   for (std::size_t i = 0; i <= value.size(); ++i) {
     const std::size_t from = longest ? i : value.size() - i;
     if (wildcard_match(pattern, std::string_view(value).substr(from))) return value.substr(0, from);
@@ -214,21 +249,28 @@ std::string without_suffix(const std::string& value, std::string_view pattern, b
 }
 
 std::string replaced(const std::string& value, std::string_view pattern, std::string_view with, bool all) {
-  if (pattern.empty() || value.size() > 8192) return value;
+  if (pattern.empty()) return value;
   const bool at_start = !all && pattern.front() == '#';
   const bool at_end = !all && pattern.front() == '%';
   if (at_start || at_end) pattern.remove_prefix(1);
+  const bool is_plain = !has_glob(pattern);
+  if (!is_plain && value.size() > k_longest_matched) return std::string(1, k_hole);
   std::string out;
   std::size_t i = 0;
-  bool done = false;
-  while (i <= value.size()) {
+  bool done = pattern.empty();
+  while (i < value.size()) {
+    const std::string_view rest = std::string_view(value).substr(i);
     std::size_t length = k_none;
     if (!done && !(at_start && i != 0)) {
-      for (std::size_t n = value.size() - i; n > 0; --n) {
-        if (at_end && i + n != value.size()) break;
-        if (wildcard_match(pattern, std::string_view(value).substr(i, n))) {
-          length = n;
-          break;
+      if (is_plain) {
+        if (rest.starts_with(pattern) && !(at_end && rest.size() != pattern.size())) length = pattern.size();
+      } else {
+        for (std::size_t n = rest.size(); n > 0; --n) {
+          if (at_end && n != rest.size()) break;
+          if (wildcard_match(pattern, rest.substr(0, n))) {
+            length = n;
+            break;
+          }
         }
       }
     }
@@ -237,9 +279,9 @@ std::string replaced(const std::string& value, std::string_view pattern, std::st
       i += length;
       if (!all) done = true;
     } else {
-      if (i < value.size()) out.push_back(value[i]);
-      ++i;
+      out.push_back(value[i++]);
     }
+    if (out.size() > 64 * 1024) return std::string(1, k_hole);
   }
   return out;
 }

@@ -29,7 +29,7 @@ constexpr std::array k_wrappers = {
     Wrapper{"nice", "n", "adjustment", 0, false},
     Wrapper{"ionice", "cnptPu", "class classdata pid", 0, false},
     Wrapper{"chrt", "TPDp", "sched-runtime sched-period sched-deadline pid", 1, false},
-    Wrapper{"taskset", "pc", "pid cpu-list", 1, false},
+    Wrapper{"taskset", "p", "pid", 1, false},
     Wrapper{"nohup", "", "", 0, false},
     Wrapper{"setsid", "", "", 0, false},
     Wrapper{"timeout", "sk", "signal kill-after", 1, false},
@@ -281,6 +281,7 @@ bool Walk::shell_program(const Command& command, Output& output) {
     const std::optional<std::vector<std::string>> outer = overlay_.arguments;
     overlay_.arguments = set_arguments(i + 2);
     const Overlay before = overlay_;
+    if (i + 1 < argv.size()) set_variable("0", argv[i + 1]);
     output = run_text(plain(argv[i]), command.input, std::string(name) + " -c");
     leave(before);
     overlay_.arguments = outer;
@@ -312,6 +313,17 @@ bool Walk::shell_program(const Command& command, Output& output) {
       enters = Dialect::shell;
       break;
     default:
+      for (const std::string_view decoder : {"base64", "base32", "basenc", "b64decode", "xxd", "uudecode", "openssl", "gzip", "gunzip", "zcat"}) {
+        if (command.input.kind != Input::Kind::pipe || !std::string_view(command.input.producer).starts_with(decoder)) continue;
+        Command decoded;
+        decoded.argv = {"shell-runs-decoded", std::string(decoder)};
+        emit(std::move(decoded));
+      }
+      if (!nest_.empty() && is_escape(nest_.back()) && command.input.kind == Input::Kind::pipe) {
+        Command escape;
+        escape.argv = {"shell-escape", nest_.back(), std::string(name)};
+        emit(std::move(escape));
+      }
       if (command.input.text && *command.input.text != std::string(1, k_hole)) {
         output = run_text(*command.input.text, Input{Input::Kind::nothing, "", ""}, std::string(name) + " < data");
       } else {
