@@ -143,7 +143,9 @@ void FakeVault::on(control::Link& link, control::Received received) {
     const std::lock_guard lock(mutex_);
     ended_.push_back(question.end_leases().session());
     return;
-  } else if (question.has_unwrap_recording_key()) {
+  } else if (question.has_mask_values_ask()) {
+    answer.mutable_mask_values()->set_key(std::string(32, 'm'));
+  } else if (question.has_unwrap_recording_key() || question.has_search_key_ask()) {
     answer.mutable_recording_key()->set_key(std::string(32, 'k'));
   }
   static_cast<void>(link.send(std::move(answer), handed).has_value());
