@@ -195,7 +195,9 @@ void LineGuard::begin_line(std::int64_t now) {
   const std::uint64_t begin = screen_.logical_begin(anchor_.line);
   anchor_prompt_ = screen_.text({begin, 0}, anchor_);
   anchor_rest_ = std::string(trim_right(screen_.text(anchor_, {anchor_.line, screen_.columns()})));
-  anchor_settled_ = now - last_output_ >= k_settled_line && last_output_ >= last_release_;
+  // The first prompt of all has nothing before it that could still be printing.
+  const bool first = last_release_ == 0 && anchor_prompt_.ends_with(' ');
+  anchor_settled_ = first || (now - last_output_ >= k_settled_line && last_output_ >= last_release_);
 }
 
 void LineGuard::forward(std::string_view key, bool alone, std::int64_t now, Actions& actions) {
@@ -432,6 +434,13 @@ std::optional<LineGuard::Reading> LineGuard::read(bool settled) const {
   const auto add = [&](std::string text) {
     if (std::find(reading.texts.begin(), reading.texts.end(), text) == reading.texts.end()) reading.texts.push_back(std::move(text));
   };
+  // Every place where a prompt may end.
+  const auto add_guesses = [&] {
+    const std::string whole = view.before + view.rest;
+    for (std::size_t at = 0; at + 1 < whole.size(); ++at)
+      if (std::string_view("$#%>").find(whole[at]) != std::string_view::npos && whole[at + 1] == ' ' && reading.texts.size() < 8)
+        if (const auto guess = trim(std::string_view(whole).substr(at + 2)); !guess.empty()) add(std::string(guess));
+  };
   if (view.agrees) {
     reading.prompt = view.prefix;
     if (typed.empty() && (view.prefix.empty() || knows_prompt(view.prefix) || !view.line || trim(*view.line).empty())) {
@@ -457,7 +466,8 @@ std::optional<LineGuard::Reading> LineGuard::read(bool settled) const {
       if (!reading.pass && reading.texts.empty()) add(typed);
       return reading;
     }
-    const bool nothing_shown = view.line ? view.line->empty() : (screen_.cursor() == anchor_);
+    // Typed before its prompt came, where it begins is not known: then the row must not have the keys in it.
+    const bool nothing_shown = view.line ? view.line->empty() : folded(view.before + view.rest).find(folded(typed)) == std::string::npos;
     if (nothing_shown) {
       reading.secret = true;
       if (!knows_prompt(view.before) && may_ask_secret()) {
@@ -473,6 +483,7 @@ std::optional<LineGuard::Reading> LineGuard::read(bool settled) const {
     }
     add(typed);
     if (view.line) add(*view.line);
+    else add_guesses();
     if (!keys_.was_edited() || !view.line) {
       reading.opaque = guard::Opaque::unreadable;
       reading.why = "the keys and the screen do not show the same line";
@@ -490,12 +501,14 @@ std::optional<LineGuard::Reading> LineGuard::read(bool settled) const {
     if (!reading.pass && reading.texts.empty()) add("");
     return reading;
   }
-  // No prompt is known: every place where one may end.
-  const std::string whole = view.before + view.rest;
-  for (std::size_t at = 0; at + 1 < whole.size(); ++at)
-    if (std::string_view("$#%>").find(whole[at]) != std::string_view::npos && whole[at + 1] == ' ' && reading.texts.size() < 8)
-      add(std::string(trim(whole.substr(at + 2))));
-  add(std::string(trim(whole)));
+  // No prompt is known.
+  add_guesses();
+  const std::string row = view.before + view.rest;
+  if (reading.texts.empty() && !trim(row).empty()) add(std::string(trim(row)));
+  if (reading.texts.empty() && block_.empty()) {
+    reading.pass = true;
+    return reading;
+  }
   reading.opaque = guard::Opaque::unreadable;
   reading.why = "where the prompt ends is not known";
   return reading;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "gateway/ssh/guard_gate.h"
 #include "gateway/ssh/jump_stream.h"
 #include "gateway/ssh/messages.h"
 #include "gateway/ssh/refusal.h"
@@ -19,9 +20,11 @@ constexpr std::size_t k_flooded_output = 4 * 1024 * 1024;  // answers a peer doe
 }  // namespace
 
 Relay::Relay(boost::asio::io_context& io, net::SshPump& client, AuthorityClient& authority, Tape& tape, control::Identity identity)
-    : io_(io), client_(&client), authority_(authority), tape_(tape), identity_(std::move(identity)) {}
+    : io_(io), client_(&client), authority_(authority), tape_(tape), guards_(std::make_unique<GuardGate>(io, *this, authority)), identity_(std::move(identity)) {}
 
 Relay::~Relay() = default;
+
+void Relay::new_guard_rules(std::uint32_t channel, const std::string& rules) { guards_->new_rules(channel, rules); }
 
 void Relay::serve_target(net::SshPump& target, const control::TargetGrant& grant) {
   target_ = &target;

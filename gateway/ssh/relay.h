@@ -72,6 +72,7 @@ class Relay {
   void client_gone();    ///< signals what runs on the target and closes it
   void target_gone(const std::string& why);
   void tick();           ///< once a second
+  void new_guard_rules(std::uint32_t channel, const std::string& rules);
 
   // For local services.
   void write_local(Channel& channel, std::string_view text, bool to_stderr = false);
@@ -180,6 +181,7 @@ class Relay {
   net::SshPump* target_ = nullptr;
   AuthorityClient& authority_;
   Tape& tape_;
+  std::unique_ptr<GuardGate> guards_;
   control::Identity identity_;
   control::TargetGrant grant_;
   Mode mode_ = Mode::connecting;

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstring>
 
+#include "gateway/ssh/guard_gate.h"
 #include "gateway/ssh/jump_stream.h"
 #include "gateway/ssh/messages.h"
 #include "gateway/ssh/relay.h"
@@ -40,7 +41,10 @@ void Relay::on_data(Side from, std::span<const std::byte> payload, bool extended
   (from == Side::client ? channel->bytes_in : channel->bytes_out) += data.size();
   if (from == Side::client) last_input_us_ = system_clock().boot().count();
   if (data.empty()) return;
+  if (!channel->guard) return accept_data(*channel, from, code, data);
+  if (from == Side::client && code == 0 && channel->decided && guards_->from_client(*channel, data)) return;
   accept_data(*channel, from, code, data);
+  if (from == Side::target && find(id) != nullptr) guards_->from_target(*find(id), data);
 }
 
 bool Relay::ends_onward(Channel& channel, Side from, std::span<const std::byte> data) {
@@ -314,6 +318,8 @@ void Relay::on_eof(Side from, std::span<const std::byte> payload) {
     if (bare_ != nullptr && channel->decided) bare_->input(*channel, {});
     return;
   }
+  if (channel->guard && from == Side::client) guards_->client_eof(*channel);
+  if (find(id) == nullptr) return;
   channel->queue_to(other(from)).push_back(Item{.kind = Item::Kind::eof, .bytes = {}, .request = {}});
   move(*channel, other(from));
 }

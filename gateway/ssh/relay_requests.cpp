@@ -5,6 +5,7 @@
 #include <boost/asio/post.hpp>
 #include <utility>
 
+#include "gateway/ssh/guard_gate.h"
 #include "gateway/ssh/messages.h"
 #include "gateway/ssh/program.h"
 #include "gateway/ssh/refusal.h"
@@ -192,6 +193,7 @@ void Relay::on_channel_reply(Side from, bool success, std::span<const std::byte>
   const bool passes = expected.front();
   expected.pop_front();
   if (passes) reply_request(*channel, other(from), success);
+  else if (from == Side::target) guards_->probe_answered(*channel);
 }
 
 bool Relay::env_allowed(std::string_view name) const {
@@ -246,6 +248,7 @@ bool Relay::take_client_request(Channel& channel, Item& item) {
       return false;
     }
     if (tape_.resize(channel) != Tape::Put::stored) return false;
+    guards_->resized(channel);
     channel.typed.size(channel.columns, channel.rows);
     forward_request(channel, Side::target, item);
     return true;
@@ -381,6 +384,20 @@ void Relay::program_answered(std::uint32_t id, Result<control::Received> answer)
     if (channel->program == "rsync" && channel->filter == nullptr) notice = make_notice("SP-6004");
     if (channel->program == "scp" && channel->filter == nullptr) notice = make_notice("SP-6003");
   }
+  if (notice.code.empty()) {
+    Item& asked = channel->to_target.front();
+    crypto::SshReader words(asked.bytes);
+    const std::string forced = answer->envelope.channel_answer().replaced_command();
+    const std::string text = !forced.empty() ? forced : asked.request == "shell" ? std::string() : std::string(words.text());
+    auto kept = std::make_shared<Result<control::Received>>(std::move(answer));
+    const auto again = [this, id, kept] { program_answered(id, std::move(*kept)); };
+    const auto admitted = guards_->admit(*channel, (*kept)->envelope.channel_answer().guard_rules(), forced.empty() ? asked.request : "exec", text, notice, again);
+    if (admitted == GuardGate::Admission::wait) {
+      channel->held = true;
+      return;
+    }
+    answer = std::move(*kept);
+  }
   Item item = std::move(channel->to_target.front());
   channel->to_target.pop_front();
   if (!notice.code.empty()) {
@@ -412,6 +429,7 @@ void Relay::program_answered(std::uint32_t id, Result<control::Received> answer)
   channel->decided = true;
   forward_request(*channel, Side::target, item);
   if (channel->filter) filter_what_waited(*channel);
+  else guards_->started(*channel);
   turn();
 }
 

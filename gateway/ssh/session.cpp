@@ -214,6 +214,8 @@ void Session::on_authority(control::Received message) {
     relay_->show_waiting(notice.channel(), notice.text(), notice.over());
     rested_ = false;
     watch();
+  } else if (envelope.has_guard_rules() && relay_) {
+    relay_->new_guard_rules(envelope.guard_rules().channel(), envelope.guard_rules().rules());
   } else if (envelope.has_end_channel() && relay_) {
     relay_->end_channel(envelope.end_channel().channel(), notice_of(envelope.end_channel().reason()));
     relay_->turn();

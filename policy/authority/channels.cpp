@@ -6,6 +6,7 @@
 #include "platform/crypto/hash.h"
 #include "platform/crypto/hex.h"
 #include "platform/model/bytes.h"
+#include "policy/authority/guard_rules.h"
 #include "policy/authority/live_sessions.h"
 #include "policy/authority/requests.h"
 
@@ -142,6 +143,8 @@ void Channels::answer(const std::shared_ptr<Asking>& asking, Result<Appended> st
   }
   body->set_sniff_onward_hop(duties.sniff_onward_hop);
   body->set_onward_alert(duties.onward == policy::Onward::alert);
+  body->set_guard_rules(guard_rules(duties));
+  place->second.guard = hash_of_rules(body->guard_rules());
   body->set_granted_port(request.port);
   body->set_replaced_command(duties.replaced_command);
   body->set_record_content(duties.bulk == policy::Bulk::full);  // file transfers leave hashes instead

@@ -4,6 +4,7 @@
 #include <csignal>
 #include <utility>
 
+#include "policy/authority/guard_rules.h"
 #include "policy/authority/requests.h"
 
 namespace sallyport::authority {
@@ -70,6 +71,7 @@ void LiveSessions::judge(Session& session) {
     return;
   }
   if (!session.has_target()) return;
+  tell_guard_rules(session);
   std::vector<std::pair<std::uint32_t, Notice>> cuts;
   const auto approvals = authority_.request_of(session).approvals;
   for (const auto& [number, channel] : session.channels) {
@@ -85,6 +87,26 @@ void LiveSessions::judge(Session& session) {
     }
   }
   for (const auto& [number, notice] : cuts) cut_channel(session, number, notice);
+}
+
+void LiveSessions::tell_guard_rules(Session& session) {
+  const auto approvals = authority_.request_of(session).approvals;
+  for (auto& [number, channel] : session.channels) {
+    if (channel.cut) continue;
+    for (policy::AccessRequest request : channel.requests) {
+      if (request.kind != policy::ChannelKind::shell && request.kind != policy::ChannelKind::exec) continue;
+      request.now = authority_.now();
+      request.approvals = approvals;
+      const std::string rules = guard_rules(authority_.decide(request).obligations);
+      std::string hash = hash_of_rules(rules);
+      if (hash == channel.guard) continue;
+      channel.guard = std::move(hash);
+      control::Envelope told;
+      told.mutable_guard_rules()->set_channel(number);
+      told.mutable_guard_rules()->set_rules(rules);
+      session.link->send(std::move(told));
+    }
+  }
 }
 
 void LiveSessions::cut(Session& session, const Notice& notice) {

@@ -36,6 +36,7 @@ class LiveSessions {
 
  private:
   void sweep();
+  void tell_guard_rules(Session& session);
   void kill(Session& session);
   void release(Session& session);
   void finish(Session& session);

@@ -22,6 +22,7 @@ struct OpenChannel {
   std::vector<policy::AccessRequest> requests;
   std::string decision;  ///< id of the first event
   bool cut = false;      ///< told to end; waits for ChannelClosed
+  std::string guard;     ///< hash of the guard rules it was told
 };
 
 /// What was granted together with the target's socket.
