@@ -66,16 +66,19 @@ bool has_flag(const Command& command, std::string_view flag) {
   return false;
 }
 
+bool one_path(const std::vector<std::string>& patterns, const std::vector<std::string>& except, std::string_view path) {
+  if (path.empty()) return false;
+  if (std::any_of(except.begin(), except.end(), [&](const std::string& p) { return path_may_match(p, path); })) return false;
+  return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& p) { return path_may_match(p, path); });
+}
+
 bool any_path(const std::vector<std::string>& patterns, const std::vector<std::string>& except, const std::vector<std::string>& paths) {
-  for (const std::string& path : paths) {
-    if (path.empty()) continue;
+  return std::any_of(paths.begin(), paths.end(), [&](const std::string& path) {
+    if (one_path(patterns, except, path)) return true;
     // ~/.ssh/* is what stands in ~/.ssh.
-    if (path.size() > 2 && path.back() == k_star && path[path.size() - 2] == '/' && any_path(patterns, except, {path.substr(0, path.size() - 2)})) return true;
-    const bool excepted = std::any_of(except.begin(), except.end(), [&](const std::string& p) { return path_may_match(p, path); });
-    if (excepted) continue;
-    if (std::any_of(patterns.begin(), patterns.end(), [&](const std::string& p) { return path_may_match(p, path); })) return true;
-  }
-  return false;
+    const bool names_content = path.size() > 2 && path.back() == k_star && path[path.size() - 2] == '/';
+    return names_content && one_path(patterns, except, std::string_view(path).substr(0, path.size() - 2));
+  });
 }
 
 bool is_loopback(std::string_view host) {

@@ -748,6 +748,10 @@ bool Walk::wrapper(const Command& command, Output& output) {
   if (name == "setarch" && at < argv.size() && is_one_of(argv[at], {"x86_64", "i686", "linux32", "linux64", "i386", "aarch64"})) ++at;
   if (name == "aws-vault" && !(argv.size() > 1 && argv[1] == "exec")) return false;
   if (at >= argv.size()) {
+    if (name == "ssh-agent") {  // prints settings for eval
+      output.clear();
+      return true;
+    }
     if (is_one_of(name, {"unshare", "chroot", "nsenter", "setarch", "linux32", "linux64", "fakeroot", "proot"})) starts_shell(name);
     return is_one_of(name, {"nice", "time", "nohup", "env"}) ? false : true;
   }
