@@ -56,6 +56,7 @@ constexpr std::array k_settings{
     SettingRow{"seal.credential", "seal_credential", Kind::text, "sallyport-seal", 0, 0, ""},
     SettingRow{"certificates.validity", "certificate_validity_ms", Kind::duration, "5m", 10'000, 24 * k_hour_ms, ""},
     SettingRow{"certificates.source_addresses", "certificate_source_addresses", Kind::list, "", 0, 0, ""},
+    SettingRow{"recovery.accept_older_database", "accept_older_database", Kind::flag, "false", 0, 0, ""},
     SettingRow{"admin.operators", "admin_operators", Kind::list, "", 0, 0, ""},
     SettingRow{"log.level", "log_level", Kind::choice, "info", 0, 0, "debug,info,warn,error"},
 };

@@ -6,7 +6,10 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 
 #include "platform/crypto/note.h"
 #include "platform/model/json_text.h"
@@ -242,6 +245,19 @@ void Recorder::on_append(Peer& peer, const control::Envelope& envelope) {
   }
   put(waiter.appended, std::move(*appended));
   waiting_write_.push_back(std::move(waiter));
+  if (peer.kind == control::PEER_AUTHORITY && !event.outcome_of().empty()) keep_outcome(event.outcome_of());
+}
+
+/// The authority compares it with its database at its next start. No fsync: an intent that a power failure takes from here
+/// still stands open in that database.
+void Recorder::keep_outcome(const std::string& intent) {
+  last_outcome_ = intent;
+  const auto file = std::filesystem::path(options_.journal_dir).parent_path() / "last_outcome";
+  const auto fresh = file.string() + ".new";
+  std::ofstream out(fresh, std::ios::trunc | std::ios::binary);
+  out << intent << '\n';
+  out.close();
+  if (!out || std::rename(fresh.c_str(), file.c_str()) != 0) notice("the newest outcome could not be kept: " + file.string());
 }
 
 void Recorder::tell_stored(Waiter& waiter) {
@@ -528,6 +544,11 @@ control::Envelope Recorder::status() {
   control::Envelope envelope;
   auto& status = *envelope.mutable_recorder_status();
   const std::string now = trouble();
+  if (last_outcome_.empty()) {
+    std::ifstream in(std::filesystem::path(options_.journal_dir).parent_path() / "last_outcome");
+    std::getline(in, last_outcome_);
+  }
+  status.set_last_outcome(last_outcome_);
   status.set_healthy(now.empty());
   status.set_reason(now);
   status.set_free_bytes(free_bytes_);

@@ -82,6 +82,7 @@ class Recorder final : public RingNews {
   void say(Peer* peer, control::Envelope envelope);
   void notice(std::string text);
   [[nodiscard]] control::Envelope status();
+  void keep_outcome(const std::string& intent);
 
   Clock& clock_;
   crypto::Random& random_;
@@ -99,6 +100,7 @@ class Recorder final : public RingNews {
   std::string journal_trouble_ = "not opened yet";
   std::string space_trouble_;
   std::string told_trouble_ = "starting";
+  std::string last_outcome_;
   std::uint64_t free_bytes_ = 0;
 
   std::vector<Waiter> waiting_write_;

@@ -1,5 +1,6 @@
-// GET /v1/events?since=N&limit=M: what the authority wrote to the journal since it started. The journal itself holds
-// everything; this is for looking on.
+// GET /v1/events?since=N&limit=M: what the authority wrote to the journal since it started, at most the newest 4096. The
+// journal itself holds everything (`sallyport events` reads it); this is for looking on. `complete` is false when events
+// between `since` and the first one given are no longer held here.
 #include <boost/json.hpp>
 #include <charconv>
 
@@ -31,7 +32,8 @@ void serve_events(const CallPtr& call) {
                                 {"session", event.session},
                                 {"fields", parse_error ? json::value(nullptr) : std::move(fields)}});
   }
-  call->reply(json::object{{"events", std::move(rows)}, {"next", last}});
+  const std::uint64_t oldest = call->administration.oldest_event();
+  call->reply(json::object{{"events", std::move(rows)}, {"next", last}, {"oldest", oldest}, {"complete", oldest <= since + 1}});
 }
 
 }  // namespace sallyport::admin

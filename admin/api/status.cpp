@@ -2,8 +2,22 @@
 #include <boost/json.hpp>
 
 #include "admin/api/call.h"
+#include "platform/model/json_text.h"
 
 namespace sallyport::admin {
+namespace {
+
+json::object alarm_of(const authority::RecentEvent& event) {
+  json::object row{{"at", utc_text(event.at)}, {"name", event.name}, {"session", event.session}};
+  const auto fields = JsonFields::parse(event.json);
+  for (const std::string_view key : {"principal", "target", "account", "address", "host_key", "code", "detail", "what", "by_ms"}) {
+    if (!fields) break;
+    if (const std::string value(fields->get(key)); !value.empty()) row.emplace(key, value);
+  }
+  return row;
+}
+
+}  // namespace
 
 void serve_status(const CallPtr& call) {
   if (!call->may(policy::AdminRight::audit)) return;
@@ -24,6 +38,10 @@ void serve_status(const CallPtr& call) {
     body["vault"] = !status->vault_problem.empty() ? status->vault_problem : status->sealed ? "sealed" : "unsealed";
     body["seal_source"] = status->seal_source;
     if (!status->last_trouble.empty()) body["trouble"] = status->last_trouble;
+    json::array alarms;
+    for (const authority::RecentEvent& event : status->newest_alarms) alarms.push_back(alarm_of(event));
+    body["alarms"] = status->alarms;
+    body["newest_alarms"] = std::move(alarms);
     call->reply(body);
   });
 }

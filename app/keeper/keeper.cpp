@@ -354,8 +354,15 @@ void KeeperProcess::on_public_keys(const control::PublicKeySet& keys) {
   }
 }
 
-/// A sealed vault is a gateway that waits for a person: it is up, its admin socket answers, and it accepts no session yet.
+/// A sealed vault is a gateway that waits for a person: it is up, its admin socket answers, and who connects is told why no
+/// session begins.
 void KeeperProcess::on_no_public_keys(const Error& why) {
+  if (Service& listener = service(control::PEER_LISTENER); host_keys_.empty() && why.code == Errc::sealed && listener.state() == Service::State::stopped && !stopping_) {
+    ShownHostKeys last = last_host_keys(options_.config.state_of("vault") / "public");
+    host_keys_ = std::move(last.keys);
+    host_certificates_ = std::move(last.certificates);
+    if (!host_keys_.empty()) listener.start();
+  }
   if (!told_sealed_) {
     log_line(Level::warn, "no session is accepted yet: " + why.detail + (why.code == Errc::sealed ? "; `sallyport vault unseal` opens the vault" : ""));
     if (why.code == Errc::sealed) notifier_.say("READY=1\nSTATUS=Sealed: waiting for `sallyport vault unseal`");

@@ -49,4 +49,17 @@ Result<void> publish_keys(const std::filesystem::path& directory, const control:
   return {};
 }
 
+ShownHostKeys last_host_keys(const std::filesystem::path& public_folder) {
+  ShownHostKeys shown;
+  for (const char* name : {"host_ed25519.pub", "host_rsa.pub", "host_ed25519-cert.pub"}) {
+    std::ifstream in(public_folder / name);
+    std::string type;
+    std::string blob;
+    if (!(in >> type >> blob) || !crypto::from_base64(blob)) continue;
+    std::string& list = std::string_view(name).ends_with("-cert.pub") ? shown.certificates : shown.keys;
+    list += (list.empty() ? "" : ",") + blob;
+  }
+  return shown;
+}
+
 }  // namespace sallyport::app

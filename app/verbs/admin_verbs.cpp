@@ -83,6 +83,22 @@ int put_secret(const Common& common, const SecretOptions& options) {
       common, [&](AdminClient& client) { return client.send("PUT", "/v1/secrets/" + path_of(options.name), body); }, "stored");
 }
 
+/// "ALARM 2026-11-22T19:20:01Z target.hostkey_refused: target recs-1, code SP-3006 ..."
+void print_alarm(const json::value& value) {
+  const json::object* alarm = value.if_object();
+  if (alarm == nullptr) return;
+  const auto text = [&](std::string_view key) {
+    const json::value* field = alarm->if_contains(key);
+    return field != nullptr && field->is_string() ? std::string(std::string_view(field->get_string())) : std::string();
+  };
+  std::string rest;
+  for (const auto& [key, field] : *alarm) {
+    if (key == "at" || key == "name" || !field.is_string() || field.get_string().empty()) continue;
+    rest += (rest.empty() ? ": " : ", ") + std::string(std::string_view(key)) + " " + std::string(std::string_view(field.get_string()));
+  }
+  std::printf("ALARM  %s  %s%s\n", text("at").c_str(), text("name").c_str(), printable(rest).c_str());
+}
+
 /// 7 unless new sessions are accepted.
 int show_status(const Common& common) {
   auto client = AdminClient::find(common);
@@ -93,8 +109,14 @@ int show_status(const Common& common) {
   if (object == nullptr) return report(Error{Errc::corrupt, "the gateway's answer is no object"});
   const json::value* state = object->if_contains("state");
   const bool serves = state != nullptr && state->is_string() && (state->get_string() == "serving" || state->get_string() == "no policy");
-  if (common.format == Format::table) object->erase("newest_checkpoint");  // several lines, for programs
+  json::array alarms;
+  if (common.format == Format::table) {
+    object->erase("newest_checkpoint");  // several lines, for programs
+    if (const json::value* rows = object->if_contains("newest_alarms"); rows != nullptr && rows->is_array()) alarms = rows->get_array();
+    object->erase("newest_alarms");
+  }
   print_object(common, *object);
+  for (const json::value& alarm : alarms) print_alarm(alarm);
   return serves ? k_exit_ok : k_exit_unavailable;
 }
 

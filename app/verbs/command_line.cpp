@@ -1,10 +1,12 @@
 #include "app/verbs/command_line.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "app/config.h"
@@ -73,6 +75,32 @@ std::string unknown_verb(const CLI::App& app, const std::vector<std::string>& wo
   return {};
 }
 
+/// What the options of the verb that was chosen are called, those of the verbs above it included.
+std::vector<std::string> option_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  const CLI::App* here = &app;
+  while (here != nullptr) {
+    for (const CLI::Option* option : here->get_options())
+      for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+    const auto chosen = here->get_subcommands();
+    here = chosen.empty() ? nullptr : chosen.front();
+  }
+  return names;
+}
+
+/// "Did you mean `--reason`?" for an option that nobody takes; empty when nothing is near.
+std::string meant_option(const CLI::App& app, const std::vector<std::string>& words) {
+  const std::vector<std::string> names = option_names(app);
+  const std::vector<std::string_view> views(names.begin(), names.end());
+  for (const std::string& word : words) {
+    if (!word.starts_with("--") || word.size() < 4) continue;
+    const std::string name = word.substr(0, word.find('='));
+    if (std::find(names.begin(), names.end(), name) != names.end()) continue;
+    if (const std::string_view meant = nearest(name, views); !meant.empty()) return " Did you mean `" + std::string(meant) + "`?";
+  }
+  return {};
+}
+
 void add_common_options(CLI::App& app, Common& common) {
   app.add_option("-c,--config", common.config, "configuration file")->envname("SALLYPORT_CONFIG")->capture_default_str();
   app.add_option("--socket", common.socket, "admin socket of the gateway (default: RUN_DIR/admin.sock)")->envname("SALLYPORT_SOCKET");
@@ -114,7 +142,8 @@ int run_command_line(int argc, char** argv) {
     app.exit(asked);
     return k_exit_ok;
   } catch (const CLI::ParseError& error) {
-    std::fprintf(stderr, "sallyport: %s\nTry --help.\n", error.what());
+    const std::string meant = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr ? meant_option(app, words) : std::string();
+    std::fprintf(stderr, "sallyport: %s%s\nTry --help.\n", error.what(), meant.c_str());
     return k_exit_usage;
   }
   return outcome.status;

@@ -2,6 +2,7 @@
 
 #include "app/config.h"
 #include "app/verbs/admin_client.h"
+#include "app/verbs/events.h"
 #include "app/verbs/recordings.h"
 #include "app/verbs/verb.h"
 #include "platform/crypto/base64.h"
@@ -80,8 +81,10 @@ void add_place_options(CLI::App& verb, PlaceOptions& options) {
 }
 
 void add_key_options(CLI::App& verb, KeySource& keys) {
-  verb.add_option("--recipient-key", keys.recipient_key, "PEM private key of a recording recipient; then the gateway is not asked");
-  verb.add_option("--recipient-cert", keys.recipient_cert, "PEM certificate of that recipient");
+  CLI::Option* const key = verb.add_option("--recipient-key", keys.recipient_key, "PEM private key of a recording recipient; then the gateway is not asked");
+  CLI::Option* const certificate = verb.add_option("--recipient-cert", keys.recipient_cert, "PEM certificate of that recipient");
+  key->needs(certificate);
+  certificate->needs(key);
   verb.add_option("--reason", keys.reason, "why you look at it; goes into the audit log");
 }
 
@@ -125,6 +128,7 @@ void add_recording_verbs(CLI::App& app, Common& common, Outcome& outcome) {
   static PlayVerbOptions play;
   static ExportVerbOptions exporting;
   static VerifyVerbOptions verifying;
+  static EventsOptions looking;
 
   CLI::App& sessions = add_verb(app, "sessions", "List recorded sessions.",
                                 "  sallyport sessions\n  sallyport sessions --principal engineer --limit 20\n  sallyport sessions 01JC3W --journal /mnt/backup/journal\n");
@@ -200,6 +204,22 @@ void add_recording_verbs(CLI::App& app, Common& common, Outcome& outcome) {
   consent.add_option("--for", consent_for, "who may look")->required();
   consent.add_option("--reason", consent_reason, "goes into the audit log")->required();
   consent.callback([&] { outcome.status = run_consent(common, consent_session, consent_for, consent_reason); });
+
+  CLI::App& events = add_verb(app, "events", "Read the audit log.",
+                              "  sallyport events\n  sallyport events --since 8h --denied\n  sallyport events --session 01JC3W --limit 0 -o jsonl\n"
+                              "  sallyport events --name auth. --principal engineer --follow\n");
+  events.add_option("--since", looking.since, "moment (2026-11-22T08:00:00Z) or how long ago (90s, 30m, 8h, 7d)");
+  events.add_option("--name", looking.name, "only this event; `auth.` is everything that begins so");
+  events.add_option("--session", looking.session, "only of this session; its beginning is enough");
+  events.add_option("--principal", looking.principal, "only hers");
+  events.add_option("--target", looking.target, "only there");
+  events.add_option("--code", looking.code, "only with this code (SP-2001)");
+  events.add_flag("--denied", looking.denied, "only refusals");
+  events.add_flag("--alarms", looking.alarms, "only alarms");
+  events.add_option("--limit", looking.limit, "the newest so many; 0: all")->capture_default_str();
+  events.add_flag("--follow", looking.follow, "go on with what is written now");
+  add_place_options(events, place);
+  events.callback([&] { outcome.status = run_at(common, place, looking, run_events); });
 
   CLI::App& verify = add_verb(app, "verify", "Prove that recordings are whole and unchanged, from the files alone.",
                               "  sallyport verify\n  sallyport verify 01JC3W --checkpoint /mnt/witness/checkpoints\n  sallyport verify --journal /mnt/backup/journal --checkpoint-key gateway.vkey\n");

@@ -127,7 +127,7 @@ int run_target_add(const TargetOptions& options) {
     auto keys = scan(options.address, options.port);
     if (!keys) return report(keys.error());
     for (const ScannedKey& key : *keys) {
-      std::fprintf(stderr, "%s\n", key.fingerprint.c_str());
+      std::fprintf(stderr, "%s  %s\n", key.fingerprint.c_str(), key.line.substr(0, key.line.find(' ')).c_str());
       host_keys.push_back(key.line);
     }
     if (!options.yes) {

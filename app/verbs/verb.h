@@ -17,7 +17,7 @@ struct Outcome {
 /// Adds `name`; its help begins with `examples` (one command per line).
 inline CLI::App& add_verb(CLI::App& parent, const std::string& name, const std::string& summary, const std::string& examples) {
   CLI::App* verb = parent.add_subcommand(name, summary);
-  verb->footer("");
+  verb->footer("Of every verb: -c,--config FILE  --socket PATH  -o,--output table|json|jsonl");
   verb->fallthrough();
   verb->description("Examples:\n" + examples + "\n" + summary);
   return *verb;
@@ -33,7 +33,7 @@ inline CLI::App& add_verb(CLI::App& parent, const std::string& name, const std::
 void add_process_verbs(CLI::App& app, Common& common, Outcome& outcome);  ///< serve, service, upgrade, init, config, demo
 void add_policy_verbs(CLI::App& app, Common& common, Outcome& outcome);   ///< plan, apply, get, explain
 void add_admin_verbs(CLI::App& app, Common& common, Outcome& outcome);    ///< status, lock, secret, session, vault, target
-void add_recording_verbs(CLI::App& app, Common& common, Outcome& outcome);  ///< sessions, play, export, verify
+void add_recording_verbs(CLI::App& app, Common& common, Outcome& outcome);  ///< sessions, play, export, events, verify
 void add_guard_verbs(CLI::App& app, Common& common, Outcome& outcome);    ///< guard check, score, test, packs
 void add_check_verbs(CLI::App& app, Common& common, Outcome& outcome);    ///< doctor, bench
 

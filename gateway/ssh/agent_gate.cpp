@@ -44,7 +44,7 @@ bool AgentGate::from_target(std::span<const std::byte> data, std::vector<std::by
       sink_("agent.signed", fmt::format(R"({{"key":{},"bytes":{}}})", json_string(parsed ? parsed->fingerprint() : "unknown"), body.size()));
       forward.insert(forward.end(), held_.begin(), held_.begin() + static_cast<std::ptrdiff_t>(whole));
     } else {
-      sink_("agent.refused", fmt::format(R"({{"request":{}}})", type));
+      sink_("agent.refused", fmt::format(R"({{"request":{},"decision":"deny","code":"SP-2018"}})", type));
       crypto::SshWriter refusal;
       refusal.u32(1).u8(k_failure);
       back.insert(back.end(), refusal.view().begin(), refusal.view().end());

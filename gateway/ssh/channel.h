@@ -95,6 +95,7 @@ struct Channel {
   bool decided = false;               ///< a program was allowed on it (a second one is refused)
   bool pty = false;
   bool record_content = true;
+  bool too_bulky = false;             ///< the role ends it where others would be recorded by hash
   bool sniff_first_bytes = false;     ///< tunnel: a protocol that leads onward ends it
   bool onward_alert = false;          ///< or is only reported
   FirstBytes first_bytes;

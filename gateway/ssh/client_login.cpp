@@ -1,6 +1,7 @@
 // The client's leg until it is logged in: key exchange with the vault's signatures, authentication by the authority.
 #include <fmt/format.h>
 #include <libssh/server.h>
+#include <unistd.h>
 
 #include <array>
 #include <cstring>
@@ -115,8 +116,31 @@ Result<Bytes> Session::sign_exchange_hash(std::string_view algorithm, std::span<
   question.mutable_hostkey_sign()->set_algorithm(std::string(algorithm));
   question.mutable_hostkey_sign()->set_exchange_hash(hash.data(), hash.size());
   auto answer = vault_.call_blocking(std::move(question), k_vault_deadline);
-  if (!answer) return tl::unexpected(answer.error());
+  if (!answer) {
+    refuse_exchange(make_notice(answer.error().code == Errc::sealed ? "SP-3011" : "SP-5007"));
+    return tl::unexpected(answer.error());
+  }
   return copy_of(bytes_of(answer->envelope.hostkey_signature().signature()));
+}
+
+void Session::refuse_exchange(const Notice& notice) {
+  if (!first_exchange_) return;  // later ones are encrypted
+  control::Envelope told;
+  told.mutable_session_event()->set_name("client.refused");
+  told.mutable_session_event()->set_json(fmt::format(R"({{"decision":"deny","code":"{}"}})", notice.code));
+  authority_.tell(std::move(told));
+  // libssh gives up without a word when a signature fails. A packet of our own, in the clear (RFC 4253 sections 6 and 11.1).
+  constexpr std::uint8_t k_disconnect = 1;
+  constexpr std::uint32_t k_service_not_available = 7;
+  crypto::SshWriter payload;
+  payload.u8(k_disconnect).u32(k_service_not_available).string(render(notice)).string("");
+  const std::size_t rest = (4 + 1 + payload.size()) % 8;
+  const std::size_t padding = rest <= 4 ? 8 - rest : 16 - rest;
+  crypto::SshWriter packet;
+  packet.u32(static_cast<std::uint32_t>(1 + payload.size() + padding)).u8(static_cast<std::uint8_t>(padding)).raw(payload.view());
+  packet.raw(Bytes(padding, std::byte{0}));
+  client_->flush();
+  static_cast<void>(!::write(first_exchange_.get(), packet.view().data(), packet.size()));
 }
 
 boost::asio::awaitable<bool> Session::exchange_keys() {
@@ -128,6 +152,7 @@ boost::asio::awaitable<bool> Session::exchange_keys() {
   for (;;) {
     const int status = ssh_handle_key_exchange(client_->raw());
     client_->flush();
+    if (status != SSH_AGAIN) first_exchange_.reset();
     if (status == SSH_OK) co_return true;
     if (status != SSH_AGAIN || client_->is_closed()) break;
     if (!co_await wake_.wait(until)) break;

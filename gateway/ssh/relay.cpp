@@ -15,6 +15,8 @@ namespace sallyport::gateway {
 namespace {
 
 constexpr std::size_t k_most_early_bytes = 256 * 1024;
+constexpr std::size_t k_most_asides = 8;
+constexpr std::size_t k_most_refusals = 1024;  // told one by one; then the session ends
 constexpr std::size_t k_flooded_output = 4 * 1024 * 1024;  // answers a peer does not read; then it is not read either
 
 }  // namespace
@@ -207,7 +209,24 @@ void Relay::tell_person(Channel& channel, const Notice& notice) {
     write_local(channel, line + "\n", true);
 }
 
+void Relay::tell_aside(const Notice& notice) {
+  crypto::SshWriter debug;
+  debug.u8(message::k_debug).boolean(true).string(render(notice)).string("");
+  send(Side::client, debug.view());
+  if (asides_.size() < k_most_asides) asides_.push_back(notice);
+  for (auto& [id, channel] : channels_) {
+    const bool shows = channel->kind == ChannelKind::session && !channel->local && channel->decided && channel->client.open;
+    if (shows && !channel->client.sent_close && channel->exit_status < 0) return write_asides(*channel);
+  }
+}
+
+void Relay::write_asides(Channel& channel) {
+  for (const Notice& notice : std::exchange(asides_, {})) tell_person(channel, notice);
+}
+
 void Relay::tell_refused(std::uint32_t channel, std::string_view what, std::string_view code) {
+  // Clients send their locale with every channel: a long-lived connection must not end for that.
+  if (!what.starts_with("env ") && ++refusals_told_ > k_most_refusals) return break_protocol(Side::client, "more than 1024 refused requests");
   control::Envelope told;
   told.mutable_session_event()->set_name("relay.refused");
   told.mutable_session_event()->set_json(
@@ -238,6 +257,11 @@ void Relay::end_channel(std::uint32_t id, const Notice& notice) {
   jumps_.erase(id);
   move(*channel, Side::target);
   if (find(id) != nullptr) move(*channel, Side::client);
+}
+
+void Relay::replace_rules(std::uint32_t id, FileRules rules) {
+  Channel* channel = find(id);
+  if (channel != nullptr && channel->filter) channel->filter->replace_rules(std::move(rules));
 }
 
 void Relay::end_all(const Notice& notice) {

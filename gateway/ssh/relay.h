@@ -69,10 +69,13 @@ class Relay {
   /// A change of policy or a lock: tells the person on every channel, then closes. Idempotent.
   void end_all(const Notice& notice);
   void end_channel(std::uint32_t id, const Notice& notice);
+  /// The policy changed: what a transfer may do from here on.
+  void replace_rules(std::uint32_t id, FileRules rules);
   void client_gone();    ///< signals what runs on the target and closes it
   void target_gone(const std::string& why);
   void tick();           ///< once a second
   void new_guard_rules(std::uint32_t channel, const std::string& rules);
+  void ask_target_alive();
 
   // For local services.
   void write_local(Channel& channel, std::string_view text, bool to_stderr = false);
@@ -124,8 +127,13 @@ class Relay {
   void reap(std::uint32_t id);
   void report_closed(Channel& channel);
   void tell_person(Channel& channel, const Notice& notice);
-  /// The audit event of a refusal that this process makes by itself; the authority tells of its own.
+  /// The audit event of a refusal that this process makes by itself; the authority tells of its own. A session that is
+  /// refused too often ends: the journal is not a place to write to at will.
   void tell_refused(std::uint32_t channel, std::string_view what, std::string_view code);
+  /// A refusal for which the protocol has no text: a debug message now, and a line where the person reads one: on the error
+  /// output of a program that runs, or of the next one that begins.
+  void tell_aside(const Notice& notice);
+  void write_asides(Channel& channel);
 
   // relay_open.cpp
   void on_open(Side from, std::span<const std::byte> payload);
@@ -198,6 +206,8 @@ class Relay {
   std::deque<GlobalReply> replies_to_client_;      // in the order of the client's global requests
   std::deque<GlobalReply*> asked_of_target_;       // of those, what the target was asked (null: our own keepalive)
   std::deque<std::string> untaped_events_;
+  std::vector<Notice> asides_;                     // not yet shown to the person
+  std::size_t refusals_told_ = 0;
   std::vector<std::string> remote_forwards_;       // "tcp host port" / "unix path" that were granted
   bool agent_granted_ = false;
   bool x11_granted_ = false;

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/asio/post.hpp>
 #include <cstring>
+#include <utility>
 
 #include "gateway/ssh/guard_gate.h"
 #include "gateway/ssh/jump_stream.h"
@@ -137,6 +139,7 @@ Relay::Recorded Relay::tape_waiting_events() {
     switch (tape_.event(untaped_events_.front())) {
       case Tape::Put::stored: break;
       case Tape::Put::no_room: return Recorded::wait;
+      case Tape::Put::too_bulky:
       case Tape::Put::failed: return Recorded::failed;
     }
     untaped_events_.pop_front();
@@ -162,6 +165,15 @@ Relay::Recorded Relay::record(Channel& channel, Side to, std::uint32_t extended,
     case Tape::Put::stored: break;
     case Tape::Put::no_room: return Recorded::wait;
     case Tape::Put::failed: return Recorded::failed;
+    case Tape::Put::too_bulky:
+      if (!std::exchange(channel.too_bulky, true)) {
+        tell_refused(channel.id, "bulk output", "SP-4006");
+        boost::asio::post(io_, [this, id = channel.id] {
+          end_channel(id, make_notice("SP-4006"));
+          turn();
+        });
+      }
+      return Recorded::wait;
   }
   if (to == Side::client && channel.pty && tape_.settle_lines(channel) == Tape::Put::failed) return Recorded::failed;
   return Recorded::yes;

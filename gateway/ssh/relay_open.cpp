@@ -31,6 +31,7 @@ void Relay::on_open(Side from, std::span<const std::byte> payload) {
   const std::uint32_t max_packet = reader.u32();
   if (!reader.ok() || type.size() > 128) return break_protocol(from, "malformed CHANNEL_OPEN");
   if (ending_ || draining_) return refuse_open(from, peer_id, message::k_administratively_prohibited, "the session is ending");
+  if (channels_.size() >= k_most_channels) tell_refused(UINT32_MAX, type, "SP-5008");
   if (channels_.size() >= k_most_channels) return refuse_open(from, peer_id, message::k_resource_shortage, render(make_notice("SP-5008")));
   if (max_packet < 64) return refuse_open(from, peer_id, message::k_resource_shortage, "maximum packet size too small");
   auto owned = std::make_unique<Channel>();
@@ -59,7 +60,10 @@ void Relay::open_from_client(std::string_view type, Channel& channel, std::span<
     channels_.erase(id);
   };
   if (type == "session") {
-    if (no_more_sessions_) return refuse(message::k_administratively_prohibited, "no more sessions were asked for");
+    if (no_more_sessions_) {
+      tell_refused(id, "session", "SP-5006");
+      return refuse(message::k_administratively_prohibited, "no more sessions were asked for");
+    }
     if (mode_ == Mode::relaying) return forward_open(channel, Side::target, type, {});
     if (mode_ == Mode::waiting) return park(channel);
     channel.local = true;
@@ -94,7 +98,9 @@ void Relay::open_from_client(std::string_view type, Channel& channel, std::span<
     ask.set_path(path);
     return ask_tunnel(channel, std::move(ask), std::string(type), copy_of(specific));
   }
-  refuse(message::k_unknown_channel_type, "unknown channel type");
+  const bool needs_target = type == "direct-streamlocal@openssh.com";
+  tell_refused(id, type, needs_target ? "SP-2023" : "SP-2009");
+  refuse(needs_target ? message::k_administratively_prohibited : message::k_unknown_channel_type, render(make_notice(needs_target ? "SP-2023" : "SP-2009")));
 }
 
 void Relay::open_from_target(std::string_view type, Channel& channel, std::span<const std::byte> specific) {
@@ -113,7 +119,10 @@ void Relay::open_from_target(std::string_view type, Channel& channel, std::span<
     const std::string wanted = is_tcp ? fmt::format("tcp {} {}", where, port) : fmt::format("unix {}", where);
     const bool granted = std::find(remote_forwards_.begin(), remote_forwards_.end(), wanted) != remote_forwards_.end() ||
                          (is_tcp && std::find(remote_forwards_.begin(), remote_forwards_.end(), fmt::format("tcp * {}", port)) != remote_forwards_.end());
-    if (!granted) return refuse(message::k_administratively_prohibited, "not asked for");
+    if (!granted) {
+      tell_refused(id, type, "SP-2011");
+      return refuse(message::k_administratively_prohibited, "not asked for");
+    }
     channel.kind = ChannelKind::tunnel_in;
     channel.program = "tunnel-remote";
     channel.sniff_first_bytes = true;
@@ -139,6 +148,7 @@ void Relay::open_from_target(std::string_view type, Channel& channel, std::span<
     channel.program = "x11";
     return forward_open(channel, Side::client, type, specific);
   }
+  tell_refused(id, type, type == "auth-agent@openssh.com" ? "SP-2018" : type == "x11" ? "SP-2019" : "SP-2009");
   refuse(message::k_administratively_prohibited, "not permitted");
 }
 

@@ -31,6 +31,12 @@ constexpr std::size_t k_longest_command = 256 * 1024;
   return name == "signal" || name == "break" || name == "xon-xoff" || name == "eow@openssh.com";
 }
 
+/// Requests by which clients only find out whether or how quickly we answer: "no" is the answer, and nothing was refused.
+[[nodiscard]] bool is_small_talk(std::string_view name) {
+  return name.starts_with("keepalive@") || name == "winadj@putty.projects.tartarus.org" || name == "simple@putty.projects.tartarus.org" ||
+         name == "hostkeys-prove-00@openssh.com";
+}
+
 }  // namespace
 
 void Relay::on_global_request(Side from, std::span<const std::byte> payload) {
@@ -56,7 +62,18 @@ void Relay::on_global_request(Side from, std::span<const std::byte> payload) {
   const bool is_tcp = name == "tcpip-forward";
   const bool is_unix = name == "streamlocal-forward@openssh.com";
   const bool cancels = name == "cancel-tcpip-forward" || name == "cancel-streamlocal-forward@openssh.com";
-  if ((!is_tcp && !is_unix && !cancels) || mode_ != Mode::relaying) return answer(false);
+  if (!is_tcp && !is_unix && !cancels) {
+    if (!is_small_talk(name) && name != "no-more-sessions@openssh.com") tell_refused(UINT32_MAX, name, "SP-2009");
+    return answer(false);
+  }
+  if (mode_ != Mode::relaying) {
+    if (!cancels) {
+      const Notice notice = mode_ == Mode::bare ? make_notice("SP-2023") : refusal_;
+      tell_refused(UINT32_MAX, name, notice.code);
+      tell_aside(notice);
+    }
+    return answer(false);
+  }
   const Bytes specific = copy_of(reader.rest());
   const std::string where(reader.text());
   const std::uint32_t port = is_unix || name == "cancel-streamlocal-forward@openssh.com" ? 0 : reader.u32();
@@ -85,24 +102,34 @@ void Relay::on_global_request(Side from, std::span<const std::byte> payload) {
   }
   if (identity_.forbid_forwarding()) {
     tell_refused(UINT32_MAX, name, "SP-2022");
+    tell_aside(make_notice("SP-2022"));
     return answer(false);
   }
   authority_.ask(std::move(question), k_patient_deadline, [this, reply, forward, where, port, is_tcp](Result<control::Received> decision) {
     const Notice notice = notice_of_answer(decision);
     if (!notice.code.empty() || mode_ != Mode::relaying) {
-      // RFC 4254 has no text in this refusal: a debug message and, on an open terminal, nothing else would be seen.
+      // RFC 4254 has no text in this refusal.
+      tell_aside(notice.code.empty() ? refusal_ : notice);
       if (reply != nullptr) {
         reply->ready = true;
         reply->success = false;
         flush_global_replies();
       }
-      return;
+      return turn();
     }
     if (is_tcp && port != 0) remote_forwards_.push_back(fmt::format("tcp {} {}", where, port));
     if (!is_tcp) remote_forwards_.push_back(fmt::format("unix {}", where));
     if (is_tcp && port == 0) remote_forwards_.push_back(fmt::format("pending {}", where));
     forward(reply);
   });
+}
+
+void Relay::ask_target_alive() {
+  crypto::SshWriter writer;
+  writer.u8(message::k_global_request).string("keepalive@openssh.com").boolean(true);
+  send(Side::target, writer.view());
+  target_->flush();
+  asked_of_target_.push_back(nullptr);
 }
 
 void Relay::on_global_reply(Side from, bool success, std::span<const std::byte> payload) {
@@ -150,7 +177,8 @@ void Relay::on_channel_request(Side from, std::span<const std::byte> payload) {
   if (reader.rest().size() > k_longest_command) return break_protocol(from, "channel request above 256 KiB");
   Channel* channel = find(id);
   if (channel == nullptr || !channel->half(from).open || channel->half(from).got_close) return;  // late, after the close
-  if (name == "keepalive@openssh.com" || channel->kind != ChannelKind::session) {
+  if (is_small_talk(name) || channel->kind != ChannelKind::session) {
+    if (!is_small_talk(name)) tell_refused(id, name, "SP-2009");
     if (want_reply) reply_request(*channel, from, false);
     return;
   }
@@ -202,12 +230,13 @@ bool Relay::env_allowed(std::string_view name) const {
 }
 
 bool Relay::take_client_request(Channel& channel, Item& item) {
-  const auto refuse = [&] {
+  const std::string& name = item.request;
+  const auto refuse = [&](std::string_view code) {
+    tell_refused(channel.id, name, code);
     if (item.want_reply) reply_request(channel, Side::client, false);
     return true;
   };
   crypto::SshReader reader(item.bytes);
-  const std::string& name = item.request;
   if (item.recorded) {  // our own question, whose answer is nobody else's
     crypto::SshWriter probe;
     probe.u8(message::k_channel_request).u32(channel.target.peer_id).string(name).boolean(true);
@@ -216,13 +245,13 @@ bool Relay::take_client_request(Channel& channel, Item& item) {
     return true;
   }
   if (name == "shell" || name == "exec" || name == "subsystem") {
-    if (channel.decided) return refuse();  // RFC 4254 section 6.5: one program on a channel
+    if (channel.decided) return refuse("SP-6007");  // RFC 4254 section 6.5: one program on a channel
     ask_program(channel, item);
     return false;
   }
   if (name == "pty-req") {
-    if (identity_.forbid_pty()) tell_refused(channel.id, name, "SP-2022");
-    if (channel.decided || channel.pty || identity_.forbid_pty()) return refuse();
+    if (identity_.forbid_pty()) return refuse("SP-2022");
+    if (channel.decided || channel.pty) return refuse("SP-5006");
     channel.term = printable(reader.text(), 64);
     channel.columns = reader.u32();
     channel.rows = reader.u32();
@@ -255,15 +284,19 @@ bool Relay::take_client_request(Channel& channel, Item& item) {
   }
   if (name == "env") {
     const auto variable = reader.text();
-    if (channel.decided || !env_allowed(variable)) return refuse();
+    if (channel.decided || !env_allowed(variable)) {
+      tell_refused(channel.id, "env " + std::string(variable.substr(0, 60)), channel.decided ? "SP-5006" : "SP-2027");
+      if (item.want_reply) reply_request(channel, Side::client, false);
+      return true;
+    }
     forward_request(channel, Side::target, item);
     return true;
   }
   if (name == "auth-agent-req@openssh.com" || name == "x11-req") {
     const bool is_agent = name != "x11-req";
     if (identity_.forbid_forwarding()) {
-      tell_refused(channel.id, name, "SP-2022");
-      return refuse();
+      tell_aside(make_notice("SP-2022"));
+      return refuse("SP-2022");
     }
     control::Envelope question;
     question.mutable_channel_ask()->set_channel(channel.id);
@@ -276,11 +309,12 @@ bool Relay::take_client_request(Channel& channel, Item& item) {
       if (asked->to_target.empty()) return;
       const Item waiting = std::move(asked->to_target.front());
       asked->to_target.pop_front();
-      if (notice_of_answer(answer).code.empty()) {
+      if (const Notice notice = notice_of_answer(answer); notice.code.empty()) {
         (is_agent ? agent_granted_ : x11_granted_) = true;
         forward_request(*asked, Side::target, waiting);
-      } else if (waiting.want_reply) {
-        reply_request(*asked, Side::client, false);
+      } else {
+        tell_aside(notice);
+        if (waiting.want_reply) reply_request(*asked, Side::client, false);
       }
       turn();
     });
@@ -290,7 +324,7 @@ bool Relay::take_client_request(Channel& channel, Item& item) {
     forward_request(channel, Side::target, item);
     return true;
   }
-  return refuse();
+  return refuse("SP-2009");
 }
 
 bool Relay::take_target_request(Channel& channel, Item& item) {
@@ -349,6 +383,7 @@ void Relay::take_local_request(Channel& channel, Item& item) {
     boost::asio::post(io_, [this] { turn(); });
     return;
   }
+  if (!success && !is_small_talk(item.request)) tell_refused(channel.id, item.request, mode_ == Mode::bare ? "SP-2023" : "SP-5006");
   if (item.want_reply) reply_request(channel, Side::client, success);
 }
 
@@ -382,7 +417,10 @@ void Relay::program_answered(std::uint32_t id, Result<control::Received> answer)
     channel->full_recording_bytes = decision.full_recording_bytes();
     install_filter(*channel, decision);
     if (channel->program == "rsync" && channel->filter == nullptr) notice = make_notice("SP-6004");
-    if (channel->program == "scp" && channel->filter == nullptr) notice = make_notice("SP-6003");
+    if (channel->program == "scp" && channel->filter == nullptr) {
+      notice = make_notice("SP-6003");
+      tell_refused(id, "scp", notice.code);
+    }
   }
   if (notice.code.empty()) {
     Item& asked = channel->to_target.front();
@@ -428,6 +466,7 @@ void Relay::program_answered(std::uint32_t id, Result<control::Received> answer)
   }
   channel->decided = true;
   forward_request(*channel, Side::target, item);
+  write_asides(*channel);
   if (channel->filter) filter_what_waited(*channel);
   else guards_->started(*channel);
   turn();

@@ -63,6 +63,7 @@ boost::asio::awaitable<void> Session::serve() {
     exit_code_ = 2;
     co_return;
   }
+  first_exchange_ = Fd(::dup(handover_.client.get()));
   client_ = std::make_unique<net::SshPump>(io_, std::move(*session), std::move(handover_.client));
   client_->forget_packets(true);
   watch();
@@ -106,8 +107,9 @@ boost::asio::awaitable<void> Session::serve() {
     }
     if (target_ended() && !told_target_gone) {
       told_target_gone = true;
-      tell_outcome(control::TargetOutcome::LOST, printable(target_->close_reason(), 200));
-      relay_->target_gone(printable(target_->close_reason(), 200));
+      const std::string why = target_silent_ ? "it no longer answers" : printable(target_->close_reason(), 200);
+      tell_outcome(control::TargetOutcome::LOST, why);
+      relay_->target_gone(why);
     }
     if (ending_) {
       relay_->end_all(*ending_);
@@ -219,6 +221,19 @@ void Session::on_authority(control::Received message) {
   } else if (envelope.has_end_channel() && relay_) {
     relay_->end_channel(envelope.end_channel().channel(), notice_of(envelope.end_channel().reason()));
     relay_->turn();
+  } else if (envelope.has_rules_changed() && relay_) {
+    const auto& changed = envelope.rules_changed();
+    FileRules rules;
+    rules.apply = changed.file_rules_apply();
+    rules.max_file_bytes = changed.max_file_bytes();
+    for (const auto& rule : changed.file_rules()) rules.list.push_back({rule.prefix(), rule.up(), rule.down(), rule.change()});
+    relay_->replace_rules(changed.channel(), std::move(rules));
+    relay_->turn();
+  } else if (envelope.has_limits_changed()) {
+    grant_.set_idle_ms(envelope.limits_changed().idle_ms());
+    grant_.set_max_ms(envelope.limits_changed().max_ms());
+    rested_ = false;  // the next deadline may be nearer now
+    watch();
   }
 }
 
@@ -240,6 +255,7 @@ void Session::watch() {
   if (rested_ && relay_) {
     next = last_client_bytes_us_ + keepalive_us();
     if (last_keepalive_us_ >= last_client_bytes_us_) next = last_keepalive_us_ + keepalive_us();
+    if (relay_->mode() == Relay::Mode::relaying) next = std::min(next, std::max(target_heard_us_, last_target_keepalive_us_) + keepalive_us());
     if (grant_.max_ms() > 0) next = std::min(next, started_us_ + static_cast<std::int64_t>(grant_.max_ms()) * 1000);
     if (grant_.idle_ms() > 0) next = std::min(next, idle_since() + static_cast<std::int64_t>(grant_.idle_ms()) * 1000);
     next = std::max(next, now) + 1000;
@@ -270,6 +286,24 @@ void Session::on_client_bytes() {
   }
 }
 
+void Session::keep_target_alive(std::int64_t now) {
+  if (!target_ || target_->is_closed() || relay_->mode() != Relay::Mode::relaying) return;
+  if (target_->bytes_received() != target_bytes_heard_) {
+    target_bytes_heard_ = target_->bytes_received();
+    target_heard_us_ = now;
+    unanswered_target_keepalives_ = 0;
+  }
+  if (now - std::max(target_heard_us_, last_target_keepalive_us_) < keepalive_us()) return;
+  last_target_keepalive_us_ = now;
+  if (++unanswered_target_keepalives_ > k_most_unanswered_keepalives) {
+    target_silent_ = true;
+    target_->close();
+    wake_.notify();
+    return;
+  }
+  relay_->ask_target_alive();
+}
+
 void Session::on_time() {
   const std::int64_t now = system_clock().boot().count();
   if (!relay_) return;
@@ -290,6 +324,7 @@ void Session::on_time() {
     ssh_session_send_payload(client_->raw(), &part, 1);
     client_->flush();
   }
+  keep_target_alive(now);
   if (!rested_ && !relay_->is_waiting() && tape_.full_since_us() == 0 && now - last_client_bytes_us_ > 2 * k_second_us) {
     rested_ = true;
     tape_.rest();

@@ -32,6 +32,8 @@ class Session {
   // client_login.cpp
   [[nodiscard]] Result<net::SshSessionHandle> make_server_session();
   boost::asio::awaitable<bool> exchange_keys();
+  /// The vault does not sign: says why to a client that has no keys yet.
+  void refuse_exchange(const Notice& notice);
   boost::asio::awaitable<std::optional<control::Identity>> log_in();
   boost::asio::awaitable<bool> answer_login_message(ssh_message message, std::optional<control::Identity>& identity);
   [[nodiscard]] Result<Bytes> sign_exchange_hash(std::string_view algorithm, std::span<const std::byte> hash);
@@ -50,6 +52,7 @@ class Session {
   void watch();
   void on_time();
   void on_client_bytes();
+  void keep_target_alive(std::int64_t now);
   [[nodiscard]] std::int64_t keepalive_us() const;
   [[nodiscard]] std::int64_t idle_since() const;
   void end(const Notice& notice);
@@ -71,6 +74,7 @@ class Session {
   control::TargetGrant grant_;
   std::string over_;              ///< not empty: why the session is over
   std::optional<Notice> ending_;  ///< tell the people, then end
+  Fd first_exchange_;             ///< the client's socket once more, until the first keys are agreed
   int exit_code_ = 0;
 
   // login
@@ -85,6 +89,11 @@ class Session {
   std::int64_t last_keepalive_us_ = 0;
   std::int64_t last_client_bytes_us_ = 0;
   int unanswered_keepalives_ = 0;
+  std::int64_t target_heard_us_ = 0;          ///< when bytes of the target were last noticed
+  std::int64_t last_target_keepalive_us_ = 0;
+  std::uint64_t target_bytes_heard_ = 0;
+  int unanswered_target_keepalives_ = 0;
+  bool target_silent_ = false;
   bool rested_ = false;
 
   ssh_key ephemeral_ = nullptr;

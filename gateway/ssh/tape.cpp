@@ -248,6 +248,7 @@ Tape::Put Tape::output(Channel& channel, bool is_stderr, std::span<const std::by
   const seal::Stream stream = is_stderr ? seal::Stream::err : seal::Stream::out;
   const bool in_the_middle = tape.mask && tape.mask->is_busy();
   if (done < data.size() && wants_hash(channel, tape, data.size() - done) && !in_the_middle) {
+    if (channel.bulk == control::BULK_END) return Put::too_bulky;
     if (tape.hashing && tape.hash_bytes >= k_marker_bytes) {
       const Put put = close_hash(channel, tape, stream);
       if (put != Put::stored) return put;

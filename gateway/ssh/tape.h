@@ -20,7 +20,7 @@ namespace sallyport::gateway {
 /// Seals into the ring, rings the recorder's bell, keeps each stream's mode (full or hash). One thread.
 class Tape {
  public:
-  enum class Put { stored, no_room, failed };
+  enum class Put { stored, no_room, failed, too_bulky };  ///< too_bulky: of output(), when the role wants an end to that
 
   Tape(boost::asio::io_context& io, Fd recorder_link, Clock& clock);
 

@@ -76,6 +76,8 @@ constexpr std::array k_routes = {
     Route{PEER_AUTHORITY, PEER_SESSION, Body::kEndSession},
     Route{PEER_AUTHORITY, PEER_SESSION, Body::kEndChannel},
     Route{PEER_AUTHORITY, PEER_SESSION, Body::kGuardRules},
+    Route{PEER_AUTHORITY, PEER_SESSION, Body::kRulesChanged},
+    Route{PEER_AUTHORITY, PEER_SESSION, Body::kLimitsChanged},
     Route{PEER_AUTHORITY, PEER_SESSION, Body::kSelfServiceAnswer},
     Route{PEER_AUTHORITY, PEER_SESSION, Body::kHoldNotice},
     Route{PEER_AUTHORITY, PEER_SESSION, Body::kApprovalAnswer},
@@ -319,6 +321,8 @@ std::string_view name_of(Envelope::BodyCase body) noexcept {
     case Body::kApprovalAnswer: return "approval_answer";
     case Body::kApprovalNotice: return "approval_notice";
     case Body::kApprovalCancel: return "approval_cancel";
+    case Body::kRulesChanged: return "rules_changed";
+    case Body::kLimitsChanged: return "limits_changed";
     case Body::kRingBell: return "ring_bell";
     case Body::kRingSpace: return "ring_space";
     case Body::kRecordingFailed: return "recording_failed";

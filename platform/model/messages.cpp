@@ -48,6 +48,7 @@ constexpr std::array k_messages = {
     Message{"SP-2024", "no policy is loaded", "the gateway has no valid policy and denies everything", "An administrator must apply one: sallyport apply -f dir."},
     Message{"SP-2025", "the outer session has ended", "a jump lives no longer than the connection that carries it", "Connect again."},
     Message{"SP-2026", "the grant has expired", "the binding's end date has passed", "Ask an administrator to extend it."},
+    Message{"SP-2027", "this environment variable is not passed on", "no role of yours lists its name", "Ask an administrator to add it to the role's env."},
     // ---- target
     Message{"SP-3001", "the target does not answer", "no connection within 10 seconds", "Check that the target is up and that the gateway may reach it."},
     Message{"SP-3002", "the target refused the connection", "nothing listens on its SSH port", "Check sshd on the target."},
@@ -59,13 +60,14 @@ constexpr std::array k_messages = {
     Message{"SP-3008", "the target speaks no usable SSH", "key exchange with it failed", "Check that the port belongs to a modern sshd."},
     Message{"SP-3009", "the target closed the connection", "it is gone or the network broke", "Connect again."},
     Message{"SP-3010", "no credential for this account", "the vault has none that is listed for it", "An administrator must put the secret into the vault."},
-    Message{"SP-3011", "the vault is sealed", "no credential can be lent until it is unsealed", "An administrator must run sallyport unseal."},
+    Message{"SP-3011", "the vault is sealed", "it signs and lends nothing until it is unsealed", "An administrator must run sallyport vault unseal."},
     // ---- recording
     Message{"SP-4001", "no recording, no access", "the recorder does not answer", "Try again in a minute; an administrator sees the cause in sallyport status."},
     Message{"SP-4002", "no recording, no access", "the recorder has too little space left", "An administrator must make room in the journal's file system."},
     Message{"SP-4003", "the session ended because it could not be recorded", "writing the recording failed", "Connect again; an administrator sees the cause in sallyport status."},
     Message{"SP-4004", "no audit, no access", "the decision could not be written to the journal", "Try again in a minute; an administrator sees the cause in sallyport status."},
     Message{"SP-4005", "no recording, no access", "the vault gave no key for the recording", "An administrator must check that the vault is unsealed."},
+    Message{"SP-4006", "the channel is over", "its output became more than can be recorded in full and the role wants every byte", "Move less at once, or use sftp."},
     // ---- gateway
     // ---- replay and search
     Message{"SP-4201", "not your own session", "a recording of oneself needs a second auditor", "Ask another auditor: sallyport consent SESSION --for YOU --reason '...'."},
@@ -97,7 +99,7 @@ constexpr std::array k_messages = {
     Message{"SP-7003", "not permitted", "you may not do this on the admin side", "Ask an administrator whose role names this right."},
     Message{"SP-7004", "conflict", "somebody else changed it meanwhile, or it exists already", "Read the present state and try again."},
     Message{"SP-7005", "a reason is needed", "this act is recorded together with its reason", "Give --reason \"...\"."},
-    Message{"SP-7006", "the vault is sealed", "it must be unsealed first", "Run sallyport unseal."},
+    Message{"SP-7006", "the vault is sealed", "it must be unsealed first", "Run sallyport vault unseal."},
     Message{"SP-7007", "the passphrase is wrong", "it does not open the vault", "Try again; nothing was changed."},
     Message{"SP-7008", "the request is too large", "it is above the documented limit", "Send less at once."},
     Message{"SP-7009", "this is not how the API is used", "method, path or content type does not fit", "See docs/reference/admin-api.md."},

@@ -54,6 +54,10 @@ void run_act(Authority& authority, const Operator& who, std::string kind, EventJ
             authority.store->close_intent(id, [](const Result<void>&) {});
             return done(fail(Errc::unavailable, "no audit, no change: " + stored.error().detail));
           }
+          if (!authority.journal.blocked().empty()) {
+            authority.store->close_intent(id, [](const Result<void>&) {});
+            return done(fail(Errc::conflict, authority.journal.reason()));
+          }
           effect(id, stored->sequence, [&authority, id, kind, details, who, done](Result<EventJson> outcome) {
             EventJson result = outcome ? *outcome : details;
             result.text("intent", id);
@@ -66,7 +70,7 @@ void run_act(Authority& authority, const Operator& who, std::string kind, EventJ
                   if (written) authority.store->close_intent(id, [](const Result<void>&) {});
                   done(outcome ? Result<void>() : Result<void>(tl::unexpected(outcome.error())));
                 },
-                true);
+                true, id);
           });
         },
         true);

@@ -46,12 +46,15 @@ void Administration::status(Done<StatusReport> done) {
   report.locks = authority_.locks.list().size();
   const auto& recorder = authority_.journal.status();
   const std::string refusal = authority_.journal.refusal();
+  report.older_database = !authority_.journal.blocked().empty();
   report.recorder_healthy = refusal.empty();
   report.recorder_reason = refusal.empty() ? "" : authority_.journal.reason();
   report.journal_sequence = recorder.journal_sequence();
   report.journal_free_bytes = recorder.free_bytes();
   report.newest_checkpoint = recorder.newest_checkpoint();
   report.last_trouble = last_trouble_;
+  report.alarms = authority_.journal.alarms_seen();
+  report.newest_alarms.assign(authority_.journal.alarms().begin(), authority_.journal.alarms().end());
   control::Envelope question;
   question.mutable_seal_status();
   authority_.vault.ask(
@@ -63,7 +66,8 @@ void Administration::status(Done<StatusReport> done) {
         } else {
           report.vault_problem = answer ? "the vault did not say" : answer.error().detail;
         }
-        report.state = !report.recorder_healthy          ? "not recording"
+        report.state = report.older_database             ? "older database"
+                       : !report.recorder_healthy        ? "not recording"
                        : report.sealed                    ? "sealed"
                        : !report.vault_problem.empty()    ? "no vault"
                        : report.policy_version == 0       ? "no policy"
@@ -497,7 +501,7 @@ void Administration::close_open_intents(std::vector<Intent> intents, const std::
         [this, id = intent.id](const Result<Appended>& written) {
           if (written) authority_.store->close_intent(id, [](const Result<void>&) {});
         },
-        true);
+        true, intent.id);
   }
   if (!policy) return;
   const std::uint64_t here = authority_.journal.status().journal_sequence();

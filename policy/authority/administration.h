@@ -23,6 +23,7 @@ struct StatusReport {
   std::size_t live_sessions = 0;
   std::size_t unproven = 0;
   std::size_t locks = 0;
+  bool older_database = false;  ///< than the journal: nobody is let in
   bool recorder_healthy = false;
   std::string recorder_reason;
   std::uint64_t journal_sequence = 0;
@@ -32,6 +33,8 @@ struct StatusReport {
   std::string seal_source;
   std::string vault_problem;
   std::string last_trouble;
+  std::uint64_t alarms = 0;           ///< since the authority started
+  std::vector<RecentEvent> newest_alarms;
 };
 
 struct ExplainQuestion {
@@ -97,6 +100,8 @@ class Administration {
   void search_key(const Operator& who, const std::string& reason, Done<Secret> done);
   static constexpr std::chrono::hours k_consent_lasts{1};
   [[nodiscard]] std::vector<RecentEvent> recent_events(std::uint64_t after, std::size_t limit) const { return authority_.journal.recent(after, limit); }
+  /// Number of the oldest event that recent_events() still has.
+  [[nodiscard]] std::uint64_t oldest_event() const { return authority_.journal.oldest(); }
   /// Lines for a target's sshd_config and files, so that it accepts our certificates.
   void target_setup(const std::string& target, Done<std::string> done);
   void public_keys(Done<control::PublicKeySet> done);

@@ -127,6 +127,7 @@ void Channels::answer(const std::shared_ptr<Asking>& asking, Result<Appended> st
                                  session->mask ? session->mask->masked(request.command) : request.command, request.host, request.port, request.path, request.now.time_since_epoch().count()});
 
   const policy::Obligations& duties = decision.obligations;
+  place->second.files = duties.file_rules;
   control::Envelope envelope;
   auto* body = envelope.mutable_channel_answer();
   body->set_allowed(true);
@@ -147,7 +148,9 @@ void Channels::answer(const std::shared_ptr<Asking>& asking, Result<Appended> st
   place->second.guard = hash_of_rules(body->guard_rules());
   body->set_granted_port(request.port);
   body->set_replaced_command(duties.replaced_command);
-  body->set_record_content(duties.bulk == policy::Bulk::full);  // file transfers leave hashes instead
+  // File transfers leave hashes instead; rsync cannot tell of single files, so a role that wants all or nothing gets its bytes.
+  const bool is_rsync = request.kind == policy::ChannelKind::rsync;
+  body->set_record_content(duties.bulk == policy::Bulk::full || (is_rsync && duties.bulk == policy::Bulk::end));
   session->link->answer(asking->question, std::move(envelope));
 }
 

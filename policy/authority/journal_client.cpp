@@ -14,6 +14,8 @@ constexpr std::chrono::milliseconds k_hold{10};
 constexpr std::size_t k_most_held = 32;
 constexpr std::size_t k_most_held_bytes = 16 * 1024;
 constexpr std::size_t k_recent = 4096;
+constexpr std::size_t k_alarms = 16;
+constexpr std::string_view k_alarm_mark = "\"alarm\":true";
 constexpr std::size_t k_most_unanswered = 20'000;
 
 }  // namespace
@@ -48,7 +50,14 @@ void JournalClient::on_message(const control::Received& received) {
   }
 }
 
-void JournalClient::append(std::string name, std::string json, const std::string& session, Stored stored, bool durable) {
+void JournalClient::append(std::string name, std::string json, const std::string& session, Stored stored, bool durable,
+                           const std::string& outcome_of) {
+  // Ours only: what a session reports about itself stands behind `reported`. Kept also when the journal does not answer.
+  if (json.substr(0, json.find("\"reported\":")).find(k_alarm_mark) != std::string::npos) {
+    ++alarms_seen_;
+    alarms_.push_back({last_number_ + 1, 0, {}, clock_.wall(), name, session, json});
+    if (alarms_.size() > k_alarms) alarms_.pop_front();
+  }
   if (!link_ || link_->unanswered() >= k_most_unanswered) {
     note_answer(false, link_ ? "the recorder is far behind" : "the recorder is not there yet");
     if (stored) stored(fail(Errc::unavailable, reason_));
@@ -63,6 +72,7 @@ void JournalClient::append(std::string name, std::string json, const std::string
   last.event.set_json(std::move(json));
   last.event.set_session(session);
   last.event.set_durable(durable);
+  last.event.set_outcome_of(outcome_of);
   const bool has_room = held_.size() < k_most_held && held_bytes_ + bytes <= k_most_held_bytes;
   if (stored || durable || !has_room) return send(std::move(last), std::move(stored));
   held_.push_back(std::move(last));
@@ -129,16 +139,24 @@ void JournalClient::poll_status() {
       return;
     }
     status_ = answer->envelope.recorder_status();
+    if (const auto look = std::exchange(look_, nullptr)) look(status_);
     note_answer(true, {});
   });
 }
 
 void JournalClient::note_answer(bool answered, const std::string& detail) {
   is_answering_ = answered;
+  if (!blocked_.empty()) return;
   reason_ = answered ? (status_.healthy() ? "" : status_.reason()) : detail;
 }
 
+void JournalClient::block(std::string code, std::string reason) {
+  blocked_ = std::move(code);
+  reason_ = std::move(reason);
+}
+
 std::string JournalClient::refusal() const {
+  if (!blocked_.empty()) return blocked_;
   if (!is_answering_) return "SP-4001";
   if (!status_.healthy()) return status_.reason().find("space") != std::string::npos ? "SP-4002" : "SP-4001";
   return {};

@@ -45,7 +45,14 @@ class JournalClient {
 
   /// `stored` may be empty: a fact that nothing waits for. It goes with the next event that somebody waits for, or after some
   /// milliseconds: each message wakes two processes. The order of events is the order of the calls.
-  void append(std::string name, std::string json, const std::string& session, Stored stored = {}, bool durable = false);
+  void append(std::string name, std::string json, const std::string& session, Stored stored = {}, bool durable = false,
+              const std::string& outcome_of = {});
+
+  /// Called once, with the first status of the first recorder, before anything that this authority appended is answered.
+  void on_first_status(std::function<void(const control::RecorderStatus&)> look) { look_ = std::move(look); }
+  /// From now on nothing may start or change, whatever the recorder says.
+  void block(std::string code, std::string reason);
+  [[nodiscard]] const std::string& blocked() const noexcept { return blocked_; }
 
   /// Empty when a new session may start; else the message code, SP-4xxx.
   [[nodiscard]] std::string refusal() const;
@@ -57,6 +64,11 @@ class JournalClient {
 
   /// Events of this process with a number above `after`, oldest first.
   [[nodiscard]] std::vector<RecentEvent> recent(std::uint64_t after, std::size_t limit) const;
+  /// Number of the oldest event that recent() still has; 0: it has had none.
+  [[nodiscard]] std::uint64_t oldest() const noexcept { return recent_.empty() ? 0 : recent_.front().number; }
+  /// Events with `"alarm":true` the newest of them, oldest first, and how many there were in all since this process began.
+  [[nodiscard]] const std::deque<RecentEvent>& alarms() const noexcept { return alarms_; }
+  [[nodiscard]] std::uint64_t alarms_seen() const noexcept { return alarms_seen_; }
 
  private:
   struct Held {
@@ -78,12 +90,16 @@ class JournalClient {
   control::RecorderStatus status_;
   bool is_answering_ = false;
   std::string reason_ = "the recorder is not there yet";
+  std::string blocked_;
+  std::function<void(const control::RecorderStatus&)> look_;
   Deadlines::Handle poll_ = 0;
   Deadlines::Handle resume_ = 0;
   Deadlines::Handle flush_ = 0;
   std::vector<Held> held_;
   std::size_t held_bytes_ = 0;
   std::deque<RecentEvent> recent_;
+  std::deque<RecentEvent> alarms_;
+  std::uint64_t alarms_seen_ = 0;
   std::uint64_t last_number_ = 0;
 };
 

@@ -72,16 +72,24 @@ void LiveSessions::judge(Session& session) {
   }
   if (!session.has_target()) return;
   tell_guard_rules(session);
+  if (session.opened && session.limits_of != authority_.generation) follow_limits(session);
   std::vector<std::pair<std::uint32_t, Notice>> cuts;
   const auto approvals = authority_.request_of(session).approvals;
-  for (const auto& [number, channel] : session.channels) {
+  for (auto& [number, channel] : session.channels) {
     if (channel.cut) continue;
     for (policy::AccessRequest request : channel.requests) {
       request.now = authority_.now();
       request.approvals = approvals;
       request.session_age = std::chrono::duration_cast<std::chrono::seconds>(authority_.clock.boot() - session.started);
       const policy::Decision decision = authority_.decide(request);
-      if (decision.allowed()) continue;
+      if (decision.allowed()) {
+        const bool is_file = request.kind == policy::ChannelKind::sftp || request.kind == policy::ChannelKind::scp || request.kind == policy::ChannelKind::rsync;
+        if (is_file && channel.files != decision.obligations.file_rules) {
+          channel.files = decision.obligations.file_rules;
+          follow_files(session, number, decision.obligations);
+        }
+        continue;
+      }
       cuts.emplace_back(number, make_notice(decision.code, decision.why));
       break;
     }
@@ -107,6 +115,48 @@ void LiveSessions::tell_guard_rules(Session& session) {
       session.link->send(std::move(told));
     }
   }
+}
+
+void LiveSessions::follow_limits(Session& session) {
+  policy::AccessRequest request = authority_.request_of(session);
+  request.opened = session.opened;
+  const policy::Decision decision = authority_.decide(request);
+  if (!decision.allowed()) return;
+  const policy::Obligations& duties = decision.obligations;
+  const bool same = session.limits_of != 0 && session.max_duration == duties.max_duration && session.idle_timeout == duties.idle_timeout;
+  session.limits_of = authority_.generation;
+  if (same) return;
+  session.max_duration = duties.max_duration;
+  session.idle_timeout = duties.idle_timeout;
+  set_longest(session, duties.max_duration);
+  const auto ms_of = [](const std::optional<std::chrono::seconds>& time) {
+    return time ? static_cast<std::uint64_t>(std::chrono::milliseconds(*time).count()) : 0;
+  };
+  control::Envelope told;
+  told.mutable_limits_changed()->set_idle_ms(ms_of(duties.idle_timeout));
+  told.mutable_limits_changed()->set_max_ms(ms_of(duties.max_duration));
+  session.link->send(std::move(told));
+  EventJson json = authority_.event_of(session);
+  if (duties.idle_timeout) json.number("idle_timeout_s", duties.idle_timeout->count());
+  if (duties.max_duration) json.number("max_duration_s", duties.max_duration->count());
+  authority_.note(session, "session.limits_changed", json);
+}
+
+void LiveSessions::follow_files(Session& session, std::uint32_t channel, const policy::Obligations& duties) {
+  control::Envelope told;
+  auto* body = told.mutable_rules_changed();
+  body->set_channel(channel);
+  body->set_file_rules_apply(duties.file_rules_apply);
+  for (const policy::FileRule& rule : duties.file_rules) {
+    auto* out = body->add_file_rules();
+    out->set_prefix(rule.prefix);
+    out->set_up(rule.up);
+    out->set_down(rule.down);
+    out->set_change(rule.change);
+  }
+  session.link->send(std::move(told));
+  authority_.note(session, "channel.rules_changed",
+                  authority_.event_of(session).number("channel", channel).number("rules", static_cast<std::int64_t>(duties.file_rules.size())));
 }
 
 void LiveSessions::cut(Session& session, const Notice& notice) {

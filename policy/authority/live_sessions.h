@@ -37,6 +37,9 @@ class LiveSessions {
  private:
   void sweep();
   void tell_guard_rules(Session& session);
+  /// The session still stands, perhaps by other terms: tells it those that changed.
+  void follow_limits(Session& session);
+  void follow_files(Session& session, std::uint32_t channel, const policy::Obligations& duties);
   void kill(Session& session);
   void release(Session& session);
   void finish(Session& session);

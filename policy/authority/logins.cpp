@@ -60,6 +60,7 @@ void fill(control::Identity& out, const policy::LoginIdentity& identity) {
 void Logins::begin(Session& session) {
   policy::LoginContext context;
   context.source = session.source;
+  context.max_attempts = static_cast<unsigned>(authority_.settings.number("max_auth_attempts", policy::k_max_login_attempts));
   if (!session.row.outer.empty()) {
     policy::OuterLogin outer;
     if (const Session* carrier = authority_.find(session.row.outer); carrier != nullptr && carrier->is_logged_in()) {

@@ -146,6 +146,7 @@ struct Remembered {
   std::map<std::string, std::int64_t> totp_steps;  ///< by principal: the last step that was used
   std::vector<KnownSource> sources;
   std::vector<Intent> intents;
+  std::vector<std::string> outcomes;  ///< intents whose outcomes were journalled, the newest of them
   std::vector<RequestRow> requests;  ///< pending and approved ones
   std::int64_t last_serial = 0;
   std::int64_t wall_high_us = 0;  ///< the latest moment this authority has seen

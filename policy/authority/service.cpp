@@ -1,5 +1,6 @@
 #include "policy/authority/service.h"
 
+#include <algorithm>
 #include <csignal>
 #include <fstream>
 
@@ -120,9 +121,30 @@ class Service {
       live.push_back(std::move(row));
     }
     authority_.session_links->remember(std::move(live), std::move(remembered.channels));
+    for (const Intent& intent : remembered.intents) remembered.outcomes.push_back(intent.id);
+    authority_.journal.on_first_status([this, known = std::move(remembered.outcomes)](const control::RecorderStatus& status) {
+      compare_with_journal(known, status.last_outcome());
+    });
     intents_ = std::move(remembered.intents);
     policy_ = std::move(remembered.policy);
     serve_when_ready();
+  }
+
+  /// A database that does not know the journal's newest outcome is an older one: somebody rolled it back. By it nobody is
+  /// let in, and nothing is changed on top of it.
+  void compare_with_journal(const std::vector<std::string>& known, const std::string& newest) {
+    if (newest.empty() || std::find(known.begin(), known.end(), newest) != known.end()) return;
+    const bool accepted = authority_.settings.text("accept_older_database") == "true";
+    EventJson json;
+    json.text("newest_outcome", newest).text("decision", accepted ? "allow" : "deny").text("code", accepted ? "" : "SP-8004").flag("alarm", true);
+    authority_.note(accepted ? "database.older_accepted" : "database.older_refused", json);
+    log_line("error", "the database is older than the journal, whose newest outcome (" + newest + ") it does not know" + (accepted ? "; accepted by the configuration" : ""));
+    if (accepted) {
+      authority_.store->accept_outcome(newest, [](const Result<void>&) {});
+    } else {
+      authority_.journal.block("SP-8004", "the database is older than the journal: restore the one of the same moment, or set recovery.accept_older_database");
+      administration_.note_trouble(authority_.journal.reason());
+    }
   }
 
   void load(const PolicyVersion& version) {

@@ -23,6 +23,8 @@ struct OpenChannel {
   std::string decision;  ///< id of the first event
   bool cut = false;      ///< told to end; waits for ChannelClosed
   std::string guard;     ///< hash of the guard rules it was told
+  /// What the session was told of its file rules; empty: this authority has not told it anything yet.
+  std::optional<std::vector<policy::FileRule>> files;
 };
 
 /// What was granted together with the target's socket.
@@ -65,6 +67,9 @@ struct Session {
   unsigned dials = 0;
   std::map<std::uint32_t, OpenChannel> channels;
   Deadlines::Handle longest = 0;  ///< the role's max_duration
+  std::optional<std::chrono::seconds> max_duration;  ///< as granted, or told since
+  std::optional<std::chrono::seconds> idle_timeout;
+  std::uint64_t limits_of = 0;    ///< generation of the policy they come from; 0: what the session holds is not known
 
   // Jumps.
   std::set<std::string> inner;

@@ -21,6 +21,18 @@ constexpr std::size_t k_most_waiting = 100'000;
 
 }  // namespace
 
+namespace {
+
+/// What the journal may name as its newest outcome. Some more than one: outcomes that overlap may be closed out of order.
+Result<void> remember_outcome(sql::Database& database, const std::string& intent) {
+  auto add = database.prepare("INSERT OR IGNORE INTO outcomes(intent) VALUES(?)");
+  if (!add) return tl::unexpected(add.error());
+  if (auto added = add->bind(intent).run(); !added) return added;
+  return database.execute("DELETE FROM outcomes WHERE number <= (SELECT max(number) FROM outcomes) - 256");
+}
+
+}  // namespace
+
 struct Store::State {
   struct Job {
     std::function<Result<void>(State&)> work;
@@ -203,9 +215,14 @@ void Store::close_intent(const std::string& id, Done done) {
       [id](State& s) -> Result<void> {
         auto statement = s.database.prepare("DELETE FROM intents WHERE id=?");
         if (!statement) return tl::unexpected(statement.error());
-        return statement->bind(id).run();
+        if (auto removed = statement->bind(id).run(); !removed) return removed;
+        return remember_outcome(s.database, id);
       },
       std::move(done));
+}
+
+void Store::accept_outcome(const std::string& intent, Done done) {
+  state_->durable([intent](State& s) { return remember_outcome(s.database, intent); }, std::move(done));
 }
 
 namespace {

@@ -47,6 +47,8 @@ class Store {
   // Durable before `done`.
   void open_intent(Intent intent, Done done);
   void close_intent(const std::string& id, Done done);
+  /// The journal's newest outcome is of a later database; an operator has said that this one shall do.
+  void accept_outcome(const std::string& intent, Done done);
   /// One transaction: the version with its files and intent sequence, the intent marked as done.
   void apply_policy(PolicyVersion version, const std::string& intent, Done done);
   void set_policy_outcome(std::int64_t version, std::uint64_t sequence, Done done);

@@ -321,6 +321,8 @@ Result<Remembered> read_remembered(sql::Database& database) {
     all.intents.push_back({s.text(0), s.text(1), s.text(2), s.integer(3), s.integer(4) != 0});
   });
   if (!read) return tl::unexpected(read.error());
+  read = for_each(database, "SELECT intent FROM outcomes", [&](const sql::Statement& s) { all.outcomes.push_back(s.text(0)); });
+  if (!read) return tl::unexpected(read.error());
   read = for_each(database, "SELECT coalesce(max(serial), 0) FROM sessions",
                   [&](const sql::Statement& s) { all.last_serial = s.integer(0); });
   if (!read) return tl::unexpected(read.error());

@@ -6,7 +6,7 @@
 
 namespace sallyport::authority {
 
-inline constexpr std::array<std::string_view, 2> k_migrations = {R"sql(
+inline constexpr std::array<std::string_view, 3> k_migrations = {R"sql(
 CREATE TABLE sessions(
   label TEXT PRIMARY KEY, state TEXT NOT NULL, started_us INTEGER NOT NULL, started_boot_us INTEGER NOT NULL,
   boot_id TEXT NOT NULL, source TEXT NOT NULL, source_port INTEGER NOT NULL, local TEXT NOT NULL, local_port INTEGER NOT NULL,
@@ -48,6 +48,9 @@ CREATE INDEX requests_open ON requests(state) WHERE state IN ('pending', 'approv
 CREATE TABLE request_votes(
   request TEXT NOT NULL, number INTEGER NOT NULL, by TEXT NOT NULL, approve INTEGER NOT NULL, reason TEXT NOT NULL,
   at_us INTEGER NOT NULL, PRIMARY KEY(request, number)) WITHOUT ROWID;
+)sql",
+R"sql(
+CREATE TABLE outcomes(number INTEGER PRIMARY KEY, intent TEXT NOT NULL UNIQUE);
 )sql"};
 
 }  // namespace sallyport::authority

@@ -257,6 +257,9 @@ void Targets::grant(const std::shared_ptr<Opening>& opening, std::string certifi
   session->row.address = body->address() + ":" + std::to_string(body->port());
   session->row.serial = opening->serial;
   authority_.store->put_session(session->row);
+  session->max_duration = duties.max_duration;
+  session->idle_timeout = duties.idle_timeout;
+  session->limits_of = authority_.generation;
   authority_.live->set_longest(*session, duties.max_duration);
   const int socket = opening->dialled.socket.get();
   session->link->answer(opening->question, std::move(envelope), std::span(&socket, 1));

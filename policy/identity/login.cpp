@@ -158,11 +158,11 @@ struct Login::State {
     return out;
   }
 
-  /// A counted failure; the sixth ends the connection.
+  /// A counted failure; the last one that is allowed ends the connection.
   LoginAnswer refuse(const Snapshot& snapshot, Throttle& throttle, LoginTimes now, std::string reason, std::string code = "SP-1001") {
     ++failures;
     event.counted = true;
-    if (failures >= k_max_login_attempts) return disconnect("SP-1002", std::move(reason));
+    if (failures >= context.max_attempts) return disconnect("SP-1002", std::move(reason));
     LoginAnswer out = answer(Result::refused, std::move(reason), std::move(code));
     out.methods_left = methods_left(snapshot);
     out.delay = throttle.penalty(context.source, now.boot);

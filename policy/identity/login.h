@@ -70,6 +70,7 @@ struct OuterLogin {
 struct LoginContext {
   IpAddress source;
   std::optional<OuterLogin> outer;
+  unsigned max_attempts = k_max_login_attempts;  ///< failed ones; the last of them ends the connection
 };
 
 struct LoginTimes {

@@ -20,8 +20,20 @@ def limit_memory():
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
 
 
+def ended(client):
+    """Kills a client and closes its pipes, whatever state it is in."""
+    client.kill()
+    client.wait()
+    for pipe in (client.stdin, client.stdout, client.stderr):
+        try:
+            if pipe:
+                pipe.close()
+        except OSError:
+            pass
+
+
 class Lab:
-    def __init__(self, targets=1, people=("engineer", "auditor", "admin", "approver"), config="", policy=None, start=True):
+    def __init__(self, targets=1, people=("engineer", "auditor", "admin", "approver"), config="", policy=None, start=True, listen=()):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sp-e2e-", dir="/tmp"))
         self.shm = pathlib.Path(tempfile.mkdtemp(prefix="sp-e2e-", dir="/dev/shm"))
         if IS_ROOT:
@@ -29,6 +41,8 @@ class Lab:
             self.shm.chmod(0o755)
         self.port = free_port()
         self.extra_config = config
+        self.gateway_env = {}
+        self.listen = [f"127.0.0.1:{self.port}", *(address.format(port=self.port) for address in listen)]
         self.people = {}
         self.gateway = None
         self.known_pids = set()
@@ -76,13 +90,14 @@ class Lab:
     def write_config(self):
         (self.folder / "sallyport.yaml").write_text(
             f"node: lab\nstate_dir: {self.folder}/state\nrun_dir: {self.folder}/run\nring_dir: {self.shm}/rings\n"
-            f"listen: [\"127.0.0.1:{self.port}\"]\nrecording:\n  syslog: false\n  min_free: 1MiB\n"
+            f"listen: {json.dumps(self.listen)}\nrecording:\n  syslog: false\n  min_free: 1MiB\n"
             f"  witness: [{self.folder}/witness]\n{self.extra_config}\n")
 
     def start_gateway(self):
         log = open(self.folder / "gateway.log", "ab")
         self.gateway = subprocess.Popen([BIN / "sallyport", "--config", self.folder / "sallyport.yaml", "serve"],
-                                        stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=limit_memory, start_new_session=True)
+                                        stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=limit_memory, start_new_session=True,
+                                        env={**os.environ, **self.gateway_env})
         log.close()
 
         def up():

@@ -174,6 +174,22 @@ class Login(unittest.TestCase):
         self.assertIn(b"SP-2022", done.stderr)
         self.assertTrue(self.lab.wait_event("relay.refused", code="SP-2022", request="direct-tcpip"))
 
+    def test_a_revoked_certificate_opens_nothing(self):
+        lab = self.lab
+        self.assertEqual(self.certify("-V", "-1m:+5m", "-z", "4711", name="revoked_key").stdout, b"in\n")
+        krl = lab.folder / "policy" / "revoked.krl"
+        subprocess.run(["ssh-keygen", "-q", "-k", "-f", krl, "-s", f"{self.ca}.pub", lab.folder / "id_revoked_key-cert.pub"], check=True)
+        text = self.policy().replace("{name: corp,", "{name: corp, krl: revoked.krl,")
+        try:
+            lab.apply(text)
+            done = lab.ssh(lab.user(principal="cert"), "echo in", identity="revoked_key")
+            self.assertEqual((done.returncode, done.stdout), (255, b""))
+            self.assertTrue(lab.wait_event("auth.attempted", reason="the certificate is revoked", decision="deny"))
+            self.assertEqual(self.certify("-V", "-1m:+5m", "-z", "4712", name="other_key").stdout, b"in\n")
+        finally:
+            krl.unlink()
+            lab.apply(self.policy())
+
     def test_a_certificate_of_another_authority_is_refused(self):
         other = self.lab.folder / "other_ca"
         if not other.exists():

@@ -2,9 +2,10 @@
 
 A door is (name, what policy calls it, how it is tried). Trying gives True when the door let something through.
 """
-import os, pathlib, subprocess, time, unittest
+import os, pathlib, socket, subprocess, time, unittest
 
 from lab import Lab, free_port, wait_for
+from test_connection_layer import UnixEcho
 from test_tunnels_and_jumps import Echo, ask
 
 
@@ -82,6 +83,28 @@ class Doors:
             client.kill()
             client.wait()
 
+    def unix_socket(self):
+        far, near = self.lab.folder / "door.sock", self.lab.folder / "door-near.sock"
+        if not far.exists():
+            UnixEcho(far)
+        near.unlink(missing_ok=True)
+        client = subprocess.Popen(self.lab.ssh_command(self.who, arguments=["-N", "-L", f"{near}:{far}"]), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL)
+        try:
+            end = time.monotonic() + 5
+            while not near.exists() and client.poll() is None and time.monotonic() < end:
+                time.sleep(0.05)
+            with socket.socket(socket.AF_UNIX) as s:
+                s.settimeout(5)
+                s.connect(str(near))
+                s.sendall(b"tunnelled")
+                return s.recv(100) == b"TUNNELLED"
+        except OSError:
+            return False
+        finally:
+            client.kill()
+            client.wait()
+
     def jump(self):
         config = self.lab.folder / "door-config"
         config.write_text(f"""Host gw
@@ -119,7 +142,8 @@ Host *
 
 # door, what the role must list for it (exec too where the door needs a program)
 DOORS = [("shell", "shell"), ("terminal", "shell"), ("exec", "exec"), ("second_channel", "exec"), ("sftp", "sftp"), ("scp", "scp"),
-         ("rsync", "rsync"), ("tunnel_local", "tunnel-local"), ("tunnel_remote", "tunnel-remote"), ("jump", "jump"), ("agent", "agent")]
+         ("rsync", "rsync"), ("tunnel_local", "tunnel-local"), ("tunnel_remote", "tunnel-remote"), ("unix_socket", "tunnel-unix"),
+         ("jump", "jump"), ("agent", "agent")]
 ALL = sorted({kind for _, kind in DOORS})
 
 
@@ -136,7 +160,7 @@ class SideDoors(unittest.TestCase):
         cls.lab.stop()
 
     def policy(self, kinds, extra=""):
-        return self.lab.default_policy(channels=", ".join(kinds), extra_rule=f"        tunnels: [\"127.0.0.1:{self.echo.port}\", \"localhost:{self.doors.remote_port}\"]\n" + extra)
+        return self.lab.default_policy(channels=", ".join(kinds), extra_rule=f"        tunnels: [\"127.0.0.1:{self.echo.port}\", \"localhost:{self.doors.remote_port}\", \"unix:{self.lab.folder}/door.sock\"]\n" + extra)
 
     def denials_since(self, number):
         return [e for e in self.lab.events() if int(e["number"]) > number and e.get("decision") == "deny"]

@@ -1,5 +1,5 @@
 """Forwards of every kind, onward hops through them, and `ssh -J`."""
-import hashlib, http.server, os, socket, subprocess, threading, time, unittest
+import hashlib, http.server, os, re, socket, subprocess, threading, time, unittest
 
 from lab import Lab, free_port, wait_for
 
@@ -53,7 +53,7 @@ class Tunnels(unittest.TestCase):
         cls.lab = Lab(targets=2, start=False)
         cls.lab.policy_text = lambda: cls.lab.default_policy(
             channels="shell, exec, sftp, tunnel-local, tunnel-remote, tunnel-dynamic, tunnel-unix, jump",
-            extra_rule=f"        tunnels: [\"127.0.0.1:{cls.echo.port}\", \"127.0.0.1:{cls.hop.port}\", \"127.0.0.1:{cls.remote_port}\", \"localhost:{cls.remote_port}\"]\n")
+            extra_rule=f"        tunnels: [\"127.0.0.1:{cls.echo.port}\", \"127.0.0.1:{cls.hop.port}\", \"127.0.0.1:{cls.remote_port}\", \"localhost:{cls.remote_port}\", \"localhost:*\"]\n")
         cls.lab.start()
         cls.who = cls.lab.user()
 
@@ -101,6 +101,13 @@ class Tunnels(unittest.TestCase):
         self.forward("-R", f"{self.remote_port}:127.0.0.1:{self.echo.port}")
         wait_for(lambda: self.opens(self.remote_port))
         self.assertEqual(ask(self.remote_port, b"hello"), b"HELLO")
+
+    def test_a_remote_forward_of_any_free_port_comes_back(self):
+        client = self.forward("-R", f"0:127.0.0.1:{self.echo.port}", LogLevel="INFO")
+        line = client.stderr.readline().decode()
+        port = int(re.search(r"Allocated port (\d+)", line).group(1))
+        wait_for(lambda: self.opens(port))
+        self.assertEqual(ask(port, b"hello"), b"HELLO")
 
     def test_a_dynamic_forward_reaches_listed_destinations_only(self):
         port = free_port()

@@ -64,7 +64,8 @@ class Target:
             (f / "authorized" / account).touch()
         ca = f / "user_ca.pub"
         ca.write_text(self.user_ca or "")
-        config = [f"ListenAddress {self.address}", f"Port {self.port}", "PidFile none", "LogLevel VERBOSE",
+        config = [self.extra_config,  # sshd takes the first value that it finds
+                  f"ListenAddress {self.address}", f"Port {self.port}", "PidFile none", "LogLevel VERBOSE",
                   f"AuthorizedKeysFile {f}/authorized/%u", f"TrustedUserCAKeys {ca}", f"AuthorizedPrincipalsFile {f}/principals/%u",
                   "KbdInteractiveAuthentication no", "PrintMotd no", "StrictModes no", "AcceptEnv LANG LC_* TEST_*",
                   "AllowTcpForwarding yes", "AllowStreamLocalForwarding yes", "AllowAgentForwarding yes", "X11Forwarding no",
@@ -73,7 +74,6 @@ class Target:
                   "UsePAM " + ("yes" if self.is_root else "no")]
         for kind in ("ed25519", "ecdsa", "rsa"):
             config.append(f"HostKey {f}/keys/host_{kind}")
-        config.append(self.extra_config)
         (f / "sshd_config").write_text("\n".join(config) + "\n")
         log = open(f / "log", "ab")
         if self.is_root:

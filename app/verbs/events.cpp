@@ -1,0 +1,166 @@
+#include "app/verbs/events.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <cctype>
+#include <charconv>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <ctime>
+#include <deque>
+#include <optional>
+
+#include "app/verbs/exit_codes.h"
+#include "platform/model/clock.h"
+#include "recorder/replay/journal_files.h"
+
+namespace sallyport::app {
+namespace {
+
+namespace json = boost::json;
+
+constexpr useconds_t k_look_again_us = 200'000;
+
+std::string utc_text(std::int64_t microseconds) {
+  const std::time_t seconds = microseconds / 1'000'000;
+  std::tm parts{};
+  gmtime_r(&seconds, &parts);
+  char text[96];
+  std::snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min,
+                parts.tm_sec, static_cast<int>(microseconds / 1000 % 1000));
+  return text;
+}
+
+bool begins_with(std::string_view text, std::string_view prefix) {
+  return text.size() >= prefix.size() && std::equal(prefix.begin(), prefix.end(), text.begin(), [](char a, char b) {
+           return std::toupper(static_cast<unsigned char>(a)) == std::toupper(static_cast<unsigned char>(b));
+         });
+}
+
+/// A field of the event, also of what a session reported about itself.
+std::string field_of(const json::object& fields, std::string_view key) {
+  const json::object* places[] = {&fields, nullptr};
+  if (const json::value* reported = fields.if_contains("reported")) places[1] = reported->if_object();
+  for (const json::object* place : places) {
+    const json::value* value = place == nullptr ? nullptr : place->if_contains(key);
+    if (value != nullptr && value->is_string()) return std::string(std::string_view(value->get_string()));
+    if (value != nullptr && value->is_bool()) return value->get_bool() ? "true" : "false";
+  }
+  return {};
+}
+
+class Filter {
+ public:
+  Filter(const EventsOptions& options, std::int64_t since_us) : options_(options), since_us_(since_us) {}
+
+  [[nodiscard]] std::optional<json::object> take(const replay::AuditEvent& event) const {
+    if (event.wall_us < since_us_ || !begins_with(event.session, options_.session) || !name_fits(event.name)) return std::nullopt;
+    boost::system::error_code error;
+    json::value parsed = json::parse(json::string_view(event.json.data(), event.json.size()), error);
+    json::object fields = !error && parsed.is_object() ? std::move(parsed.get_object()) : json::object{{"unreadable", event.json}};
+    for (const auto& [key, wanted] : {std::pair{"principal", &options_.principal}, std::pair{"target", &options_.target}, std::pair{"code", &options_.code}})
+      if (!wanted->empty() && field_of(fields, key) != *wanted) return std::nullopt;
+    if (options_.denied && field_of(fields, "decision") != "deny") return std::nullopt;
+    if (options_.alarms && field_of(fields, "alarm") != "true") return std::nullopt;
+    if (const auto place = fields.find("session"); place != fields.end()) fields.stable_erase(place);
+    return json::object{{"at", utc_text(event.wall_us)}, {"id", event.id}, {"name", event.name}, {"session", event.session}, {"fields", std::move(fields)}};
+  }
+
+ private:
+  [[nodiscard]] bool name_fits(std::string_view name) const {
+    if (options_.name.empty()) return true;
+    return options_.name.ends_with('.') ? name.starts_with(options_.name) : name == options_.name;
+  }
+  const EventsOptions& options_;
+  std::int64_t since_us_;
+};
+
+std::string plain(const json::value& value) {
+  if (value.is_string()) return std::string(std::string_view(value.get_string()));
+  return json::serialize(value);
+}
+
+void print_one(Format format, const json::object& row) {
+  if (format != Format::table) {
+    std::printf("%s\n", json::serialize(row).c_str());
+    return;
+  }
+  std::string line = plain(row.at("at")) + "  " + plain(row.at("name"));
+  if (!row.at("session").get_string().empty()) line += "  session=" + plain(row.at("session"));
+  for (const auto& [key, value] : row.at("fields").get_object()) line += " " + std::string(std::string_view(key)) + "=" + plain(value);
+  std::printf("%s\n", printable(line).c_str());
+}
+
+volatile std::sig_atomic_t stopped = 0;
+
+}  // namespace
+
+Result<std::int64_t> parse_since(std::string_view text, std::int64_t now_us) {
+  std::int64_t amount = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), amount);
+  if (error == std::errc{} && end + 1 == text.data() + text.size() && amount >= 0 && amount < 1'000'000) {
+    switch (*end) {
+      case 's': return now_us - amount * 1'000'000;
+      case 'm': return now_us - amount * 60'000'000;
+      case 'h': return now_us - amount * 3'600'000'000;
+      case 'd': return now_us - amount * 86'400'000'000;
+      default: break;
+    }
+  }
+  std::tm parts{};
+  const std::string whole(text);
+  for (const char* form : {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%MZ", "%Y-%m-%d"}) {
+    parts = {};
+    const char* rest = strptime(whole.c_str(), form, &parts);
+    if (rest != nullptr && *rest == '\0') return static_cast<std::int64_t>(timegm(&parts)) * 1'000'000;
+  }
+  return fail(Errc::invalid, "`" + whole + "` is no moment: write 2026-11-22T08:00:00Z, 2026-11-22, or how long ago: 90s, 30m, 8h, 7d");
+}
+
+int run_events(const EventsOptions& options) {
+  if (options.follow) std::signal(SIGINT, [](int) { stopped = 1; });
+  std::int64_t since_us = 0;
+  if (!options.since.empty()) {
+    auto since = parse_since(options.since, system_clock().wall().time_since_epoch().count());
+    if (!since) return report(since.error());
+    since_us = *since;
+  }
+  auto files = replay::JournalFiles::open(options.place.journal);
+  if (!files) return report(files.error());
+  std::size_t damages = 0;
+  files->on_damage([&](const replay::FileDamage&) { ++damages; });
+  const Filter filter(options, since_us);
+  const Format format = options.common.format;
+  std::deque<json::object> newest;
+  const auto read_on = [&](auto&& use) {
+    while (auto frame = files->next()) {
+      if (frame->header.type != static_cast<std::uint32_t>(replay::FrameType::audit_event)) continue;
+      if (const auto event = replay::parse_audit_event(frame->payload))
+        if (auto row = filter.take(*event)) use(std::move(*row));
+    }
+  };
+  read_on([&](json::object row) {
+    newest.push_back(std::move(row));
+    if (options.limit != 0 && newest.size() > options.limit) newest.pop_front();
+  });
+  if (format == Format::json && !options.follow) {
+    std::printf("%s\n", json::serialize(json::array(newest.begin(), newest.end())).c_str());
+  } else {
+    for (const json::object& row : newest) print_one(format, row);
+  }
+  if (options.follow) {
+    while (stopped == 0 && std::fflush(stdout) == 0) {
+      ::usleep(k_look_again_us);
+      read_on([&](const json::object& row) { print_one(format, row); });
+    }
+    return k_exit_interrupted;
+  }
+  if (newest.empty() && format == Format::table) std::fprintf(stderr, "no such event\n");
+  if (damages > 0) std::fprintf(stderr, "sallyport: %zu place(s) of the journal cannot be read: run sallyport verify\n", damages);
+  return k_exit_ok;
+}
+
+}  // namespace sallyport::app
