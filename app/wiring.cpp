@@ -7,6 +7,7 @@
 #include "platform/os/wiped_memory.h"
 #include "policy/authority/service.h"
 #include "recorder/service.h"
+#include "recorder/shipping/shipping_service.h"
 #include "vault/service.h"
 
 namespace sallyport::app {
@@ -21,6 +22,7 @@ int run_wired_service(const std::string& name, Fd control) {
     return vault::run_service(std::move(control), options);
   }
   if (name == "recorder") return recorder::run_service(std::move(control));
+  if (name == "shipper") return recorder::run_shipping_service(std::move(control));
   if (name == "authority") {
     authority::AuthorityOptions options;
     options.make_front = admin::make_front;

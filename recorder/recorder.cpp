@@ -2,6 +2,7 @@
 
 #include <sys/epoll.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -21,6 +22,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr std::uint64_t k_tag_syncer = 1;
+constexpr std::uint64_t k_tag_shipper = 2;
 /// The link that the process began with: it alone orders. The keeper attaches another one for its own events.
 constexpr control::Peer k_control = control::PEER_UNKNOWN;
 constexpr int k_packets_per_turn = 64;             ///< of one peer, so that none keeps the others waiting
@@ -70,6 +72,11 @@ void Recorder::wait() {
     const epoll_event& event = events[static_cast<std::size_t>(i)];
     if (event.data.u64 == k_tag_syncer) {
       on_synced();
+      continue;
+    }
+    if (event.data.u64 == k_tag_shipper) {
+      if (shipping_) shipping_->read();
+      look_at_space(true);
       continue;
     }
     Peer* const peer = peers_.find(event.data.u64);
@@ -189,9 +196,20 @@ void Recorder::on_reload(Peer& peer, const control::Envelope& envelope) {
     open_journal();
     next_checkpoint_ = clock_.boot() + std::min(k_first_checkpoint, boot_of(options_.checkpoint_interval));
   }
+  use_store(*settings);
   auto answer = envelope.call() != 0 ? control::reply_to(envelope) : control::Envelope();
   answer.mutable_ready()->set_detail(trouble());
   say(&peer, std::move(answer));
+}
+
+void Recorder::use_store(const Settings& settings) {
+  if (settings.text("store_url").empty() && settings.text("syslog_tls").empty()) {
+    shipping_.reset();
+    return;
+  }
+  if (shipping_) return shipping_->use_settings(settings.render());
+  shipping_ = std::make_unique<ShippingDesk>(settings.render(), epoll_.get(), k_tag_shipper, clock_,
+                                             [this](const std::string& name, const std::string& session, const std::string& json) { ring_event(session, name, json); });
 }
 
 void Recorder::on_attach(control::Received received) {
@@ -283,6 +301,7 @@ void Recorder::turn() {
     desk_->take_leftovers(true);
   }
   flush();
+  if (shipping_) shipping_->tick();
   look_at_space(false);
   checkpoint_when_due();
   if (witness_)
@@ -353,6 +372,7 @@ void Recorder::sync_when_due() {
   const BootTime now = clock_.boot();
   const bool is_awaited = !waiting_sync_.empty() || desk_->wants_sync() || stopping_;
   if (!is_awaited && now < sync_by_) return;
+  syncing_position_ = journal_->position();
   for (auto& waiter : std::exchange(waiting_sync_, {})) syncing_.push_back(std::move(waiter));
   desk_->sync_begins();
   syncer_->start(std::exchange(unsynced_, {}));
@@ -363,6 +383,7 @@ void Recorder::on_synced() {
   if (!syncer_->finish(error)) return;
   if (!error.empty()) return journal_failed(error);
   if (!journal_) return;
+  if (shipping_) shipping_->durable_up_to(syncing_position_.file, syncing_position_.bytes);
   for (auto& waiter : std::exchange(syncing_, {})) {
     tell_stored(waiter);
   }
@@ -402,12 +423,15 @@ void Recorder::look_at_space(bool at_once) {
     space_trouble_ = "SP-4002 too little space for the journal: " + std::to_string(free_bytes_) + " of at least " +
                      std::to_string(options_.min_free_bytes) + " bytes";
   if (!desk_) return;
-  desk_->refuse_new(space_trouble_);
+  const std::string store_trouble = shipping_ ? shipping_->trouble() : std::string();
+  desk_->refuse_new(space_trouble_.empty() ? store_trouble : space_trouble_);
   if (free_bytes_ < options_.min_free_bytes / 4) desk_->fail_sessions(space_trouble_);
+  else if (!store_trouble.empty()) desk_->fail_sessions(store_trouble);
 }
 
 std::string Recorder::trouble() const {
   if (!journal_) return "SP-4001 the journal: " + journal_trouble_;
+  if (space_trouble_.empty() && shipping_) return shipping_->trouble();
   return space_trouble_;
 }
 
@@ -457,7 +481,13 @@ void Recorder::ask_checkpoint() {
   if (vault != nullptr) {
     control::Envelope question;
     question.set_call(asked.call);
-    question.mutable_sign_checkpoint()->set_body(asked.body);
+    auto& checkpoint = *question.mutable_sign_checkpoint();
+    checkpoint.set_body(asked.body);
+    checkpoint.set_newest(journal_->newest_checkpoint());
+    // A key hands over only in a checkpoint over what no power loss can take back.
+    bool is_durable = !syncer_->is_busy() && !journal_->has_pending();
+    for (const auto& file : unsynced_) is_durable = is_durable && ::fdatasync(file->get()) == 0;
+    checkpoint.set_may_rotate(is_durable);
     say(vault, std::move(question));
   }
   grew_ = false;
@@ -470,7 +500,9 @@ void Recorder::ask_checkpoint() {
 }
 
 void Recorder::on_checkpoint_answer(const control::Envelope& envelope) {
-  const std::string body = asked_->body;
+  const auto& given = envelope.checkpoint_signature();
+  const bool names_next = given.body().starts_with(asked_->body + "next-key ") && given.body().find('\n', asked_->body.size()) == given.body().size() - 1;
+  const std::string body = names_next ? given.body() : asked_->body;
   std::string line = envelope.checkpoint_signature().line();
   if (!line.empty() && line.back() != '\n') line += '\n';
   const std::string note = crypto::join_note(body, line);
@@ -482,8 +514,14 @@ void Recorder::on_checkpoint_answer(const control::Envelope& envelope) {
   }
   asked_.reset();
   checkpoints_missed_ = 0;
+  if (const auto handover = crypto::parse_note(given.handover())) {  // signed before a crash, and not journalled then
+    journal_->append_checkpoint(given.handover());
+    witness_->tell(given.handover());
+  }
   journal_->append_checkpoint(note);
   witness_->tell(note);
+  if (shipping_) shipping_->witness(body, line);
+  if (names_next) ring_event({}, "checkpoint.key_handed_over", "{\"leaves\":" + std::to_string(journal_->checkpointed_leaves()) + "}");
   const bool grew_meanwhile = grew_ || journal_->log().size() > journal_->checkpointed_leaves();
   flush();
   grew_ = grew_meanwhile;
@@ -506,7 +544,13 @@ void Recorder::begin_stop(milliseconds grace) {
 bool Recorder::may_end() {
   if (clock_.boot() >= stop_until_ || !journal_) return true;
   const bool waits_for_vault = asked_.has_value() && peers_.service(control::PEER_VAULT) != nullptr;
-  return !waits_for_vault && unsynced_.empty() && !syncer_->is_busy() && !journal_->has_pending();
+  if (waits_for_vault || !unsynced_.empty() || syncer_->is_busy() || journal_->has_pending()) return false;
+  if (!shipping_) return true;
+  if (!std::exchange(shipping_stopped_, true)) {
+    const auto left = std::chrono::floor<milliseconds>(stop_until_ - clock_.boot());
+    shipping_->stop(std::max(left - milliseconds(300), milliseconds(100)));
+  }
+  return !shipping_->is_running();
 }
 
 int Recorder::timeout_ms() {
@@ -519,6 +563,8 @@ int Recorder::timeout_ms() {
   if (!unsynced_.empty() && !syncer_->is_busy()) wake_at(sync_by_);
   if (!journal_) wake_at(next_open_);
   else if (!trouble().empty()) wake_at(last_space_look_ + k_space_every);
+  if (shipping_)
+    if (const auto at = shipping_->next_tick()) wake_at(*at);
   if (leftovers_due_ && journal_) wake_at(leftovers_at_);
   if (journal_ && asked_) wake_at(asked_->until);
   else if (journal_ && grew_) wake_at(next_checkpoint_);
@@ -555,6 +601,11 @@ control::Envelope Recorder::status() {
   if (journal_) {
     status.set_journal_sequence(journal_->log().size());
     status.set_newest_checkpoint(journal_->newest_checkpoint());
+  }
+  if (shipping_) {
+    const auto& report = shipping_->report();
+    status.set_store(std::to_string(report.waiting_bytes()) + " bytes wait (" + std::to_string(report.spool_percent()) + " % of the spool)" +
+                     (report.refused().empty() ? "" : "; refused: " + report.refused()) + (report.trouble().empty() ? "" : "; " + report.trouble()));
   }
   if (desk_) status.set_live_rings(static_cast<std::uint32_t>(desk_->live_sessions()));
   return envelope;

@@ -16,6 +16,7 @@
 #include "recorder/options.h"
 #include "recorder/peers.h"
 #include "recorder/ring_desk.h"
+#include "recorder/shipping_desk.h"
 #include "recorder/witness.h"
 
 namespace sallyport::recorder {
@@ -62,6 +63,7 @@ class Recorder final : public RingNews {
   void on_synced();
   void journal_failed(const std::string& why);
   void look_at_space(bool now);
+  void use_store(const Settings& settings);
   [[nodiscard]] std::string trouble() const;
   void tell_health();
 
@@ -97,6 +99,9 @@ class Recorder final : public RingNews {
   std::unique_ptr<Witness> witness_;
   std::unique_ptr<Journal> journal_;
   std::unique_ptr<RingDesk> desk_;
+  std::unique_ptr<ShippingDesk> shipping_;  ///< none without a store
+  Journal::Position syncing_position_;
+  bool shipping_stopped_ = false;
   std::string journal_trouble_ = "not opened yet";
   std::string space_trouble_;
   std::string told_trouble_ = "starting";

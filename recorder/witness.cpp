@@ -81,7 +81,9 @@ std::string syslog_line_of(const std::string& note) {
   const std::string& signature = lines.back();
   const std::size_t blank = signature.rfind(' ');
   if (blank == std::string::npos) return {};
-  return "checkpoint " + lines[0] + " " + lines[1] + " " + lines[2] + " " + signature.substr(blank + 1);
+  std::string line = "checkpoint " + lines[0] + " " + lines[1] + " " + lines[2] + " " + signature.substr(blank + 1);
+  if (lines[3].starts_with("next-key ")) line += " " + lines[3];
+  return line;
 }
 
 }  // namespace sallyport::recorder

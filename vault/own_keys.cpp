@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "platform/crypto/base64.h"
+
 namespace sallyport::vault {
 namespace {
 
@@ -11,6 +13,8 @@ constexpr std::string_view k_host_ecdsa = "sallyport/host-key/ecdsa";
 constexpr std::string_view k_user_ca = "sallyport/ca/user";
 constexpr std::string_view k_host_ca = "sallyport/ca/host";
 constexpr std::string_view k_checkpoint = "sallyport/checkpoint";
+constexpr std::string_view k_checkpoint_root = "sallyport/checkpoint/root";
+constexpr std::string_view k_handover = "sallyport/checkpoint/handover";
 constexpr std::string_view k_recipient = "sallyport/recording/recipient";
 constexpr std::string_view k_host_certificate = "sallyport/host-certificate";
 constexpr unsigned k_rsa_bits = 3072;
@@ -29,6 +33,13 @@ Result<crypto::SshPrivateKey> load_ssh_key(SecretStore& store, std::string_view 
   const auto stored = store.read(name);
   if (!stored) return tl::unexpected(stored.error());
   return crypto::SshPrivateKey::parse(stored->value.reveal());
+}
+
+/// How a handover note names the next key; without the log's name, which the vault may not know yet.
+std::string to_next_key_line(const crypto::Ed25519PublicKey& key) {
+  Bytes typed{std::byte{1}};
+  typed.insert(typed.end(), key.begin(), key.end());
+  return "+" + crypto::to_base64(typed) + "\n";
 }
 
 /// The key and its certificate in one value, so that nobody who can write the database can slip in another recipient.
@@ -57,11 +68,13 @@ Result<OwnKeys> OwnKeys::create(SecretStore& store, std::string_view node, WallT
   if (!host_ca) return tl::unexpected(host_ca.error());
   auto checkpoint = crypto::Ed25519PrivateKey::generate(crypto::system_random());
   if (auto stored = store.put(k_checkpoint, k_own_kind, checkpoint.seed(), {}, checkpoint.public_key(), now); !stored) return tl::unexpected(stored.error());
+  if (auto stored = store.put(k_checkpoint_root, k_own_kind, Secret(ByteView(checkpoint.public_key())), {}, {}, now); !stored) return tl::unexpected(stored.error());
   auto recipient = crypto::make_recipient("sallyport recordings of " + std::string(node), now);
   if (!recipient) return tl::unexpected(recipient.error());
   if (auto stored = store.put(k_recipient, k_own_kind, recipient_text(*recipient), {}, recipient->certificate_der, now); !stored)
     return tl::unexpected(stored.error());
-  OwnKeys keys{{}, std::move(*user_ca), std::move(*host_ca), std::move(checkpoint), std::move(*recipient), {}};
+  const crypto::Ed25519PublicKey root = checkpoint.public_key();
+  OwnKeys keys{{}, std::move(*user_ca), std::move(*host_ca), std::move(checkpoint), root, {}, now.time_since_epoch().count(), std::move(*recipient), {}};
   keys.host_keys.push_back(std::move(*ed25519));
   keys.host_keys.push_back(std::move(*rsa));
   return keys;
@@ -90,7 +103,18 @@ Result<OwnKeys> OwnKeys::load(SecretStore& store) {
   if (split == std::string_view::npos) return fail(Errc::corrupt, "the vault's own keys: the recording recipient is broken");
   auto certificate = crypto::certificate_der_of(text.substr(split));
   if (!certificate) return missing(certificate.error());
-  OwnKeys keys{{}, std::move(*user_ca), std::move(*host_ca), std::move(*checkpoint), {Secret(text.substr(0, split)), std::move(*certificate)}, {}};
+  const crypto::Ed25519PublicKey present = checkpoint->public_key();
+  OwnKeys keys{{}, std::move(*user_ca), std::move(*host_ca), std::move(*checkpoint), present, {}, 0, {Secret(text.substr(0, split)), std::move(*certificate)}, {}};
+  // A crash in the middle of a handover may have left the old half: it goes now.
+  for (std::uint32_t version = seed->version; version > 1 && version + 4 > seed->version; --version) static_cast<void>(store.remove(k_checkpoint, version - 1));
+  if (const auto root = store.read(k_checkpoint_root); root && root->value.size() == keys.checkpoint_root.size())
+    std::copy_n(root->value.reveal().begin(), keys.checkpoint_root.size(), keys.checkpoint_root.begin());
+  if (const auto about = store.describe(k_checkpoint)) keys.checkpoint_since_us = about->changed_us;
+  if (const auto note = store.read(k_handover)) {
+    std::string handover(note->value.reveal_text());
+    // Written before the key it names was stored: counts only when that key is the present one.
+    if (handover.find(to_next_key_line(present)) != std::string::npos) keys.handover = std::move(handover);
+  }
   keys.host_keys.push_back(std::move(*ed25519));
   keys.host_keys.push_back(std::move(*rsa));
   if (auto ecdsa = load_ssh_key(store, k_host_ecdsa)) {
@@ -107,6 +131,19 @@ Result<void> OwnKeys::serve_legacy_clients(SecretStore& store, WallTime now) {
   auto key = make_ssh_key(store, k_host_ecdsa, crypto::SshKeyType::ecdsa_p256, now);
   if (!key) return tl::unexpected(key.error());
   host_keys.push_back(std::move(*key));
+  return {};
+}
+
+Result<void> OwnKeys::hand_over(SecretStore& store, crypto::Ed25519PrivateKey next, std::string note, WallTime now) {
+  const auto told = store.put(k_handover, k_own_kind, Secret(std::string_view(note)), {}, {}, now);
+  if (!told) return tl::unexpected(told.error());
+  if (*told > 1) static_cast<void>(store.remove(k_handover, *told - 1));
+  const auto version = store.put(k_checkpoint, k_own_kind, next.seed(), {}, next.public_key(), now);
+  if (!version) return tl::unexpected(version.error());
+  if (auto removed = store.remove(k_checkpoint, *version - 1); !removed && removed.error().code != Errc::not_found) return removed;
+  checkpoint = std::move(next);
+  checkpoint_since_us = now.time_since_epoch().count();
+  handover = std::move(note);
   return {};
 }
 

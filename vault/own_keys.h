@@ -21,7 +21,10 @@ struct OwnKeys {
   std::vector<crypto::SshPrivateKey> host_keys;  ///< ed25519, rsa, and ecdsa when legacy clients are served
   crypto::SshPrivateKey user_ca;
   crypto::SshPrivateKey host_ca;
-  crypto::Ed25519PrivateKey checkpoint;
+  crypto::Ed25519PrivateKey checkpoint;            ///< the present one; those before were destroyed when they handed over
+  crypto::Ed25519PublicKey checkpoint_root{};      ///< the first one: what verifiers hold
+  std::string handover;                            ///< the signed note in which the key before named this one; empty for the first
+  std::int64_t checkpoint_since_us = 0;            ///< when the present one was made
   crypto::RecipientPair recipient;
   Bytes host_certificate;  ///< newest; empty before the first was signed
 
@@ -31,6 +34,8 @@ struct OwnKeys {
   [[nodiscard]] static Result<OwnKeys> load(SecretStore& store);
   /// Adds the nistp256 host key if there is none yet.
   [[nodiscard]] Result<void> serve_legacy_clients(SecretStore& store, WallTime now);
+  /// `next` takes the place of the checkpoint key, whose last act was to sign `note`. The old private half is destroyed.
+  [[nodiscard]] Result<void> hand_over(SecretStore& store, crypto::Ed25519PrivateKey next, std::string note, WallTime now);
   [[nodiscard]] Result<void> keep_host_certificate(SecretStore& store, Bytes certificate, WallTime now);
 
   /// The host key that signs with this algorithm; nullptr when there is none.

@@ -433,11 +433,13 @@ class Service {
 
   void on_recorder(LineId from, const Envelope& question) {
     if (question.body_case() == Body::kPublicKeys) return on_public_keys(from, question);
-    auto line = vault_->sign_checkpoint(question.sign_checkpoint().body());
+    auto line = vault_->sign_checkpoint(question.sign_checkpoint().body(), question.sign_checkpoint().may_rotate(), question.sign_checkpoint().newest());
     if (!line) trail_.tell("checkpoint.refused", "{\"decision\":\"deny\",\"reason\":" + json_quote(line.error().detail) + "}");
     if (refused(from, question, line)) return;
     Envelope answer = control::reply_to(question);
-    answer.mutable_checkpoint_signature()->set_line(std::move(*line));
+    answer.mutable_checkpoint_signature()->set_line(std::move(line->line));
+    answer.mutable_checkpoint_signature()->set_body(std::move(line->body));
+    answer.mutable_checkpoint_signature()->set_handover(std::move(line->handover));
     reply(from, std::move(answer));
   }
 

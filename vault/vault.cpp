@@ -71,6 +71,8 @@ Result<VaultSettings> vault_settings_of(const Settings& settings, std::string_vi
   own.seal = std::move(*seal);
   own.node = settings.text("node", "sallyport");
   own.host_names = host_names_of(own.node, settings.text("public_address"));
+  own.online_replay = settings.flag("online_replay", true);
+  own.checkpoint_key_every = settings.duration("checkpoint_key_every_ms", own.checkpoint_key_every);
   own.legacy_clients = settings.text("compat") == "legacy-clients";
   return own;
 }
@@ -172,9 +174,13 @@ Result<void> Vault::load_recipients() {
     if (!certificate) return tl::unexpected(certificate.error());
     recipients_.push_back(std::move(*certificate));
   }
-  auto wrapping = crypto::Recipients::parse(recipients_);
-  if (!wrapping) return tl::unexpected(wrapping.error());
-  wrapping_ = std::move(*wrapping);
+  if (!settings_.online_replay) recipients_.erase(recipients_.begin());
+  wrapping_.reset();
+  if (!recipients_.empty()) {
+    auto wrapping = crypto::Recipients::parse(recipients_);
+    if (!wrapping) return tl::unexpected(wrapping.error());
+    wrapping_ = std::move(*wrapping);
+  }
   recipient_ids_.clear();
   for (const Bytes& certificate : recipients_) recipient_ids_ += (recipient_ids_.empty() ? "" : ",") + crypto::recipient_id(certificate);
   return {};
@@ -235,13 +241,35 @@ Result<Bytes> Vault::sign_host_certificate(CertificateRequest request) const {
 }
 
 Result<std::string> Vault::sign_checkpoint(std::string_view body) {
+  auto made = sign_checkpoint(body, false, {});
+  if (!made) return tl::unexpected(made.error());
+  return std::move(made->line);
+}
+
+Result<Vault::SignedCheckpoint> Vault::sign_checkpoint(std::string_view body, bool may_rotate, std::string_view newest) {
   if (!own_) return sealed();
   const auto seen = store_->newest_checkpoint(settings_.node);
   if (!seen) return tl::unexpected(seen.error());
   const auto checkpoint = check_checkpoint(body, settings_.node, *seen);
   if (!checkpoint) return tl::unexpected(checkpoint.error());
   if (auto noted = store_->note_checkpoint(settings_.node, {checkpoint->size, checkpoint->root}); !noted) return tl::unexpected(noted.error());
-  return crypto::sign_note_line(body, settings_.node, own_->checkpoint);
+  SignedCheckpoint made;
+  // The journal has the handover when its newest checkpoint is that, or is signed by the key that came by it.
+  const auto journalled = crypto::parse_note(newest);
+  const auto present = crypto::make_note_key(settings_.node, own_->checkpoint.public_key());
+  const bool is_known = journalled && std::any_of(journalled->signatures.begin(), journalled->signatures.end(), [&](const auto& by) { return by.id == present.id; });
+  const auto handover = crypto::parse_note(own_->handover);
+  if (handover && !newest.empty() && !is_known && journalled && journalled->body != handover->body) made.handover = own_->handover;
+  const auto age = std::chrono::microseconds(clock_->wall().time_since_epoch().count() - own_->checkpoint_since_us);
+  if (!may_rotate || !made.handover.empty() || age < settings_.checkpoint_key_every) {
+    made.line = crypto::sign_note_line(body, settings_.node, own_->checkpoint);
+    return made;
+  }
+  auto next = crypto::Ed25519PrivateKey::generate(*random_);
+  made.body = std::string(body) + "next-key " + crypto::vkey_of(crypto::make_note_key(settings_.node, next.public_key())) + "\n";
+  made.line = crypto::sign_note_line(made.body, settings_.node, own_->checkpoint);
+  if (auto done = own_->hand_over(*store_, std::move(next), crypto::join_note(made.body, made.line), clock_->wall()); !done) return tl::unexpected(done.error());
+  return made;
 }
 
 Result<void> Vault::renew_host_certificate() {
@@ -276,7 +304,7 @@ std::vector<crypto::SshPublicKey> Vault::offered_host_keys() const {
 }
 
 std::string Vault::checkpoint_vkey() const {
-  return own_ ? crypto::vkey_of(crypto::make_note_key(settings_.node, own_->checkpoint.public_key())) : std::string();
+  return own_ ? crypto::vkey_of(crypto::make_note_key(settings_.node, own_->checkpoint_root)) : std::string();
 }
 
 Result<Secret> Vault::generated(std::string_view kind) const {

@@ -23,6 +23,8 @@ struct VaultSettings {
   SealChoice seal;
   std::vector<std::string> host_names;  ///< names by which clients know this gateway: node, host of public_address
   std::string node;            ///< origin of our checkpoints and name of their key
+  bool online_replay = true;   ///< false: session keys are wrapped to the other recipients only, and nobody here can open a recording
+  std::chrono::milliseconds checkpoint_key_every{3'600'000};
   bool legacy_clients = false; ///< have a nistp256 host key as well
 };
 /// Reads state_dir, seal_*, node, public_address and compat. Errc::invalid.
@@ -67,7 +69,15 @@ class Vault {
   [[nodiscard]] Result<Bytes> sign_user_certificate(const CertificateRequest& request) const;
   /// For one of our own host keys, under other names than the gateway's own (a jump's target); not kept.
   [[nodiscard]] Result<Bytes> sign_host_certificate(CertificateRequest request) const;
-  /// The signature line of a checkpoint of our log, newline included. Remembered durably before it is signed.
+  struct SignedCheckpoint {
+    std::string line;      ///< newline included
+    std::string body;      ///< what was signed, when it names the next key; else empty
+    std::string handover;  ///< the note by which the present key came, when `newest` shows that the journal lacks it
+  };
+  /// Signs a checkpoint of our log; remembered durably before it is signed. When the key is older than settings.checkpoint_key_every and
+  /// `may_rotate`, the checkpoint also names the next key ("next-key VKEY"), and the old private half is destroyed before this returns.
+  [[nodiscard]] Result<SignedCheckpoint> sign_checkpoint(std::string_view body, bool may_rotate, std::string_view newest);
+  /// The signature line alone, under the present key.
   [[nodiscard]] Result<std::string> sign_checkpoint(std::string_view body);
 
   [[nodiscard]] const OwnKeys* own_keys() const noexcept { return own_ ? &*own_ : nullptr; }

@@ -14,6 +14,7 @@
 #include "app/verbs/exit_codes.h"
 #include "app/verbs/serve.h"
 #include "gateway/sandbox/layers.h"
+#include "recorder/shipping/store_options.h"
 
 namespace sallyport::app {
 namespace {
@@ -71,6 +72,22 @@ void check_places(Findings& findings, const Config& config) {
                config.settings.text("witness_files").empty() ? "no checkpoint is kept outside the state directory: set recording.witness" : config.settings.text("witness_files"));
 }
 
+/// Write, read back, lock, no delete: with a small object that stays there.
+void check_object_store(Findings& findings, const Config& config) {
+  const Settings settings = config.settings_for("recorder");
+  const auto places = recorder::store_settings(settings);
+  if (places.url.empty()) return findings.add("store", false, false, "no object store: recordings stay on this machine; set store.url");
+  auto writer = recorder::open_store(places, recorder::StoreUse::write, system_clock(), crypto::system_random(), 2);
+  auto reader = recorder::open_store(places, recorder::StoreUse::read, system_clock(), crypto::system_random(), 2);
+  const auto options = recorder::ship_options(settings);
+  if (!writer || !reader || !options)
+    return findings.add("store", false, true, !writer ? writer.error().detail : !reader ? reader.error().detail : options.error().detail);
+  std::chrono::seconds keep = options->keep;
+  for (const auto& rule : options->rules) keep = std::max(keep, rule.keep);
+  for (const auto& check : recorder::check_store(*writer, *reader, options->node, keep, options->compliance, system_clock(), crypto::system_random()))
+    findings.add("store: " + check.name, check.good, check.required, check.detail);
+}
+
 void check_limits(Findings& findings, const Config& config) {
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
@@ -94,6 +111,7 @@ int run_doctor(const Common& common) {
   if (config) {
     check_places(findings, *config);
     check_limits(findings, *config);
+    check_object_store(findings, *config);
   }
   print_rows(common, findings.rows(), {{"CHECK", "check"}, {"RESULT", "result"}, {"DETAIL", "detail"}}, "");
   return findings.failed() ? k_exit_unavailable : k_exit_ok;

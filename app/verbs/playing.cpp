@@ -254,6 +254,7 @@ int run_export(const ExportVerbOptions& options) {
                                                                                        {"pcapng", ViewJob::Kind::pcapng}}};
   const auto format = std::find_if(k_formats.begin(), k_formats.end(), [&](const auto& known) { return known.first == options.format; });
   const bool facts_only = options.format == "files" || options.format == "ledger";
+  if (options.bundle) return export_bundle(options);
   if (format == k_formats.end() && !facts_only) return usage_error("--format is asciicast, text, json, stdout, stderr, files, ledger or pcapng, not " + options.format);
   auto view = open_view(options.place, options.session, options.damaged);
   if (!view) return report(view.error());

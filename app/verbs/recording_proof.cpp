@@ -20,20 +20,6 @@ std::optional<std::string> load_text(const std::filesystem::path& file) {
   return std::string(std::istreambuf_iterator<char>(in), {});
 }
 
-Result<std::vector<crypto::NoteKey>> keys_in(std::string_view text) {
-  std::vector<crypto::NoteKey> keys;
-  while (!text.empty()) {
-    const std::size_t end = std::min(text.find('\n'), text.size());
-    std::string_view line = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
-    while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.remove_suffix(1);
-    if (line.empty() || line.front() == '#') continue;
-    auto key = crypto::parse_vkey(line);
-    if (!key) return tl::unexpected(key.error());
-    keys.push_back(std::move(*key));
-  }
-  return keys;
-}
 
 Result<Secret> local_key(const KeySource& source, ByteView wrapped) {
   const auto key = load_text(source.recipient_key);
@@ -58,6 +44,21 @@ std::string place_text(const replay::Finding& finding) {
 }
 
 }  // namespace
+
+Result<std::vector<crypto::NoteKey>> keys_in(std::string_view text) {
+  std::vector<crypto::NoteKey> keys;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    std::string_view line = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.remove_suffix(1);
+    if (line.empty() || line.front() == '#') continue;
+    auto key = crypto::parse_vkey(line);
+    if (!key) return tl::unexpected(key.error());
+    keys.push_back(std::move(*key));
+  }
+  return keys;
+}
 
 std::function<bool(const SessionId&)> liveness(const RecordingPlace& place) {
   if (place.ring_dir.empty()) return {};
@@ -95,27 +96,19 @@ Result<KnownKeys> checkpoint_keys(const RecordingPlace& place) {
   return known;
 }
 
-Result<std::vector<replay::OutsideCheckpoint>> outside_checkpoints(const RecordingPlace& place, const std::vector<std::string>& files, const KnownKeys& known,
-                                                                   std::vector<replay::Finding>& findings) {
+Result<std::vector<replay::OutsideCheckpoint>> outside_checkpoints(const RecordingPlace& place, const std::vector<std::string>& files, const KnownKeys& known) {
   std::vector<replay::OutsideCheckpoint> outside;
   for (const std::string& file : files) {
     auto notes = replay::read_checkpoint_file(file);
     if (!notes) return tl::unexpected(notes.error());
-    for (const auto& each : *notes) {
-      if (!known.keys.empty() && !crypto::verify_note(each, known.keys)) {
-        replay::Finding finding;
-        finding.kind = "outside-signature";
-        finding.text = "a checkpoint in " + file + " is not signed by the checkpoint key";
-        findings.push_back(std::move(finding));
-        continue;
-      }
-      outside.push_back({crypto::parse_checkpoint(each.body).value(), file});
-    }
+    for (const auto& each : *notes) outside.push_back({crypto::parse_checkpoint(each.body).value(), file, each});
   }
+  for (const auto& each : place.store_notes)
+    if (auto checkpoint = crypto::parse_checkpoint(each.body)) outside.push_back({std::move(*checkpoint), "the object store", each});
   const KeptCheckpoints kept = kept_of(place);
   for (const auto& key : known.keys)
-    if (const auto newest = kept.newest(key.name, key.id); newest && crypto::verify_note(*newest, std::vector{key}))
-      outside.push_back({crypto::parse_checkpoint(newest->body).value(), kept.file_of(key.name, key.id).string()});
+    if (const auto newest = kept.newest(key.name, key.id); newest && crypto::parse_checkpoint(newest->body))
+      outside.push_back({crypto::parse_checkpoint(newest->body).value(), kept.file_of(key.name, key.id).string(), *newest});
   return outside;
 }
 
@@ -147,7 +140,7 @@ void keep_checkpoint(const RecordingPlace& place, const KnownKeys& known, const 
   if (known.first_use)
     if (auto stored = kept.keep_key(place.journal, *known.first_use); !stored) note("sallyport: " + stored.error().detail);
   if (newest)
-    if (auto stored = kept.keep(*newest); !stored) note("sallyport: " + stored.error().detail);
+    if (auto stored = kept.keep(*newest, known.keys.front().id); !stored) note("sallyport: " + stored.error().detail);
 }
 
 Result<Verified> verify(const RecordingPlace& place, std::vector<SessionId> sessions, const std::vector<std::string>& checkpoint_files,
@@ -155,17 +148,24 @@ Result<Verified> verify(const RecordingPlace& place, std::vector<SessionId> sess
   auto known = checkpoint_keys(place);
   if (!known) return tl::unexpected(known.error());
   std::vector<replay::Finding> findings;
-  auto outside = outside_checkpoints(place, checkpoint_files, *known, findings);
+  auto outside = outside_checkpoints(place, checkpoint_files, *known);
   if (!outside) return tl::unexpected(outside.error());
   replay::VerifyOptions options;
   options.journal = place.journal;
   options.sessions = std::move(sessions);
   options.checkpoint_keys = known->keys;
   options.outside = *outside;
+  options.holes = place.holes;
   options.unwrap = std::move(unwrap);
   options.is_live = liveness(place);
   auto report = replay::verify_journal(options);
   if (!report) return tl::unexpected(report.error());
+  for (const std::string& text : place.store_missing) {
+    replay::Finding finding;
+    finding.kind = "store-parcel-missing";
+    finding.text = text;
+    findings.push_back(std::move(finding));
+  }
   if (!known->changed.empty()) {
     replay::Finding finding;
     finding.kind = "checkpoint-key-changed";

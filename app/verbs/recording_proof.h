@@ -33,9 +33,11 @@ struct KnownKeys {
 /// Given ones; else the one remembered for this journal; else the gateway's copy.
 [[nodiscard]] Result<KnownKeys> checkpoint_keys(const RecordingPlace& place);
 
-/// Kept ones and those of the files that the caller brought.
+/// Kept ones, those of the object store and those of the files that the caller brought; with their notes, as who may have signed them shows only when the log is read.
 [[nodiscard]] Result<std::vector<replay::OutsideCheckpoint>> outside_checkpoints(const RecordingPlace& place, const std::vector<std::string>& files,
-                                                                                 const KnownKeys& known, std::vector<replay::Finding>& findings);
+                                                                                 const KnownKeys& known);
+/// The vkey lines of a text, one each line.
+[[nodiscard]] Result<std::vector<crypto::NoteKey>> keys_in(std::string_view text);
 
 /// From the recipient's key file, else from the gateway.
 [[nodiscard]] Result<Secret> session_key(const KeySource& source, const SessionId& session, ByteView wrapped);

@@ -7,6 +7,7 @@
 #include "app/verbs/verb.h"
 #include "platform/crypto/base64.h"
 #include "recorder/replay/session_list.h"
+#include "recorder/shipping/store_options.h"
 
 namespace sallyport::app {
 namespace {
@@ -18,12 +19,54 @@ struct PlaceOptions {
   std::string journal;
   std::vector<std::string> keys;
   bool forget = false;
+  std::string store;  ///< "configured", or its URL
+  std::string node;
+  recorder::StoreSettings settings;
+  bool fresh = false;  ///< nothing fetched before is trusted
 };
+
+/// Fetches what the store has and this machine does not; what is read afterwards are files like the gateway's own.
+Result<RecordingPlace> place_in_store(const Common& common, const PlaceOptions& options, RecordingPlace place) {
+  recorder::StoreSettings settings = options.settings;
+  std::string node = options.node;
+  if (const auto config = load_config(common.config)) {
+    const auto configured = recorder::store_settings(config->settings_for("recorder"));
+    if (options.store == "configured") settings.url = configured.url;
+    if (settings.endpoint.empty()) settings.endpoint = configured.endpoint;
+    if (settings.ca_file.empty()) settings.ca_file = configured.ca_file;
+    if (settings.read_credentials.empty()) settings.read_credentials = configured.read_credentials.empty() ? configured.credentials : configured.read_credentials;
+    if (settings.region.empty()) settings.region = configured.region;
+    settings.virtual_host = settings.virtual_host || configured.virtual_host;
+    place.default_key = config->run_dir / "keys" / "checkpoint.vkey";
+    if (node.empty()) node = recorder::node_key(config->node);
+  } else if (options.store == "configured") {
+    return tl::unexpected(config.error());
+  }
+  if (options.store != "configured") settings.url = options.store;
+  if (settings.region.empty()) settings.region = "us-east-1";
+  if (settings.url.empty()) return fail(Errc::invalid, "no store is configured: set store.url, or give its URL to --store");
+  auto opened = recorder::open_store(settings, recorder::StoreUse::read, system_clock(), crypto::system_random());
+  if (!opened) return tl::unexpected(opened.error());
+  if (node.empty()) {
+    const auto nodes = replay::nodes_in(*opened->store);
+    if (!nodes) return tl::unexpected(nodes.error());
+    if (nodes->size() != 1) return fail(Errc::invalid, "the store holds the journals of " + std::to_string(nodes->size()) + " nodes: name one with --node");
+    node = nodes->front();
+  }
+  auto copy = replay::fetch_journal(*opened->store, node, replay::usual_copy_folder(settings.url, node), options.fresh);
+  if (!copy) return tl::unexpected(copy.error());
+  place.journal = copy->folder;
+  place.store_notes = std::move(copy->checkpoints);
+  place.store_missing = std::move(copy->missing);
+  place.holes = std::move(copy->holes);
+  return place;
+}
 
 Result<RecordingPlace> place_of(const Common& common, const PlaceOptions& options) {
   RecordingPlace place;
   place.checkpoint_keys = options.keys;
   place.keep = !options.forget;
+  if (!options.store.empty()) return place_in_store(common, options, std::move(place));
   if (!options.journal.empty()) {
     place.journal = options.journal;
     return place;
@@ -77,6 +120,13 @@ int run_consent(const Common& common, const std::string& session, const std::str
 void add_place_options(CLI::App& verb, PlaceOptions& options) {
   verb.add_option("--journal", options.journal, "folder of journal files (default: the gateway's)");
   verb.add_option("--checkpoint-key", options.keys, "vkey line or file of who signs checkpoints; may be repeated");
+  verb.add_option("--store", options.store, "read from the object store: `configured`, s3://BUCKET/PREFIX or dir:/PATH");
+  verb.add_option("--node", options.node, "whose journal, when the store holds several");
+  verb.add_option("--store-endpoint", options.settings.endpoint, "https://HOST:PORT of an S3 store that is not AWS");
+  verb.add_option("--store-credentials", options.settings.read_credentials, "file with access_key and secret_key");
+  verb.add_option("--store-ca", options.settings.ca_file, "PEM file of the store's certificate authority");
+  verb.add_option("--store-region", options.settings.region, "default: us-east-1");
+  verb.add_flag("--fresh", options.fresh, "fetch everything anew");
   verb.add_flag("--forget", options.forget, "do not keep the newest checkpoint in your own folder");
 }
 
@@ -164,6 +214,10 @@ void add_recording_verbs(CLI::App& app, Common& common, Outcome& outcome) {
   exports.add_option("--channel", exporting.channel, "only this channel");
   exports.add_flag("--with-input", exporting.with_input, "what was typed, too");
   exports.add_option("--idle-limit", exporting.idle_limit, "no pause longer than this many seconds");
+  exports.add_flag("--bundle", exporting.bundle, "a slice with its proof, that verifies by itself (docs/format/bundle.md)");
+  exports.add_option("--from", exporting.from, "of a bundle: seconds since the session's beginning");
+  exports.add_option("--to", exporting.to, "of a bundle: seconds since the session's beginning");
+  exports.add_option("--redact", exporting.redact, "of a bundle: entries that stay out, such as 12 or 20-25; may be repeated");
   exports.add_flag("--damaged", exporting.damaged, "export although verification failed");
   add_key_options(exports, exporting.keys);
   add_place_options(exports, place);
@@ -228,7 +282,16 @@ void add_recording_verbs(CLI::App& app, Common& common, Outcome& outcome) {
   verify.add_flag("--seals", verifying.seals, "open every seal, too");
   add_key_options(verify, verifying.keys);
   add_place_options(verify, place);
-  verify.callback([&] { outcome.status = run_at(common, place, verifying, run_verify); });
+  static std::string bundle;
+  verify.add_option("--bundle", bundle, "a bundle instead of a journal; --checkpoint-key says whose log it must be of");
+  verify.callback([&] {
+    if (!bundle.empty()) {
+      outcome.status = run_verify_bundle(common, bundle, place.keys);
+      return;
+    }
+    place.fresh = true;
+    outcome.status = run_at(common, place, verifying, run_verify);
+  });
 }
 
 }  // namespace sallyport::app

@@ -33,8 +33,7 @@ Result<RecordingView> open_view(const RecordingPlace& place, const std::string& 
   if (!index) return tl::unexpected(index.error());
   auto known = checkpoint_keys(place);
   if (!known) return tl::unexpected(known.error());
-  std::vector<replay::Finding> findings;
-  const auto outside = outside_checkpoints(place, {}, *known, findings);
+  const auto outside = outside_checkpoints(place, {}, *known);
   if (!outside) return tl::unexpected(outside.error());
   Error trouble;
   for (const bool anew : {false, true}) {

@@ -87,7 +87,16 @@ void keep_from_list(const RecordingPlace& place, const replay::SessionList& list
   const auto known = checkpoint_keys(place);
   if (!known || known->keys.empty()) return;
   const KeptCheckpoints kept = kept_of(place);
-  const bool right = list.newest_checkpoint && crypto::verify_note(*list.newest_checkpoint, known->keys).has_value();
+  // Who may sign by now: the known key, then whom each named as its successor.
+  std::vector<crypto::NoteKey> signers = known->keys;
+  bool right = false;
+  for (const auto& handover : list.handovers) {
+    right = list.newest_checkpoint && handover.body == list.newest_checkpoint->body && crypto::verify_note(handover, signers).has_value();
+    const auto checkpoint = crypto::parse_checkpoint(handover.body);
+    auto next = checkpoint && crypto::verify_note(handover, signers) ? crypto::next_key_of(*checkpoint) : std::nullopt;
+    if (next) signers = {std::move(*next)};
+  }
+  right = right || (list.newest_checkpoint && crypto::verify_note(*list.newest_checkpoint, signers).has_value());
   const auto seen = right ? crypto::parse_checkpoint(list.newest_checkpoint->body) : Result<crypto::Checkpoint>(fail(Errc::not_found, ""));
   for (const auto& key : known->keys) {
     const auto before = kept.newest(key.name, key.id);
@@ -99,7 +108,7 @@ void keep_from_list(const RecordingPlace& place, const replay::SessionList& list
   }
   if (list.newest_checkpoint && !right) note("sallyport: SP-8001 the newest checkpoint is not signed by the known key; run `sallyport verify`");
   if (right && may_keep(place))
-    if (auto stored = kept.keep(*list.newest_checkpoint); !stored) note("sallyport: " + stored.error().detail);
+    if (auto stored = kept.keep(*list.newest_checkpoint, known->keys.front().id); !stored) note("sallyport: " + stored.error().detail);
 }
 
 }  // namespace
@@ -181,6 +190,7 @@ int run_verify(const VerifyVerbOptions& options) {
                                        [](const auto& a, const auto& b) { return a.checkpoint.size < b.checkpoint.size; });
   if (newest != verified->outside.end())
     std::printf("outside checkpoint: %llu leaves, from %s\n", static_cast<unsigned long long>(newest->checkpoint.size), newest->where.c_str());
+  if (result.handovers > 0) std::printf("checkpoint key: handed over %llu times\n", static_cast<unsigned long long>(result.handovers));
   std::printf("sessions: %zu", result.sessions.size());
   for (const char* state : {"complete", "live", "open", "truncated"}) {
     const auto count = std::count_if(result.sessions.begin(), result.sessions.end(), [&](const auto& session) { return session.state == state; });

@@ -11,7 +11,9 @@
 #include <vector>
 
 #include "app/verbs/console.h"
+#include "platform/crypto/note.h"
 #include "platform/model/result.h"
+#include "recorder/replay/store_copy.h"
 
 namespace sallyport::app {
 
@@ -25,6 +27,9 @@ struct RecordingPlace {
   std::filesystem::path kept;         ///< folder of kept checkpoints; empty: KeptCheckpoints::usual_folder()
   std::filesystem::path index;        ///< folder of seek and search indexes; empty or not writable: as `kept`
   bool keep = true;
+  std::vector<crypto::Note> store_notes;    ///< checkpoints that stand in the object store
+  std::vector<std::string> store_missing;   ///< what is not in the object store and should be
+  std::vector<replay::StoreHole> holes;
 };
 
 /// How seals are opened.
@@ -75,8 +80,13 @@ struct ExportVerbOptions {
   bool with_input = false;
   double idle_limit = 0;
   bool damaged = false;
+  bool bundle = false;                ///< a slice with its proof
+  std::optional<double> from, to;     ///< of the bundle, seconds since the session's beginning
+  std::vector<std::string> redact;    ///< entries that stay out: "12", "20-25"
 };
 int run_export(const ExportVerbOptions& options);
+/// The part of it that makes bundles.
+int export_bundle(const ExportVerbOptions& options);
 
 struct IndexVerbOptions {
   Common common;
@@ -115,5 +125,8 @@ struct VerifyVerbOptions {
   std::vector<std::string> checkpoints;   ///< files with checkpoints from elsewhere
 };
 int run_verify(const VerifyVerbOptions& options);
+
+/// A bundle proves itself: with the log's checkpoint key nothing else is needed.
+int run_verify_bundle(const Common& common, const std::string& file, const std::vector<std::string>& checkpoint_keys);
 
 }  // namespace sallyport::app

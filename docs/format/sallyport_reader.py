@@ -2,6 +2,7 @@
 """Reads and verifies a Sallyport journal, from docs/format/journal.md alone and with none of Sallyport's code.
   sallyport_reader.py JOURNAL_FOLDER [--vkey LINE|FILE] [--checkpoint FILE]           verify, list the sessions
   sallyport_reader.py JOURNAL_FOLDER --session LABEL --key HEX                        ... and decode one, as JSON lines
+  sallyport_reader.py --bundle FILE [--vkey LINE|FILE]                                verify and decode a slice that was handed to you
   sallyport_reader.py JOURNAL_FOLDER --session LABEL --recipient-key K.pem --recipient-cert C.pem
 Needs Python 3.8, libcrypto 3, libzstd and, to unwrap keys, the `openssl` command. Exit status: 0 verified, 8 something was found.
 """
@@ -142,7 +143,7 @@ class Session:
                 out["body"] = base64.b64encode(body).decode()
             print(json.dumps(out))
 
-def take(kind, payload, sessions, log, newest, vkey):
+def take(kind, payload, sessions, log, newest, keys):
     if kind == 1:
         label, count, at = payload[:26].decode("ascii"), struct.unpack_from("<I", payload, 28)[0], 40
         for _ in range(count):
@@ -161,25 +162,103 @@ def take(kind, payload, sessions, log, newest, vkey):
             session.final = why if why > 2 else session.final
     elif kind == 4:
         newest[0], root = checkpoint(payload.decode())
-        if newest[0] >= len(log.roots) or log.roots[newest[0]] != root or (vkey and not signed_by(payload.decode(), vkey)):
+        if newest[0] >= len(log.roots) or log.roots[newest[0]] != root or (keys and not signed_by(payload.decode(), keys[-1])):
             find(f"the checkpoint over {newest[0]} leaves: wrong root or signature")
+        elif keys:  # the key may name its successor, which alone signs from here on
+            keys += re.findall(r"^next-key (.*)$", payload.decode(), re.M)
+
+def follow(note, keys, handovers):  # whether a key given, or one that the handovers lead to, signed it
+    for handover in [None] + handovers:
+        if handover and signed_by(handover, keys[-1]):
+            keys = keys + re.findall(r"^next-key (.*)$", handover, re.M)
+        if signed_by(note, keys[-1]):
+            return True
+    return False
+
+def inclusion(leaf, index, size, path):  # RFC 9162 section 2.1.3.2
+    last, node = size - 1, index
+    for sibling in path:
+        if node & 1 or node == last:
+            leaf = sha(b"\1" + sibling + leaf)
+            while not node & 1 and node:
+                node, last = node >> 1, last >> 1
+        else:
+            leaf = sha(b"\1" + leaf + sibling)
+        node, last = node >> 1, last >> 1
+    return leaf if last == 0 else None
+
+def range_root(leaves, first, size, proof):  # leaves: {index: hash}; proof: hashes of the subtrees without any of them
+    if not any(first <= index < first + size for index in leaves):
+        return proof.pop(0)
+    if size == 1:
+        return leaves[first]
+    split = 1 << (size - 1).bit_length() - 1
+    left = range_root(leaves, first, split, proof)
+    return sha(b"\1" + left + range_root(leaves, first + split, size - split, proof))
+
+def bundle(path, vkey):  # docs/format/bundle.md
+    data = json.load(open(path, encoding="utf-8"))
+    unb = base64.b64decode
+    label, proof, leaves, previous = data["session"], data["proof"], {}, None
+    size, root = checkpoint(proof["checkpoint"])
+    if data["format"] != "sallyport bundle 1" or (vkey and not follow(proof["checkpoint"], [vkey], data["handovers"])):
+        find("the checkpoint is not signed by the key of this log")
+    head = unb(proof["head"])
+    entries, head_root, head_label = struct.unpack_from("<Q", head, 16)[0], head[24:56], head[62:88].decode()
+    if head_label != label or inclusion(sha(b"\0\3" + head), proof["head_leaf"], size, list(map(unb, proof["head_inclusion"]))) != root:
+        find("the session's head is not in the log of the checkpoint")
+    for row in data["entries"]:
+        if "leaf" in row:
+            leaves[row["sequence"] - 1], previous = unb(row["leaf"]), None
+            print(json.dumps({"sequence": row["sequence"], "redacted": True}))
+            continue
+        raw, session = unb(row["entry"]), Session(label)
+        leaves[row["sequence"] - 1] = sha(b"\0" + raw)
+        sequence, kind, flags, _, channel, wall, boot, segment, length, extra = struct.unpack_from("<QBBHIqqIIQ", raw)
+        previous = bytes.fromhex(row["previous"]) if "previous" in row else previous
+        aad, body, tag, key = label.encode() + raw[:48] + previous, raw[48:48 + length], raw[48 + length:], data["segment_keys"].get(str(segment))
+        out = {"sequence": sequence, "kind": KINDS[kind] if kind < len(KINDS) else kind, "channel": channel, "wall": wall}
+        if sequence != row["sequence"] or (not flags & 2 and sha(b"sallyport plain entry v1" + aad + body)[:16] != tag):
+            find(f"entry {sequence}: the tag is wrong")
+        if flags & 2:
+            body = gcm_open(bytes.fromhex(key), sequence, aad, body, tag) if key and kind != 6 else None
+            if body is None and key and kind != 6:
+                find(f"entry {sequence}: the seal is broken")
+            body = unzstd(body) if body is not None and flags & 1 else body
+        if body is not None and kind != 7:
+            out["body"] = base64.b64encode(body).decode()
+        print(json.dumps(out))
+        previous = tag
+    rest = list(map(unb, proof["entries"]))
+    try:
+        right = range_root(leaves, 0, entries, rest) == head_root and not rest
+    except (IndexError, KeyError):
+        right = False
+    if not right:
+        find("the entries are not those of the session")
+    print(f"{label}: {len(leaves)} entries under a checkpoint of {size} leaves:", f"{len(findings)} findings" if findings else "verified", "" if vkey else "(no checkpoint key: signature not checked)", file=sys.stderr)
+    return 8 if findings else 0
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for option in ("journal", "--vkey", "--checkpoint", "--session", "--key", "--recipient-key", "--recipient-cert"):
+    parser.add_argument("journal", nargs="?")
+    for option in ("--bundle", "--vkey", "--checkpoint", "--session", "--key", "--recipient-key", "--recipient-cert"):
         parser.add_argument(option)
     args = parser.parse_args()
     vkey, sessions, log, newest = args.vkey, {}, Tree(), [0]
     vkey = open(vkey).read().strip() if vkey and os.path.exists(vkey) else vkey
+    if args.bundle:
+        return bundle(args.bundle, vkey)
+    keys = [vkey] if vkey else []
     for number, (kind, payload) in enumerate(frames(args.journal), 1):
         try:
-            take(kind, payload, sessions, log, newest, vkey)
+            take(kind, payload, sessions, log, newest, keys)
         except (struct.error, ValueError, IndexError) as error:
             find(f"frame {number} has a wrong form: {error}")
     if args.checkpoint:
         for note in re.findall(r"(?:[^\n]+\n)+\n(?:\u2014 [^\n]+\n)+", open(args.checkpoint, encoding="utf-8").read()):
             size, root = checkpoint(note)
-            if size >= len(log.roots) or log.roots[size] != root or (vkey and not signed_by(note, vkey)):
+            if size >= len(log.roots) or log.roots[size] != root or (keys and not any(signed_by(note, key) for key in keys)):
                 find(f"outside checkpoint over {size} leaves: the journal was rolled back, cut or signed anew")
     if args.session:
         session = sessions[args.session]

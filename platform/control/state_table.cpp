@@ -358,6 +358,9 @@ std::string_view name_of(Envelope::BodyCase body) noexcept {
     case Body::kMaskValues: return "mask_values";
     case Body::kSignCheckpoint: return "sign_checkpoint";
     case Body::kCheckpointSignature: return "checkpoint_signature";
+    case Body::kShipUpTo: return "ship_up_to";
+    case Body::kShipReport: return "ship_report";
+    case Body::kShipEvent: return "ship_event";
   }
   return "unknown";
 }

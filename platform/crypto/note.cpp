@@ -147,4 +147,14 @@ Result<Checkpoint> parse_checkpoint(std::string_view body) {
   return checkpoint;
 }
 
+std::optional<NoteKey> next_key_of(const Checkpoint& checkpoint) {
+  constexpr std::string_view k_next = "next-key ";
+  for (const std::string& line : checkpoint.extensions) {
+    if (!line.starts_with(k_next)) continue;
+    auto key = parse_vkey(std::string_view(line).substr(k_next.size()));
+    if (key && key->name == checkpoint.origin) return std::move(*key);
+  }
+  return std::nullopt;
+}
+
 }  // namespace sallyport::crypto

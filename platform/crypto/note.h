@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -59,5 +60,8 @@ struct Checkpoint {
 };
 [[nodiscard]] std::string checkpoint_body(const Checkpoint& checkpoint);
 [[nodiscard]] Result<Checkpoint> parse_checkpoint(std::string_view body);
+
+/// The key that the signer named as its successor ("next-key VKEY"); nothing when there is none of the same name.
+[[nodiscard]] std::optional<NoteKey> next_key_of(const Checkpoint& checkpoint);
 
 }  // namespace sallyport::crypto

@@ -68,6 +68,9 @@ constexpr std::array k_messages = {
     Message{"SP-4004", "no audit, no access", "the decision could not be written to the journal", "Try again in a minute; an administrator sees the cause in sallyport status."},
     Message{"SP-4005", "no recording, no access", "the vault gave no key for the recording", "An administrator must check that the vault is unsealed."},
     Message{"SP-4006", "the channel is over", "its output became more than can be recorded in full and the role wants every byte", "Move less at once, or use sftp."},
+    // ---- object store
+    Message{"SP-4101", "no recording, no access", "recordings do not reach the object store, and the spool is full", "An administrator sees the cause in sallyport status; sallyport doctor checks the store."},
+    Message{"SP-4102", "no recording, no access", "the object store does not hold recordings as it must", "An administrator must run sallyport doctor."},
     // ---- gateway
     // ---- replay and search
     Message{"SP-4201", "not your own session", "a recording of oneself needs a second auditor", "Ask another auditor: sallyport consent SESSION --for YOU --reason '...'."},

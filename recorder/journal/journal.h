@@ -83,6 +83,12 @@ class Journal {
   [[nodiscard]] std::size_t pending_bytes() const noexcept { return pending_.size(); }
   /// Writes what is pending and begins the next file when this one is full. On failure nothing of it counts as written.
   [[nodiscard]] Result<void> write();
+  struct Position {
+    std::uint64_t file = 0;
+    std::uint64_t bytes = 0;  ///< of that file
+  };
+  /// Up to here write() has written.
+  [[nodiscard]] Position position() const noexcept { return {file_number_, file_bytes_}; }
   /// Files (and the folder, after a new file) that were written since the last call.
   [[nodiscard]] std::vector<std::shared_ptr<const Fd>> take_unsynced();
 
@@ -90,6 +96,7 @@ class Journal {
   Journal(JournalOptions options, Clock& clock, crypto::Random& random);
   Result<void> recover();
   Result<bool> load_file(std::uint64_t number);
+  void find_checkpoint_in(std::uint64_t number);
   Result<void> replay(ByteView bytes);
   Result<void> replay_frame(const Frame& frame);
   Result<void> keep_cut(const std::string& name, ByteView tail);

@@ -91,10 +91,25 @@ Result<void> Journal::recover() {
   while (!files.empty()) {
     auto loaded = load_file(files.back());
     if (!loaded) return tl::unexpected(loaded.error());
-    if (*loaded) return {};
+    if (*loaded) {
+      for (std::uint64_t before = files.back(); newest_checkpoint_.empty() && before > 1; --before) find_checkpoint_in(before - 1);
+      return {};
+    }
     files.pop_back();  // a new file that a crash left without its state: kept aside, the one before goes on
   }
   return begin_file(1);
+}
+
+/// The newest checkpoint of an earlier file, when the last one has none yet.
+void Journal::find_checkpoint_in(std::uint64_t number) {
+  const Fd file(::open(path_of(number).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!file) return;
+  const FileBytes bytes(file.get());
+  if (bytes.view().size() < k_file_header_bytes) return;
+  FrameReader reader(bytes.view().subspan(k_file_header_bytes));
+  Frame frame;
+  while (reader.next(frame) == FrameReader::Next::frame)
+    if (frame.type == FrameType::checkpoint) static_cast<void>(replay_frame(frame));
 }
 
 // True: the journal goes on in this file. False: it never held anything, and was put aside.

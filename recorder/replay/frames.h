@@ -1,6 +1,8 @@
 // recorder/replay/frames.h -- what stands in the journal's frames (docs/format/journal.md sections 5 and 6), as readers see it.
 //
 // All views point into the frame's payload. Every parser takes any bytes.
+// The recorder parses the same bytes by code of its own (recorder/journal/frame.h), on purpose: what the writer got wrong must not be
+// wrong in the same way where it is checked. Only the entry header (platform/seal) is shared.
 #pragma once
 
 #include <cstdint>

@@ -57,7 +57,8 @@ std::optional<crypto::Note> from_syslog(std::string_view line) {
     line.remove_prefix(std::min(end + 1, line.size()));
     if (word.empty()) return std::nullopt;
   }
-  const std::string body = words[0] + "\n" + words[1] + "\n" + words[2] + "\n";
+  std::string body = words[0] + "\n" + words[1] + "\n" + words[2] + "\n";
+  if (line.starts_with("next-key ")) body += std::string(line.substr(0, line.find(' ', 9))) + "\n";
   auto note = crypto::parse_note(body + "\n" + std::string(k_dash) + words[0] + " " + words[3] + "\n");
   if (!note || !crypto::parse_checkpoint(body)) return std::nullopt;
   return std::move(*note);
@@ -90,10 +91,9 @@ std::optional<crypto::Note> KeptCheckpoints::newest(std::string_view origin, con
   return std::move(*note);
 }
 
-Result<void> KeptCheckpoints::keep(const crypto::Note& note) const {
+Result<void> KeptCheckpoints::keep(const crypto::Note& note, const crypto::NoteKeyId& id) const {
   const auto checkpoint = crypto::parse_checkpoint(note.body);
   if (!checkpoint || note.signatures.empty()) return fail(Errc::invalid, "not a checkpoint");
-  const auto& id = note.signatures.front().id;
   if (const auto kept = newest(checkpoint->origin, id)) {
     const auto before = crypto::parse_checkpoint(kept->body);
     if (before && before->size >= checkpoint->size) return {};

@@ -22,8 +22,9 @@ class KeptCheckpoints {
 
   /// The newest one kept of that log. `key` is the log's: another key is another log.
   [[nodiscard]] std::optional<crypto::Note> newest(std::string_view origin, const crypto::NoteKeyId& key) const;
-  /// Keeps the note unless a newer one of its log is kept already. Errc::unavailable: the folder cannot be written.
-  Result<void> keep(const crypto::Note& note) const;
+  /// Keeps the note unless a newer one of its log is kept already. `key` is the log's: the first one, whoever signed this note.
+  /// Errc::unavailable: the folder cannot be written.
+  Result<void> keep(const crypto::Note& note, const crypto::NoteKeyId& key) const;
 
   /// The checkpoint key that was used for the journal in that folder before.
   [[nodiscard]] std::optional<crypto::NoteKey> key_of(const std::filesystem::path& journal) const;

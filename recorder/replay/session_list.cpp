@@ -9,6 +9,8 @@
 namespace sallyport::replay {
 namespace {
 
+constexpr std::size_t k_most_handovers = 1'000'000;
+
 std::string upper(std::string_view text) {
   std::string result(text);
   for (char& c : result) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
@@ -28,7 +30,10 @@ Result<SessionList> list_sessions(const SessionListOptions& options) {
   while (const auto frame = files->next()) {
     const auto type = static_cast<FrameType>(frame->header.type);
     if (type == FrameType::checkpoint) {
-      if (auto note = crypto::parse_note(text_of(frame->payload))) list.newest_checkpoint = std::move(*note);
+      if (auto note = crypto::parse_note(text_of(frame->payload))) {
+        if (note->body.find("\nnext-key ") != std::string::npos && list.handovers.size() < k_most_handovers) list.handovers.push_back(*note);
+        list.newest_checkpoint = std::move(*note);
+      }
     } else if (type == FrameType::session_head) {
       const auto head = parse_session_head(frame->payload);
       if (!head || (head->why != SessionHead::Why::end && head->why != SessionHead::Why::truncated)) continue;

@@ -49,6 +49,7 @@ struct SessionListOptions {
 struct SessionList {
   std::vector<SessionSummary> sessions;               ///< oldest first
   std::optional<crypto::Note> newest_checkpoint;      ///< not verified
+  std::vector<crypto::Note> handovers;                ///< of the checkpoint key to its successor, in order; not verified
   std::uint64_t damages = 0;                          ///< places that could not be read; verify says more
 };
 

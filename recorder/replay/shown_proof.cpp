@@ -8,6 +8,7 @@ namespace sallyport::replay {
 namespace {
 
 constexpr std::size_t k_checkpoints_tried = 16;
+constexpr std::size_t k_checkpoints_walked = 2'000'000;
 
 /// A tree cut back to `size` leaves. Nothing when the leaf hashes at the cut are not at hand.
 std::optional<SeekIndex::Tree> cut_back(SeekIndex& index, const SeekIndex::Tree& tree, std::uint64_t size, const SessionId* session) {
@@ -57,14 +58,34 @@ Result<crypto::Hash256> log_leaf(SeekIndex& index, const SeekIndex::Tree& log, s
   return (*leaves)[at];
 }
 
+/// The keys given, and those that the log's handovers lead to. Short where nothing was handed over: then the first note is enough.
+Result<std::vector<crypto::NoteKey>> signers_of(SeekIndex& index, std::span<const crypto::NoteKey> keys) {
+  std::vector<crypto::NoteKey> signers(keys.begin(), keys.end());
+  auto newest = index.checkpoints(1);
+  if (!newest) return tl::unexpected(newest.error());
+  const auto first = newest->empty() ? Result<crypto::Note>(fail(Errc::not_found, "")) : crypto::parse_note(newest->front());
+  if (keys.empty() || !first || crypto::verify_note(*first, signers)) return signers;
+  const auto notes = index.checkpoints(k_checkpoints_walked);
+  if (!notes) return tl::unexpected(notes.error());
+  for (auto text = notes->rbegin(); text != notes->rend(); ++text) {
+    if (text->find("\nnext-key ") == std::string::npos) continue;
+    const auto note = crypto::parse_note(*text);
+    const auto checkpoint = note && crypto::verify_note(*note, signers) ? crypto::parse_checkpoint(note->body) : Result<crypto::Checkpoint>(fail(Errc::corrupt, ""));
+    if (checkpoint)
+      if (auto next = crypto::next_key_of(*checkpoint)) signers.push_back(std::move(*next));
+  }
+  return signers;
+}
+
 /// The newest checkpoint with a right signature (any, when no key is known) that the journal's leaves reach.
-Result<std::optional<std::pair<crypto::Note, crypto::Checkpoint>>> newest_checkpoint(SeekIndex& index, std::span<const crypto::NoteKey> keys) {
+Result<std::optional<std::pair<crypto::Note, crypto::Checkpoint>>> newest_checkpoint(SeekIndex& index, std::span<const crypto::NoteKey> keys,
+                                                                                         const std::vector<crypto::NoteKey>& signers) {
   const auto notes = index.checkpoints(k_checkpoints_tried);
   if (!notes) return tl::unexpected(notes.error());
   for (const std::string& text : *notes) {
     auto note = crypto::parse_note(text);
     if (!note) return fail(Errc::corrupt, "a checkpoint in the journal is not readable");
-    if (!keys.empty() && !crypto::verify_note(*note, keys)) return fail(Errc::corrupt, "the newest checkpoint is not signed by the known checkpoint key");
+    if (!keys.empty() && !crypto::verify_note(*note, signers)) return fail(Errc::corrupt, "the newest checkpoint is not signed by the known checkpoint key");
     auto checkpoint = crypto::parse_checkpoint(note->body);
     if (!checkpoint) return fail(Errc::corrupt, "a checkpoint in the journal is not readable");
     return std::optional(std::make_pair(std::move(*note), std::move(*checkpoint)));
@@ -104,13 +125,16 @@ Result<ShownProof> ShownProof::make(SeekIndex& index, const SessionSummary& sess
     return fail(Errc::corrupt, "entries up to " + std::to_string((*newest_head)->entries) + " were logged, " + std::to_string(own->size()) + " are there");
   const auto log = index.tree("");
   if (!log) return tl::unexpected(log.error());
+  const auto signers = signers_of(index, keys);
+  if (!signers) return tl::unexpected(signers.error());
   for (const OutsideCheckpoint& known : outside) {
+    if (known.note && !keys.empty() && !crypto::verify_note(*known.note, *signers)) continue;  // nobody of this log signed it
     const auto root = log_root(index, *log, known.checkpoint.size);
     if (!root) return fail(Errc::corrupt, root.error().detail + " (" + known.where + "): the journal was rolled back or cut");
     if (*root != known.checkpoint.root) return fail(Errc::corrupt, "the journal contradicts the checkpoint of " + std::to_string(known.checkpoint.size) + " leaves from " + known.where);
     proof.badge_.outside.push_back(known.where);
   }
-  auto newest = newest_checkpoint(index, keys);
+  auto newest = newest_checkpoint(index, keys, *signers);
   if (!newest) return tl::unexpected(newest.error());
   if (!*newest) return proof;
   const crypto::Checkpoint& checkpoint = (*newest)->second;

@@ -1,6 +1,7 @@
 #include "recorder/replay/verify.h"
 
 #include <algorithm>
+#include <charconv>
 #include <map>
 #include <set>
 #include <thread>
@@ -32,7 +33,7 @@ std::string count_text(std::uint64_t count, std::string_view what) {
 
 class Verifier {
  public:
-  explicit Verifier(const VerifyOptions& options) : options_(options) {
+  explicit Verifier(const VerifyOptions& options) : options_(options), keys_(options.checkpoint_keys), all_keys_(options.checkpoint_keys) {
     for (const auto& outside : options.outside) outside_.push_back(outside);
     std::sort(outside_.begin(), outside_.end(), [](const auto& a, const auto& b) { return a.checkpoint.size < b.checkpoint.size; });
     for (const auto& session : options.sessions) wanted_.insert(session.str());
@@ -48,6 +49,11 @@ class Verifier {
   void take_leaf(const Frame& frame);
   void take_checkpoint(const Frame& frame);
   void check_outside_at_present_size();
+  void check_outside_signatures();
+  void take_retention(const AuditEvent& event);
+  void forgive_the_expired();
+  void take_handover(const crypto::Checkpoint& checkpoint);
+  [[nodiscard]] bool in_hole(std::uint64_t file, std::uint64_t offset) const;
   void finish();
   [[nodiscard]] bool is_wanted(std::string_view session) const { return wanted_.empty() || wanted_.contains(std::string(session)); }
   SessionCheck& session(const seal::Label& label);
@@ -58,6 +64,12 @@ class Verifier {
   std::set<std::string> wanted_;
   std::vector<OutsideCheckpoint> outside_;
   std::size_t next_outside_ = 0;
+  std::vector<std::pair<std::size_t, Finding>> outside_findings_;  ///< count only when the outside checkpoint is signed by a key of the chain
+  std::vector<crypto::NoteKey> keys_;      ///< who may sign the next checkpoint
+  std::vector<crypto::NoteKey> all_keys_;  ///< who ever might
+  std::map<std::string, std::int64_t> keeps_;  ///< seconds, by session: recording.retention
+  std::map<std::string, std::int64_t> last_heads_;  ///< wall time, where something may have expired
+  std::int64_t expired_until_us_ = 0;          ///< retention.expired
   std::map<seal::Label, SessionCheck> sessions_;
   CheckedTree log_;
   std::uint64_t missing_leaves_ = 0;  ///< leaves that were skipped: added to the tree's size
@@ -156,10 +168,12 @@ void Verifier::take_leaf(const Frame& frame) {
     if (const auto head = parse_session_head(frame.payload)) {
       last_wall_us_ = head->wall_us;
       session(head->label).take(*head);
+      if (!options_.holes.empty()) last_heads_[std::string(seal::text_of(head->label))] = head->wall_us;
       return;
     }
   } else if (const auto event = parse_audit_event(frame.payload)) {
     last_wall_us_ = event->wall_us;
+    if (event->name == "recording.retention" || event->name == "retention.expired") take_retention(*event);
     return;
   }
   find_in_log("frame-malformed", leaf, "leaf " + std::to_string(leaf) + " of the node log has a wrong form");
@@ -170,6 +184,7 @@ void Verifier::check_outside_at_present_size() {
   const std::uint64_t size = log_.size() + missing_leaves_;
   for (; next_outside_ < outside_.size() && outside_[next_outside_].checkpoint.size <= size; ++next_outside_) {
     const auto& outside = outside_[next_outside_];
+    const std::size_t findings_before = report_.findings.size();
     if (resigned_ || (outside.checkpoint.size < size && !log_broken_)) continue;  // said already; an empty log's
     if (log_broken_) {
       resigned_ = true;
@@ -178,6 +193,10 @@ void Verifier::check_outside_at_present_size() {
       find_in_log("outside-mismatch", size,
                   "the first " + std::to_string(size) + " leaves of the log are not those of the checkpoint in " + outside.where + ": changed and signed anew");
       resigned_ = true;
+    }
+    if (report_.findings.size() > findings_before && outside.note) {
+      outside_findings_.emplace_back(next_outside_, std::move(report_.findings.back()));
+      report_.findings.pop_back();
     }
   }
 }
@@ -194,11 +213,12 @@ void Verifier::take_checkpoint(const Frame& frame) {
   const std::uint64_t size = checkpoint->size;
   bool right = true;
   if (!options_.checkpoint_keys.empty()) {
-    if (const auto verified = crypto::verify_note(*note, options_.checkpoint_keys); !verified) {
-      find_in_log("checkpoint-signature", size, where + ": " + verified.error().detail);
+    if (const auto verified = crypto::verify_note(*note, keys_); !verified) {
+      const bool by_another = crypto::verify_note(*note, all_keys_).has_value();
+      find_in_log("checkpoint-signature", size, where + ": " + (by_another ? "signed by a key that had handed over before" : verified.error().detail));
       right = false;
     }
-    const auto& keys = options_.checkpoint_keys;
+    const auto& keys = keys_;
     if (std::none_of(keys.begin(), keys.end(), [&](const auto& key) { return key.name == checkpoint->origin; })) {
       find_in_log("checkpoint-signature", size, where + " is of another log: " + checkpoint->origin);
       right = false;
@@ -224,6 +244,7 @@ void Verifier::take_checkpoint(const Frame& frame) {
   }
   log_.confirm(size);
   if (!right) return;
+  take_handover(*checkpoint);
   report_.signed_leaves = size;
   report_.newest_parsed = *checkpoint;
   report_.newest_checkpoint = std::move(*note);
@@ -245,8 +266,65 @@ void Verifier::take(const Frame& frame) {
   find_in_log("frame-malformed", 0, "frame " + std::to_string(frame.header.number) + " is of an unknown type");
 }
 
+/// What the present key named as its successor signs from here on, and nobody else.
+void Verifier::take_handover(const crypto::Checkpoint& checkpoint) {
+  auto key = crypto::next_key_of(checkpoint);
+  if (!key) return;
+  ++report_.handovers;
+  if (options_.checkpoint_keys.empty()) return;
+  all_keys_.push_back(*key);
+  keys_ = {std::move(*key)};
+}
+
+void Verifier::check_outside_signatures() {
+  std::vector<bool> is_right(outside_.size(), true);
+  for (std::size_t i = 0; i < outside_.size(); ++i) {
+    if (!outside_[i].note || options_.checkpoint_keys.empty() || crypto::verify_note(*outside_[i].note, all_keys_)) continue;
+    is_right[i] = false;
+    find_in_log("outside-signature", outside_[i].checkpoint.size, "a checkpoint in " + outside_[i].where + " is not signed by a key of this log");
+  }
+  for (auto& [index, finding] : outside_findings_)
+    if (is_right[index]) find(std::move(finding));
+}
+
+/// Only the recorder's own word counts; it stands under the checkpoints like everything else.
+void Verifier::take_retention(const AuditEvent& event) {
+  if (event.source != 4) return;
+  const auto number = [&](std::string_view name) -> std::int64_t {
+    const std::string quoted = "\"" + std::string(name) + "\":";
+    const std::size_t at = event.json.find(quoted);
+    std::int64_t value = -1;
+    if (at != std::string_view::npos) std::from_chars(event.json.data() + at + quoted.size(), event.json.data() + event.json.size(), value);
+    return value;
+  };
+  if (event.name == "retention.expired") expired_until_us_ = std::max(expired_until_us_, number("until_us"));
+  else if (!event.session.empty()) keeps_.try_emplace(std::string(event.session), number("keep_seconds"));
+}
+
+bool Verifier::in_hole(std::uint64_t file, std::uint64_t offset) const {
+  return std::any_of(options_.holes.begin(), options_.holes.end(), [&](const auto& hole) { return hole.file == file && offset >= hole.from && offset <= hole.to; });
+}
+
+/// What is missing of a session whose time has run out, by events that stand under checkpoints, is no finding.
+void Verifier::forgive_the_expired() {
+  if (options_.holes.empty()) return;
+  std::set<std::string> gone;
+  std::erase_if(report_.findings, [&](const Finding& finding) {
+    const auto keep = keeps_.find(finding.session);
+    const bool is_loss = finding.kind == "entries-missing" || finding.kind == "entries-changed" || finding.kind == "session-missing" || finding.kind == "head-mismatch" ||
+                         finding.kind == "stream-gap" || finding.kind == "entry-changed" || finding.kind == "seal-broken";
+    if (finding.session.empty() || !is_loss || keep == keeps_.end() || keep->second < 0) return false;
+    const auto last = last_heads_.find(finding.session);
+    if (last == last_heads_.end() || last->second + keep->second * 1'000'000 > expired_until_us_) return false;
+    gone.insert(finding.session);
+    return true;
+  });
+  for (const auto& session : gone) report_.notices.push_back("session " + session + ": its time to be kept has ended, and its content is gone");
+}
+
 void Verifier::finish() {
   report_.leaves = log_.size() + missing_leaves_;
+  check_outside_signatures();
   if (next_outside_ < outside_.size()) {
     const auto& outside = outside_.back();
     find_in_log("rolled-back", report_.leaves,
@@ -293,6 +371,7 @@ Result<VerifyReport> Verifier::run() {
   if (!files) return tl::unexpected(files.error());
   files->on_damage([this](const FileDamage& damage) {
     if (damage.kind == FileDamage::Kind::frame_checksum) return;  // said with the frame's content
+    if (in_hole(damage.file, damage.offset)) return;              // the trees tell what is missing there
     Finding finding;
     finding.kind = kind_name(damage.kind);
     finding.since_us = last_wall_us_;
@@ -312,6 +391,7 @@ Result<VerifyReport> Verifier::run() {
   }
   report_.bytes = files->bytes_read();
   finish();
+  forgive_the_expired();
   for (const auto& wanted : wanted_) {
     const auto& found = report_.sessions;
     if (std::any_of(found.begin(), found.end(), [&](const auto& verdict) { return verdict.session.view() == wanted; })) continue;

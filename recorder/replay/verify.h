@@ -15,6 +15,7 @@
 #include "platform/model/ids.h"
 #include "platform/model/result.h"
 #include "platform/model/secret.h"
+#include "recorder/replay/store_copy.h"
 
 namespace sallyport::replay {
 
@@ -32,6 +33,7 @@ struct Finding {
 struct OutsideCheckpoint {
   crypto::Checkpoint checkpoint;
   std::string where;  ///< for the findings
+  std::optional<crypto::Note> note{};  ///< as it was signed; without it the caller vouches for it
 };
 
 struct VerifyOptions {
@@ -43,6 +45,8 @@ struct VerifyOptions {
   std::function<std::optional<Secret>(const SessionId&, ByteView wrapped)> unwrap;
   /// Whether the session's ring still exists: then it is live, else truncated. Empty: "open".
   std::function<bool(const SessionId&)> is_live;
+  /// Stretches that may lawfully be gone (replay/store_copy.h): what is missing of sessions is judged by the log's own retention events.
+  std::vector<StoreHole> holes;
   std::size_t most_findings = 10'000;
   /// How long a frame that is not whole yet may take to become so: a recorder may be writing it.
   std::chrono::milliseconds patience{300};
@@ -67,6 +71,7 @@ struct VerifyReport {
   std::uint64_t leaves = 0;
   std::uint64_t signed_leaves = 0;   ///< under the newest checkpoint in the files that is right
   std::uint64_t checkpoints = 0;
+  std::uint64_t handovers = 0;       ///< of the checkpoint key to its successor
   std::uint64_t bytes = 0;
   std::optional<crypto::Note> newest_checkpoint;        ///< in the files, signature right (or no key to check it)
   std::optional<crypto::Checkpoint> newest_parsed;

@@ -23,6 +23,8 @@ constexpr std::size_t k_most_pages = 10'000;
 constexpr std::size_t k_most_text = 300;  ///< of what a store says of an error
 constexpr milliseconds k_longest_pause{20'000};
 constexpr std::string_view k_hash_header = "x-amz-meta-sha256";
+/// Who owns the bucket may read what another account's credential put there.
+constexpr std::string_view k_acl = "bucket-owner-full-control";
 
 std::string md5_of(ByteView body) {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
@@ -140,7 +142,12 @@ Result<S3Answer> S3Store::ask_once(const S3Call& call) {
   return transport_->exchange(signed_call);
 }
 
-Result<S3Answer> S3Store::ask(S3Call call, std::string_view doing) {
+bool S3Store::stands_there(std::string_view key, std::uint64_t size, const crypto::Hash256& hash) {
+  const auto answer = ask_once({"HEAD", path_of(key), "", {}, {}});
+  return answer && answer->status == 200 && number_of(answer->header("content-length")) == size && answer->header(std::string(k_hash_header)) == crypto::to_hex(hash);
+}
+
+Result<S3Answer> S3Store::ask(S3Call call, std::string_view doing, const std::function<bool()>& settled) {
   milliseconds pause = options_.first_pause;
   for (unsigned attempt = 1;; ++attempt) {
     auto answer = ask_once(call);
@@ -154,6 +161,11 @@ Result<S3Answer> S3Store::ask(S3Call call, std::string_view doing) {
     const auto part = static_cast<std::int64_t>(std::to_integer<unsigned>(dice[0]) * 256 + std::to_integer<unsigned>(dice[1]));
     sleep_(pause / 2 + pause * part / (2 * 65'536));
     pause = std::min(pause * 2, k_longest_pause);
+    if (settled && (!answer || answer->status != 503) && settled()) {
+      S3Answer done;
+      done.status = 200;
+      return done;
+    }
   }
 }
 
@@ -187,9 +199,10 @@ Result<void> S3Store::put(std::string_view key, ByteView body, const ObjectKeep&
   if (body.size() > options_.part_bytes) return put_parts(key, body, hash, keep);
   S3Call call{"PUT", path_of(key), "", {{"content-type", "application/octet-stream"}, {"content-md5", md5_of(body)}, {"if-none-match", "*"}}, body};
   call.headers.emplace_back(k_hash_header, crypto::to_hex(hash));
+  call.headers.emplace_back("x-amz-acl", k_acl);
   add_keep(call.headers, keep);
   const std::string doing = "writing " + std::string(key);
-  const auto answer = ask(std::move(call), doing);
+  const auto answer = ask(std::move(call), doing, [&] { return stands_there(key, body.size(), hash); });
   if (!answer) return tl::unexpected(answer.error());
   if (answer->status == 200 || answer->status == 204) return {};
   if (answer->status == 412) return settle_existing(key, body, hash);
@@ -220,6 +233,7 @@ Result<void> S3Store::put_parts(std::string_view key, ByteView body, const crypt
   if (const auto present = head(key); present) return settle_existing(key, body, hash);
   S3Call begin{"POST", path_of(key), "uploads=", {{"content-type", "application/octet-stream"}}, {}};
   begin.headers.emplace_back(k_hash_header, crypto::to_hex(hash));
+  begin.headers.emplace_back("x-amz-acl", k_acl);
   add_keep(begin.headers, keep);
   const auto begun = ask(std::move(begin), doing);
   if (!begun) return tl::unexpected(begun.error());

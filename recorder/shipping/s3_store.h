@@ -30,7 +30,8 @@ struct S3Lock {
   std::string default_mode;  ///< GOVERNANCE, COMPLIANCE or empty
 };
 
-/// Puts are conditional (If-None-Match: *). An answer that says "is there already" is settled by asking for the present object's hash, which
+/// Puts are conditional (If-None-Match: *), which Ceph RGW honours in buckets without versions only; in one with versions (object lock needs
+/// them) a put whose answer was lost is looked for before it is tried again. An answer that says "is there already" is settled by asking for the present object's hash, which
 /// every put stores with it; where the credential may not read, by that hash being part of what the caller put into the key.
 /// Not thread-safe.
 class S3Store final : public ObjectStore {
@@ -54,7 +55,9 @@ class S3Store final : public ObjectStore {
 
  private:
   [[nodiscard]] std::string path_of(std::string_view key) const;
-  [[nodiscard]] Result<S3Answer> ask(S3Call call, std::string_view doing);
+  /// Again while the store is busy or away. `settled` is asked before a try that follows one whose fate is not known.
+  [[nodiscard]] Result<S3Answer> ask(S3Call call, std::string_view doing, const std::function<bool()>& settled = {});
+  [[nodiscard]] bool stands_there(std::string_view key, std::uint64_t size, const crypto::Hash256& hash);
   [[nodiscard]] Result<S3Answer> ask_once(const S3Call& call);
   [[nodiscard]] tl::unexpected<Error> refused(const S3Answer& answer, std::string_view doing) const;
   Result<void> settle_existing(std::string_view key, ByteView body, const crypto::Hash256& hash);

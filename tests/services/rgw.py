@@ -130,6 +130,10 @@ mon_host = v2:127.0.0.1:{mon}/0
 auth_cluster_required = none
 auth_service_required = none
 auth_client_required = none
+ms_mon_client_mode = crc
+ms_mon_cluster_mode = crc
+ms_bind_ipv4 = true
+plugin_dir = /usr/lib/ceph
 ms_bind_msgr1 = false
 public_network = 127.0.0.0/8
 public_addr = 127.0.0.1
@@ -151,6 +155,9 @@ mon_allow_pool_size_one = true
 mon_osd_full_ratio = .99
 mon_osd_nearfull_ratio = .98
 mon_osd_backfillfull_ratio = .985
+osd_failsafe_full_ratio = .995
+mon_allow_pool_delete = true
+mon_warn_on_pool_no_redundancy = false
 mon_data_avail_warn = 2
 mon_data_avail_crit = 1
 auth_allow_insecure_global_id_reclaim = false
@@ -171,6 +178,7 @@ osd_check_max_object_name_len_on_startup = false
 rgw_data = {f}/rgw
 rgw_frontends = beast tcp_nodelay=1 endpoint=127.0.0.1:{self.port} ssl_endpoint=127.0.0.1:{self.tls_port} ssl_certificate={f}/tls.pem
 rgw_thread_pool_size = 16
+rgw_cache_enabled = true
 rgw_dns_name = localhost
 rgw_user_quota_bucket_sync_interval = 1
 rgw_bucket_quota_ttl = 1
@@ -191,7 +199,7 @@ rgw_bucket_quota_ttl = 1
 
     def start_gateway(self):
         self.spawn("rgw", "radosgw", "-c", str(self.conf), "-n", "client.rgw", "-f")
-        wait_for(lambda: listens(self.port), 90, self.check)
+        wait_for(lambda: listens(self.port), 60, self.check)
 
     def stop_gateway(self):
         process = self.processes.pop("rgw", None)
@@ -218,7 +226,11 @@ rgw_bucket_quota_ttl = 1
         """Put and nothing else: neither read, list nor delete."""
         policy = {"Version": "2012-10-17", "Statement": [
             {"Effect": "Allow", "Principal": {"AWS": ["arn:aws:iam:::user/writer"]},
-             "Action": ["s3:PutObject", "s3:PutObjectRetention", "s3:PutObjectLegalHold", "s3:AbortMultipartUpload"], "Resource": [f"arn:aws:s3:::{bucket}/*"]}]}
+             "Action": ["s3:PutObject", "s3:PutObjectAcl", "s3:PutObjectRetention", "s3:PutObjectLegalHold", "s3:AbortMultipartUpload"],
+             "Resource": [f"arn:aws:s3:::{bucket}/*"]},
+            # Whoever put an object owns it there and might read and remove it: that is taken away.
+            {"Effect": "Deny", "Principal": {"AWS": ["arn:aws:iam:::user/writer"]}, "Action": ["s3:GetObject", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:ListBucket"],
+             "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]}]}
         self.s3().must("PUT", "/" + bucket, query="policy=", body=json.dumps(policy).encode())
 
     def quota(self, bucket, most_objects):

@@ -72,6 +72,7 @@ JournalMaker::JournalMaker(std::string name)
     : origin(std::move(name)),
       key(crypto::Ed25519PrivateKey::generate(crypto::system_random())),
       recipient(crypto::make_recipient("test recipient", system_clock().wall()).value()) {
+  root = key.public_key();
   MadeFrame state{5, {}};
   put(state.payload, std::uint64_t{0});
   put(state.payload, std::uint32_t{0});
@@ -185,6 +186,17 @@ std::string JournalMaker::checkpoint() {
   const std::string body = crypto::checkpoint_body({origin, log.size(), log.root(), {}});
   const std::string note = crypto::join_note(body, crypto::sign_note_line(body, origin, key));
   frames.push_back({4, copy_of(bytes_of(note))});
+  return note;
+}
+
+std::string JournalMaker::hand_over() {
+  for (auto& session : sessions)
+    if (session->tree.size() > session->head_entries) head(*session, 2);
+  auto next = crypto::Ed25519PrivateKey::generate(crypto::system_random());
+  const std::string body = crypto::checkpoint_body({origin, log.size(), log.root(), {"next-key " + crypto::vkey_of(crypto::make_note_key(origin, next.public_key()))}});
+  const std::string note = crypto::join_note(body, crypto::sign_note_line(body, origin, key));
+  frames.push_back({4, copy_of(bytes_of(note))});
+  key = std::move(next);
   return note;
 }
 

@@ -71,6 +71,9 @@ class JournalMaker {
   void event(const std::string& name, const std::string& json, const std::string& session = {});
   /// Heads for what grew, then a checkpoint frame. Gives the note.
   std::string checkpoint();
+  /// A checkpoint in which the key names its successor, which signs from then on.
+  std::string hand_over();
+  [[nodiscard]] crypto::NoteKey root_key() const { return crypto::make_note_key(origin, root); }
   void write(const std::filesystem::path& folder, std::size_t frames_per_file = 1000) const { write_journal(folder, frames, frames_per_file); }
 
   [[nodiscard]] crypto::NoteKey note_key() const { return crypto::make_note_key(origin, key.public_key()); }
@@ -78,6 +81,7 @@ class JournalMaker {
   StepClock clock;
   std::string origin;
   crypto::Ed25519PrivateKey key;
+  crypto::Ed25519PublicKey root{};  ///< of the first key
   crypto::RecipientPair recipient;
   crypto::MerkleTree log;
   std::vector<MadeFrame> frames;

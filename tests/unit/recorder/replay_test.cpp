@@ -338,7 +338,7 @@ TEST_CASE("checkpoints are kept per log, only ever newer, and read from witness 
   };
   const auto id = crypto::make_note_key("gw-1/journal", key.public_key()).id;
   CHECK_FALSE(kept.newest("gw-1/journal", id));
-  for (const std::uint64_t size : {5U, 9U, 7U}) REQUIRE(kept.keep(crypto::parse_note(make(size)).value()));
+  for (const std::uint64_t size : {5U, 9U, 7U}) REQUIRE(kept.keep(crypto::parse_note(make(size)).value(), id));
   CHECK(text_of_note(kept.newest("gw-1/journal", id).value()) == make(9));
   CHECK_FALSE(kept.newest("gw-2/journal", id));
 

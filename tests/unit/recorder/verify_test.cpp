@@ -198,6 +198,77 @@ TEST_CASE("a roll-back to an earlier state is seen only with an outside checkpoi
   CHECK_FALSE(says_not_checked(with, k_roll_back));
 }
 
+TEST_CASE("who has today's checkpoint key cannot sign yesterday anew, with an outside checkpoint or without") {
+  JournalMaker made;
+  auto& session = made.begin(R"({"principal":"engineer","account":"deploy","target":"recs-1"})");
+  std::vector<std::size_t> handovers;
+  for (int hour = 0; hour < 4; ++hour) {
+    REQUIRE(session.log->append_data(0, Stream::out, bytes_of("hour " + std::to_string(hour))) == SessionLog::Put::stored);
+    made.drain(session);
+    made.event("policy.applied", R"({"version":)" + std::to_string(hour) + "}");
+    made.checkpoint();
+    handovers.push_back(made.frames.size());
+    made.hand_over();
+  }
+  made.end(session);
+  made.checkpoint();
+  const auto verify = [&](const std::vector<MadeFrame>& frames) {
+    TemporaryFolder folder;
+    write_journal(folder.path(), frames, 9);
+    VerifyOptions options;
+    options.journal = folder.path();
+    options.patience = std::chrono::milliseconds(0);
+    options.checkpoint_keys = {made.root_key()};
+    auto report = verify_journal(options);
+    REQUIRE(report);
+    return std::move(*report);
+  };
+  const auto good = verify(made.frames);
+  for (const auto& finding : good.findings) WARN(finding.kind << " " << finding.text);
+  CHECK(good.is_clean());
+  CHECK(good.handovers == 4);
+  CHECK(good.signed_leaves == good.leaves);
+
+  const auto change_first_event = [](std::vector<MadeFrame>& frames) {
+    for (auto& frame : frames)
+      if (frame.type == 2) {
+        frame.payload.back() ^= std::byte{1};
+        return;
+      }
+  };
+  SECTION("everything computed anew and signed with the key of today") {
+    auto frames = made.frames;
+    change_first_event(frames);
+    rebuild_log(frames, made.origin, made.key);
+    const auto report = verify(frames);
+    CHECK(has(report, "checkpoint-signature"));
+  }
+  SECTION("the handovers left as they are, all other checkpoints signed anew") {
+    auto frames = made.frames;
+    change_first_event(frames);
+    rebuild_log(frames, made.origin, made.key);
+    for (const std::size_t at : handovers) frames[at] = made.frames[at];
+    const auto report = verify(frames);
+    CHECK(has(report, "log-changed"));
+  }
+  SECTION("the handovers left out, so that only the last checkpoint is there, signed by today's key") {
+    auto frames = made.frames;
+    change_first_event(frames);
+    std::size_t checkpoints = 0;
+    for (const auto& frame : frames) checkpoints += frame.type == 4 ? 1 : 0;
+    std::erase_if(frames, [&](const MadeFrame& frame) { return frame.type == 4 && --checkpoints > 0; });
+    rebuild_log(frames, made.origin, made.key);
+    const auto report = verify(frames);
+    CHECK(has(report, "checkpoint-signature"));
+  }
+  SECTION("a key that had handed over signs again") {
+    auto frames = made.frames;
+    std::swap(frames[handovers[0] - 1].payload, frames[handovers[0]].payload);
+    const auto report = verify(frames);
+    CHECK(has(report, "checkpoint-signature"));
+  }
+}
+
 TEST_CASE("files that are no journal give findings or an error, never a crash") {
   TemporaryFolder folder;
   VerifyOptions options;

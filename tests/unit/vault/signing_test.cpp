@@ -243,3 +243,54 @@ TEST_CASE("an agent refuses whatever is not this one login", "[vault][agent]") {
     CHECK(kind_of(agent.take(sign_request(rsa.public_key(), data, 2))) == 14);
   }
 }
+
+TEST_CASE("a checkpoint key hands over when it is old enough, and its private half is gone", "[vault]") {
+  VaultFolder folder;
+  std::uint64_t size = 10;
+  const auto next_body = [&] { return crypto::checkpoint_body({"gw-1", ++size, {}, {}}); };
+  std::vector<crypto::NoteKey> chain;
+  std::string handover;
+  Bytes old_seed;
+  {
+    const auto vault = folder.made();
+    chain.push_back(crypto::parse_vkey(vault->checkpoint_vkey()).value());
+    old_seed = copy_of(vault->own_keys()->checkpoint.seed().reveal());
+    const std::string young = next_body();
+    const auto early = vault->sign_checkpoint(young, true, "");
+    REQUIRE(early);
+    CHECK(early->body.empty());
+    folder.clock.seconds += 7200;
+    const std::string not_durable = next_body();
+    CHECK(vault->sign_checkpoint(not_durable, false, "")->body.empty());
+    const std::string body = next_body();
+    const auto made = vault->sign_checkpoint(body, true, "");
+    REQUIRE(made);
+    REQUIRE(made->body.starts_with(body + "next-key "));
+    handover = crypto::join_note(made->body, made->line);
+    const auto note = crypto::parse_note(handover).value();
+    CHECK(crypto::verify_note(note, chain));
+    const auto next = crypto::next_key_of(crypto::parse_checkpoint(note.body).value());
+    REQUIRE(next);
+    chain.push_back(*next);
+    CHECK(vault->checkpoint_vkey() == crypto::vkey_of(chain[0]));  // what verifiers hold stays the first
+    // Neither the store nor its files have the old half any more.
+    CHECK_FALSE(vault->store().read("sallyport/checkpoint", 1));
+  }
+  CHECK(folder.bytes_of_all_files().find(std::string(text_of(old_seed))) == std::string::npos);
+  const auto vault = folder.opened();
+  CHECK(vault->checkpoint_vkey() == crypto::vkey_of(chain[0]));
+  // The journal never got the handover (its recorder died): it is given again, until the journal shows it.
+  const std::string before = "gw-1\n12\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";
+  const auto key = crypto::Ed25519PrivateKey::from_seed(old_seed).value();
+  const std::string old_note = crypto::join_note(before, crypto::sign_note_line(before, "gw-1", key));
+  const std::string body = next_body();
+  const auto lost = vault->sign_checkpoint(body, false, old_note);
+  REQUIRE(lost);
+  CHECK(lost->handover == handover);
+  const auto signed_note = crypto::parse_note(crypto::join_note(body, lost->line)).value();
+  CHECK(crypto::verify_note(signed_note, std::span(&chain[1], 1)));
+  const std::string later = next_body();
+  CHECK(vault->sign_checkpoint(later, false, handover)->handover.empty());
+  const std::string last = next_body();
+  CHECK(vault->sign_checkpoint(last, false, crypto::join_note(body, lost->line))->handover.empty());
+}

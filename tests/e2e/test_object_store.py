@@ -1,0 +1,262 @@
+"""Recordings go into a real object store (Ceph RGW) while sessions run; outages, locks, wrong keys; proof from the store alone."""
+import http.client, http.server, json, os, pathlib, shutil, signal, struct, subprocess, sys, tempfile, threading, time, unittest
+
+from lab import Lab, wait_for
+import rgw
+
+WHY_NOT = rgw.why_not()
+KEEP = "3d"
+
+
+class Faulty(threading.Thread):
+    """A proxy in front of the store: passes, answers an error, loses answers, or says nothing."""
+    def __init__(self, upstream):
+        super().__init__(daemon=True)
+        self.mode, self.seen, proxy = "pass", 0, self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_):
+                pass
+
+            def serve(self):
+                body = self.rfile.read(int(self.headers.get("content-length", 0)))
+                proxy.seen += 1
+                if proxy.mode.isdigit():
+                    text = b"<Error><Code>SlowDown</Code><Message>made by the test</Message></Error>"
+                    return self.say(int(proxy.mode), text)
+                connection = http.client.HTTPConnection("127.0.0.1", upstream, timeout=20)
+                connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+                for name, value in self.headers.items():
+                    connection.putheader(name, f"127.0.0.1:{proxy.port}" if name.lower() == "host" else value)
+                connection.endheaders(body or None)
+                answer = connection.getresponse()
+                data = answer.read()
+                if proxy.mode == "lose" and self.command == "PUT":
+                    self.close_connection = True
+                    return
+                self.say(answer.status, data, answer.getheaders())
+
+            def say(self, status, data, headers=()):
+                self.send_response_only(status)
+                for name, value in headers:
+                    if name.lower() not in ("content-length", "transfer-encoding", "connection"):
+                        self.send_header(name, value)
+                length = next((value for name, value in headers if name.lower() == "content-length"), str(len(data)))
+                self.send_header("content-length", length if self.command == "HEAD" else str(len(data)))
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(data)
+            do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = serve
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self.server.server_port
+        self.start()
+
+    def run(self):
+        self.server.serve_forever(0.1)
+
+
+@unittest.skipIf(WHY_NOT, WHY_NOT)
+class ObjectStore(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="sp-rgw-", dir="/tmp"))
+        cls.store = rgw.Rgw(cls.folder / "rgw").start()
+        cls.s3 = cls.store.s3()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.store.stop()
+        shutil.rmtree(cls.folder, ignore_errors=True)
+
+    def credentials(self, name, keys):
+        path = self.folder / name
+        path.write_text(f"access_key = {keys[0]}\nsecret_key = {keys[1]}\n")
+        path.chmod(0o600)
+        if os.geteuid() == 0:
+            self.folder.chmod(0o755)
+        return path
+
+    def lab(self, bucket, writer=rgw.WRITER, endpoint=None, lock=True, more="", recording="", **options):
+        self.s3.make_bucket(bucket, lock)
+        self.store.let_writer_write(bucket)
+        text = (f"{recording}store:\n  url: s3://{bucket}/gateway\n  endpoint: {endpoint or self.store.endpoint}\n  region: default\n"
+                f"  ca_file: {self.store.ca}\n  credentials: {self.credentials(bucket + '.w', writer)}\n"
+                f"  read_credentials: {self.credentials(bucket + '.r', rgw.OWNER)}\n  segment_every: 500ms\n{more}")
+        lab = Lab(config=text, **options)
+        self.addCleanup(lab.stop)
+        return lab
+
+    def shipped_journal(self, bucket):
+        """Byte count of the journal as it stands in the store, by key names alone."""
+        spans = sorted({tuple(int(n) for n in part.split(".")[0].split("-")) for part in
+                        (key.rsplit("/", 1)[1] for key in self.s3.keys_of(bucket, "gateway/lab/journal/00000001/"))})
+        end = 0
+        for begin, until in spans:
+            self.assertEqual(begin, end, f"lost or doubled: {spans}")
+            end = until
+        return end
+
+    def journal_bytes(self, lab):
+        return (lab.folder / "state" / "recorder" / "journal" / "00000001.journal").stat().st_size
+
+    def wait_shipped(self, lab, bucket, seconds=20):
+        wait_for(lambda: self.shipped_journal(bucket) == self.journal_bytes(lab), seconds, 0.2)
+
+    def verify(self, lab, *more, **options):
+        environment = dict(os.environ, XDG_CACHE_HOME=str(lab.folder / "cache"), XDG_STATE_HOME=str(lab.folder / "kept"))
+        return subprocess.run([lab_bin(), "--config", lab.folder / "sallyport.yaml", "-o", "json", "verify", *more], env=environment,
+                              capture_output=True, text=True, timeout=60, **options)
+
+    def test_a_session_is_in_the_store_while_it_runs_and_proven_from_there(self):
+        lab = self.lab("while-running", more=f"  retention: {KEEP}\n", endpoint=self.store.endpoint_tls, recording="  checkpoint_every: 1s\n  checkpoint_key_every: 2s\n")
+        client = subprocess.Popen(lab.ssh_command(lab.user(), "for i in 1 2 3 4 5 6 7 8; do echo line $i; sleep 0.5; done"), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        time.sleep(2.5)
+        self.assertIsNone(client.poll())
+        self.assertGreater(self.shipped_journal("while-running"), 4096, "nothing in the store while the session runs")
+        out, _ = client.communicate(timeout=20)
+        self.assertIn(b"line 8", out)
+        time.sleep(2.5)
+        self.wait_shipped(lab, "while-running")
+        keys = self.s3.keys_of("while-running", "gateway/lab/journal/")
+        self.assertTrue(all(part.rsplit(".", 2)[1] == "1of1" for part in keys), keys[:3])
+        # The lock is really there, as the store itself says.
+        _, headers = self.s3.must("HEAD", "/while-running/" + keys[0])
+        self.assertEqual(headers["x-amz-object-lock-mode"], "GOVERNANCE")
+        done = self.verify(lab, "--store", "configured")
+        self.assertEqual(done.returncode, 0, done.stdout[-1500:] + done.stderr[-500:])
+        report = json.loads(done.stdout)
+        self.assertGreater(report["outside_leaves"], 0, "no checkpoint object in the store")
+        # The gateway's own disk is gone: the store alone still plays.
+        environment = dict(os.environ, XDG_CACHE_HOME=str(lab.folder / "cache"))
+        played = subprocess.run([lab_bin(), "--config", lab.folder / "sallyport.yaml", "export", "last", "--format", "text", "--store", "configured", "--reason", "test"],
+                                env=environment, capture_output=True, text=True, timeout=60)
+        self.assertIn("line 8", played.stdout, played.stderr)
+        # An object changed or gone in the store is found. The lock is lifted for that, as its owner may.
+        victim = keys[len(keys) // 2]
+        _, headers = self.s3.must("HEAD", "/while-running/" + victim)
+        self.s3.must("DELETE", "/while-running/" + victim, query="versionId=" + headers["x-amz-version-id"], headers={"x-amz-bypass-governance-retention": "true"})
+        gone = self.verify(lab, "--store", "configured")
+        self.assertEqual(gone.returncode, 8, gone.stdout[-800:])
+        self.assertIn("store-parcel-missing", gone.stdout)
+        # The python reader follows the handed-over checkpoint keys through the node's own files.
+        reader = pathlib.Path(__file__).resolve().parents[2] / "docs" / "format" / "sallyport_reader.py"
+        alone = subprocess.run([sys.executable, reader, lab.folder / "state" / "recorder" / "journal", "--vkey", lab.folder / "run" / "keys" / "checkpoint.vkey",
+                                "--checkpoint", lab.folder / "witness"], capture_output=True, text=True, timeout=60)
+        self.assertEqual(alone.returncode, 0, alone.stderr)
+        text = (lab.folder / "witness").read_text()
+        self.assertGreaterEqual(text.count("next-key "), 1, "the checkpoint key did not hand over")
+
+    def test_the_store_away_slow_or_angry_loses_and_doubles_nothing(self):
+        proxy = Faulty(self.store.port)
+        lab = self.lab("outages", endpoint=f"http://127.0.0.1:{proxy.port}")
+        for mode in ("500", "503", "lose", "403"):
+            proxy.mode, seen = mode, proxy.seen
+            self.assertEqual(lab.ssh(lab.user(), f"echo during {mode}").returncode, 0)
+            wait_for(lambda: proxy.seen > seen + (0 if mode == "403" else 1), 15)
+        self.store.stop_gateway()
+        proxy.mode = "pass"
+        self.assertEqual(lab.ssh(lab.user(), "echo store is down").returncode, 0, "sessions go on while the store is away")
+        wait_for(lambda: lab_events(lab, "store.unreachable"), 20, 0.2)
+        for pid in lab.gateway_pids("service shipper"):
+            os.kill(pid, signal.SIGKILL)
+        self.store.start_gateway()
+        self.wait_shipped(lab, "outages", 60)
+        self.assertEqual(self.verify(lab, "--store", "configured").returncode, 0)
+
+    def test_kill_9_of_everything_again_and_again(self):
+        lab = self.lab("killed", more="  segment: 4096\n")
+        for round_ in range(4):
+            client = subprocess.Popen(lab.ssh_command(lab.user(), "head -c 60000 /dev/urandom | od; sleep 0.3"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+            time.sleep(0.4 + round_ * 0.17)
+            for pid in lab.gateway_pids("service recorder" if round_ % 2 else "service shipper"):
+                os.kill(pid, signal.SIGKILL)
+            client.wait(20)
+        self.wait_shipped(lab, "killed", 40)
+        self.assertEqual(self.verify(lab, "--store", "configured").returncode, 0)
+
+    def test_a_full_spool_ends_sessions_and_refuses_new_ones(self):
+        lab = self.lab("full-spool", writer=(rgw.WRITER[0], "wrong"), more="  spool: 192KiB\n")
+        held = subprocess.Popen(lab.ssh_command(lab.user(), "for i in $(seq 200); do head -c 9000 /dev/urandom | od | head -c 9000; sleep 0.1; done"),
+                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        _, err = held.communicate(timeout=40)
+        self.assertNotEqual(held.returncode, 0, "the session outlived the spool")
+        refused = lab.ssh(lab.user(), "echo not recorded")
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn(b"SP-4", refused.stderr + err)
+        events = lab_events(lab, "store.unreachable")
+        self.assertIn("secret key is not the one", json.dumps(events))
+        self.assertTrue(lab_events(lab, "store.spool_warning") or lab_events(lab, "store.spool_full"))
+        # The right key is put in place: all arrives, sessions are served again.
+        self.credentials("full-spool.w", rgw.WRITER)
+        for pid in lab.gateway_pids("service shipper"):
+            os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: lab.ssh(lab.user(), "echo again").returncode == 0, 30, 1)
+        self.wait_shipped(lab, "full-spool", 30)
+        self.assertEqual(self.verify(lab, "--store", "configured").returncode, 0)
+
+    def test_a_full_bucket_is_named_and_caught_up(self):
+        lab = self.lab("quota")
+        self.store.quota("quota", 1)
+        self.assertEqual(lab.ssh(lab.user(), "echo full").returncode, 0)
+        wait_for(lambda: "full" in json.dumps(lab_events(lab, "store.unreachable")) or "Quota" in json.dumps(lab_events(lab, "store.unreachable")), 30, 0.5)
+        self.store.quota("quota", -1)
+        self.wait_shipped(lab, "quota", 60)
+
+    def test_a_store_that_cannot_lock_is_refused_by_name_and_doctor_says_so(self):
+        lab = self.lab("no-lock", lock=False, more=f"  retention: {KEEP}\n")
+        wait_for(lambda: lab_events(lab, "store.refused"), 20, 0.5)
+        refused = lab.ssh(lab.user(), "echo not held")
+        self.assertNotEqual(refused.returncode, 0, "a session whose recording nobody holds")
+        doctor = lab.run_cli("-o", "json", "doctor")
+        rows = {row["check"]: row for row in json.loads(doctor.stdout)}
+        bad = [row for name, row in rows.items() if name.startswith("store: ") and row["result"] == "MISSING"]
+        self.assertTrue(bad, rows)
+
+    def test_doctor_finds_a_good_store_good(self):
+        lab = self.lab("good", more=f"  retention: {KEEP}\n")
+        doctor = lab.run_cli("-o", "json", "doctor")
+        rows = {row["check"]: row["result"] for row in json.loads(doctor.stdout)}
+        self.assertEqual({name: rows.get("store: " + name) for name in ("write", "read back", "lock", "no delete")},
+                         {"write": "ok", "read back": "ok", "lock": "ok", "no delete": "ok"}, doctor.stdout)
+
+    def test_each_target_has_its_own_time_to_be_kept(self):
+        lab = self.lab("classes", targets=2, more=f"  retention: {KEEP}\n  retention_rules: [\"target:target2=30d\"]\n")
+        self.assertEqual(lab.ssh("engineer+target1", "echo short").returncode, 0)
+        self.assertEqual(lab.ssh("engineer+target2", "echo long").returncode, 0)
+        time.sleep(2)
+        self.wait_shipped(lab, "classes")
+        days = set()
+        for key in self.s3.keys_of("classes", "gateway/lab/journal/"):
+            _, headers = self.s3.must("HEAD", "/classes/" + key)
+            until = headers["x-amz-object-lock-retain-until-date"][:10]
+            days.add(round((time.mktime(time.strptime(until, "%Y-%m-%d")) - time.time()) / 86400))
+        self.assertTrue(any(d <= 3 for d in days) and any(d >= 29 for d in days), days)
+        self.assertEqual(self.verify(lab, "--store", "configured").returncode, 0)
+
+
+def lab_bin():
+    from lab import BIN
+    return BIN / "sallyport"
+
+
+def lab_events(lab, name):
+    """From the journal itself: what the recorder says of its own is nobody else's to tell."""
+    found = []
+    for path in sorted((lab.folder / "state" / "recorder" / "journal").glob("*.journal")):
+        data, at = path.read_bytes(), 64
+        while at + 24 <= len(data):
+            _, _, size, kind, _ = struct.unpack_from("<IIIIQ", data, at)
+            payload = data[at + 24:at + 24 + size]
+            if kind == 2 and len(payload) == size:
+                label, length, _, text = struct.unpack_from("<BHHI", payload, 51)
+                rest = payload[60 + label:]
+                if rest[:length].decode() == name:
+                    found.append(json.loads(rest[length:length + text]))
+            at += 24 + size
+    return found
+
+
+if __name__ == "__main__":
+    unittest.main()
