@@ -9,6 +9,18 @@
 #include <utility>
 
 #include "admin/api/call.h"
+#include "admin/api/idempotency.h"
+#include "admin/api/pages.h"
+#include "admin/api/rate_limit.h"
+#include "admin/api/tls_identity.h"
+#include "admin/sinks/request_news.h"
+#include "admin/web/serve.h"
+#include "platform/crypto/hash.h"
+#include "platform/crypto/hex.h"
+#include "platform/crypto/ulid.h"
+#include "platform/model/bytes.h"
+#include "policy/authority/requests.h"
+#include "policy/authority/tokens.h"
 
 namespace sallyport::admin {
 namespace {
@@ -17,10 +29,14 @@ struct Route {
   std::string_view resource;
   std::string_view methods;
   void (*serve)(const CallPtr&);
+  /// PUT and DELETE of one of these must name the state that they change (If-Match). The right that such a change needs;
+  /// `own`: the resource itself says who sees it.
+  enum class Guard { none, lock, secret, own } guard = Guard::none;
 };
 
 constexpr Route k_routes[] = {
     {"status", "GET", serve_status},
+    {"whoami", "GET", serve_whoami},
     {"sessions", "GET DELETE", serve_sessions},
     {"plan", "POST", serve_plan},
     {"apply", "POST", serve_apply},
@@ -31,14 +47,16 @@ constexpr Route k_routes[] = {
     {"roles", "GET", serve_resources},
     {"bindings", "GET", serve_resources},
     {"explain", "GET", serve_explain},
-    {"locks", "GET POST DELETE", serve_locks},
-    {"secrets", "GET PUT DELETE", serve_secrets},
+    {"locks", "GET POST DELETE", serve_locks, Route::Guard::lock},
+    {"secrets", "GET PUT DELETE", serve_secrets, Route::Guard::secret},
     {"seal", "GET POST", serve_seal},
     {"unseal", "POST", serve_unseal},
     {"recordings", "POST", serve_recordings},
     {"search", "POST", serve_search},
     {"events", "GET", serve_events},
     {"keys", "GET", serve_keys},
+    {"requests", "GET POST DELETE", serve_requests, Route::Guard::own},
+    {"tokens", "GET POST DELETE", serve_tokens, Route::Guard::own},
 };
 
 std::vector<std::string> split_path(std::string_view path) {
@@ -60,21 +78,69 @@ std::string user_name(uid_t uid) {
   return "uid " + std::to_string(uid);
 }
 
+std::string host_of(std::string_view address) {
+  const auto colon = address.rfind(':');
+  std::string_view host = address.substr(0, colon);
+  if (host.size() > 1 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
+  return std::string(host);
+}
+
+std::string etag_of(std::string_view body) { return "\"" + crypto::to_hex(crypto::sha256(bytes_of(body))).substr(0, 32) + "\""; }
+
+/// RFC 9110 section 13.1.1: strong comparison; "*" is any present state.
+bool matches(std::string_view header, std::string_view etag) {
+  while (!header.empty()) {
+    const auto comma = header.find(',');
+    std::string_view one = header.substr(0, comma);
+    header = comma == std::string_view::npos ? std::string_view{} : header.substr(comma + 1);
+    while (one.starts_with(' ')) one.remove_prefix(1);
+    while (one.ends_with(' ')) one.remove_suffix(1);
+    if (one == "*" || one == etag) return true;
+  }
+  return false;
+}
+
+/// What a caller may choose as the name of her request, so that she finds it again in the audit log.
+bool is_request_id(std::string_view text) {
+  return !text.empty() && text.size() <= 64 && std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.'; });
+}
+
 class Api final : public authority::Front {
  public:
   Api(boost::asio::io_context& io, authority::Administration& administration, const Settings& settings)
-      : administration_(administration),
+      : io_(io),
+        administration_(administration),
         operators_(settings.list("admin_operators")),
-        server_(io, net::HttpLimits{}, [this](net::HttpRequest request, net::HttpServer::Answer answer) {
-          serve(std::move(request), std::move(answer));
-        }) {}
+        callers_(administration.authority().clock, static_cast<unsigned>(settings.number("admin_requests_per_minute", 600))),
+        strangers_(administration.authority().clock, 60),
+        unix_server_(io, net::HttpLimits{}, handler()) {}
 
   Result<void> open(const std::string& path) {
     // Others than the operators may connect only when some are listed; each call is judged anyway.
-    return server_.listen_unix(path, operators_.empty() ? 0600 : 0666);
+    return unix_server_.listen_unix(path, operators_.empty() ? 0600 : 0666);
+  }
+
+  ~Api() override { administration_.requests().on_change = nullptr; }
+
+  Result<void> open_notifier(const Settings& settings) {
+    auto notifier = tell_of_requests(io_, administration_, settings);
+    if (!notifier) return tl::unexpected(notifier.error());
+    notifier_ = std::move(*notifier);
+    return {};
+  }
+
+  Result<void> open_tls(const std::string& address, const TlsIdentity& identity) {
+    net::HttpLimits limits;
+    limits.connections = 256;
+    tls_servers_.push_back(std::make_unique<net::HttpServer>(io_, limits, handler()));
+    return tls_servers_.back()->listen_tls(address, identity.certificate_pem, identity.key_pem);
   }
 
  private:
+  net::HttpServer::Handler handler() {
+    return [this](net::HttpRequest request, net::HttpServer::Answer answer) { serve(std::move(request), std::move(answer)); };
+  }
+
   authority::Operator operator_of(const net::HttpPeer& peer) const {
     authority::Operator who;
     who.uid = peer.uid;
@@ -87,22 +153,146 @@ class Api final : public authority::Front {
     return who;
   }
 
+  /// Who asks; an empty operator for nobody. A token counts on the unix socket as well: it is then the token's principal who asks.
+  Result<authority::Operator> authenticate(const net::HttpRequest& request) {
+    const std::string shown = request.header("authorization");
+    if (shown.empty()) {
+      authority::Operator who = operator_of(request.peer);
+      if (who.is_root || !who.principal.empty()) return who;
+      if (request.peer.is_local) return fail(Errc::denied, who.name + " is no operator of this gateway");
+      return fail(Errc::not_found, "no token was shown");
+    }
+    if (!shown.starts_with("Bearer ")) return fail(Errc::not_found, "the only way to show who you are is Authorization: Bearer");
+    std::optional<IpAddress> source;
+    if (!request.peer.is_local) source = IpAddress::parse(host_of(request.peer.address));
+    auto who = administration_.tokens().recognise(std::string_view(shown).substr(7), source);
+    if (!who) {
+      auto& authority = administration_.authority();
+      authority.note("api.token_refused", authority::EventJson().text("from", request.peer.address).text("why", who.error().detail).text("decision", "deny").text("code", "SP-7020"));
+      return fail(Errc::not_found, "the token is not valid here");
+    }
+    if (source) who->source = source->str();
+    return who;
+  }
+
   void serve(net::HttpRequest request, net::HttpServer::Answer answer) {
-    auto call = std::make_shared<Call>(Call{std::move(request), std::move(answer), {}, {}, administration_});
-    call->who = operator_of(call->request.peer);
+    auto& authority = administration_.authority();
+    auto call = std::make_shared<Call>(Call{std::move(request), {}, {}, {}, administration_});
     call->parts = split_path(call->request.path);
-    if (!call->who.is_root && call->who.principal.empty()) return call->refuse(Error{Errc::denied, call->who.name + " is no operator of this gateway"});
+    const std::string asked_id = call->request.header("x-request-id");
+    const std::string id = is_request_id(asked_id) ? asked_id : crypto::make_ulid(authority.clock, authority.random);
+    auto extra = std::make_shared<std::map<std::string, std::string>>();
+    call->answer = [answer = std::move(answer), id, extra, is_tls = call->request.peer.is_tls, is_get = call->request.method == "GET" || call->request.method == "HEAD",
+                    known = call->request.header("if-none-match")](net::HttpResponse response) {
+      response.headers.merge(*extra);
+      response.headers["X-Request-Id"] = id;
+      response.headers["X-Content-Type-Options"] = "nosniff";
+      response.headers.emplace("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
+      response.headers["Cross-Origin-Opener-Policy"] = "same-origin";
+      response.headers["Referrer-Policy"] = "no-referrer";
+      if (is_tls) response.headers["Strict-Transport-Security"] = "max-age=31536000";
+      if (is_get && response.status == 200 && !response.stream && !response.headers.contains("ETag")) {
+        const std::string etag = etag_of(response.body);
+        response.headers["ETag"] = etag;
+        if (!known.empty() && matches(known, etag)) {
+          response.status = 304;
+          response.body.clear();
+        }
+      }
+      answer(std::move(response));
+    };
+    if (serve_page(call)) return;
+    // The web page is for browsers, over TLS only.
+    if (call->request.peer.is_tls && call->request.path != "/metrics") {
+      if (auto page = web::serve(call->request)) return call->answer(std::move(*page));
+    }
+
+    auto who = authenticate(call->request);
+    if (!who) {
+      const RateLimit::Verdict verdict = strangers_.take(call->request.peer.is_local ? "unix" : host_of(call->request.peer.address));
+      if (!verdict.allowed) return too_many(call, verdict);
+      if (who.error().code == Errc::denied) return call->refuse(who.error());
+      return call->refuse_status(401, "SP-7020", who.error().detail, {{"WWW-Authenticate", "Bearer realm=\"sallyport\""}});
+    }
+    call->who = std::move(*who);
+    call->who.request = id;
+    if (!call->who.is_root) {
+      const RateLimit::Verdict verdict = callers_.take(call->who.token.empty() ? call->who.name : call->who.token);
+      (*extra)["RateLimit-Limit"] = std::to_string(verdict.limit);
+      (*extra)["RateLimit-Remaining"] = std::to_string(verdict.remaining);
+      (*extra)["RateLimit-Reset"] = std::to_string(verdict.reset.count());
+      if (!verdict.allowed) return too_many(call, verdict);
+    }
+    if (call->request.path == "/metrics" && call->request.method == "GET") return serve_metrics(call);
     if (call->parts.size() < 2 || call->parts[0] != "v1") return call->refuse(Error{Errc::not_found, "there is nothing at " + call->request.path});
     const auto* route = std::find_if(std::begin(k_routes), std::end(k_routes), [&](const Route& one) { return one.resource == call->parts[1]; });
     if (route == std::end(k_routes)) return call->refuse(Error{Errc::not_found, "there is nothing at " + call->request.path});
-    if (route->methods.find(call->request.method) == std::string_view::npos)
-      return call->refuse(Error{Errc::invalid, call->request.path + " takes " + std::string(route->methods)}, "SP-7009");
+    const std::string& method = call->request.method;
+    if (!allows(*route, method)) {
+      std::string list(route->methods);
+      std::replace(list.begin(), list.end(), ' ', ',');
+      return call->refuse_status(405, "SP-7009", call->request.path + " takes " + std::string(route->methods), {{"Allow", list}});
+    }
+    const std::string dry_run = call->request.argument("dry_run", "false");
+    if (dry_run != "true" && dry_run != "false") return call->refuse(Error{Errc::invalid, "dry_run is true or false"});
+    call->who.dry_run = dry_run == "true" && method != "GET";
+    if (call->who.dry_run && (route->resource == "recordings" || route->resource == "unseal"))
+      return call->refuse(Error{Errc::invalid, "this cannot be tried out: it gives or takes a secret"});
+    if (method == "POST" && !idempotency_.admit(call)) return;
+    if ((method == "PUT" || method == "DELETE") && call->parts.size() >= 3 && route->guard != Route::Guard::none) return guarded(call, *route);
     route->serve(call);
   }
 
+  static bool allows(const Route& route, std::string_view method) {
+    std::string_view rest = route.methods;
+    while (!rest.empty()) {
+      const auto space = rest.find(' ');
+      if (rest.substr(0, space) == method) return true;
+      rest = space == std::string_view::npos ? std::string_view{} : rest.substr(space + 1);
+    }
+    return false;
+  }
+
+  static void too_many(const CallPtr& call, const RateLimit::Verdict& verdict) {
+    call->refuse_status(429, "SP-7023", "", {{"Retry-After", std::to_string(verdict.reset.count())}});
+  }
+
+  /// Reads the present state the way a GET would, and compares.
+  void guarded(const CallPtr& call, const Route& route) {
+    if (route.guard == Route::Guard::lock && !call->may(policy::AdminRight::lock)) return;
+    if (route.guard == Route::Guard::secret && !call->may(policy::AdminRight::secret)) return;
+    auto reading = std::make_shared<Call>(Call{call->request, {}, call->who, call->parts, call->administration});
+    reading->request.method = "GET";
+    reading->request.body.clear();
+    reading->request.query.clear();
+    reading->request.headers.erase("accept");
+    if (route.guard != Route::Guard::own) reading->who.is_root = true;  // the right to change was judged above
+    reading->answer = [call, serve = route.serve](const net::HttpResponse& present) {
+      const std::string wanted = call->request.header("if-match");
+      const std::string absent = call->request.header("if-none-match");
+      if (present.status == 404) {
+        // RFC 9110 section 13.2.1: what would be refused anyhow is refused for that.
+        if (!wanted.empty() && call->request.method == "PUT") return call->refuse_status(412, "SP-7021", "there is nothing here now");
+        return serve(call);  // makes it, or says 404
+      }
+      if (present.status != 200) return call->answer(present);
+      if (absent == "*") return call->refuse_status(412, "SP-7021", "it exists already");
+      if (wanted.empty()) return call->refuse_status(428, "SP-7022", "");
+      if (!matches(wanted, etag_of(present.body))) return call->refuse_status(412, "SP-7021", "");
+      serve(call);
+    };
+    route.serve(reading);
+  }
+
+  boost::asio::io_context& io_;
   authority::Administration& administration_;
   std::vector<std::string> operators_;
-  net::HttpServer server_;
+  RateLimit callers_;
+  RateLimit strangers_;
+  Idempotency idempotency_;
+  std::unique_ptr<Notifier> notifier_;
+  net::HttpServer unix_server_;
+  std::vector<std::unique_ptr<net::HttpServer>> tls_servers_;
 };
 
 }  // namespace
@@ -110,9 +300,27 @@ class Api final : public authority::Front {
 std::unique_ptr<authority::Front> make_front(boost::asio::io_context& io, authority::Administration& administration, const Settings& settings) {
   const std::string path = settings.text("admin_socket", settings.text("run_dir", ".") + "/admin.sock");
   auto api = std::make_unique<Api>(io, administration, settings);
+  const auto complain = [](const Error& error) { std::fprintf(stderr, "authority: error: %s\n", error.detail.c_str()); };
   if (auto opened = api->open(path); !opened) {
-    std::fprintf(stderr, "authority: error: %s\n", opened.error().detail.c_str());
+    complain(opened.error());
     return nullptr;
+  }
+  if (auto told = api->open_notifier(settings); !told) {
+    complain(told.error());
+    return nullptr;
+  }
+  const auto addresses = settings.list("admin_listen");
+  if (addresses.empty()) return api;
+  auto identity = load_tls_identity(settings);
+  if (!identity) {
+    complain(identity.error());
+    return nullptr;
+  }
+  for (const std::string& address : addresses) {
+    if (auto opened = api->open_tls(address, *identity); !opened) {
+      complain(Error{opened.error().code, "admin.listen: " + opened.error().detail});
+      return nullptr;
+    }
   }
   return api;
 }

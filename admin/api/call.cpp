@@ -7,7 +7,7 @@
 #include <ctime>
 
 #include "platform/model/messages.h"
-#include "platform/os/wiped_memory.h"
+#include "policy/access/fields.h"
 
 namespace sallyport::admin {
 namespace {
@@ -62,6 +62,22 @@ void Call::refuse_with(const Error& error, std::string_view code, json::array er
   answer(std::move(response));
 }
 
+void Call::refuse_status(unsigned status, std::string_view code, const std::string& detail, std::map<std::string, std::string> headers) const {
+  const Message& message = message_of(code);
+  net::HttpResponse response;
+  response.status = status;
+  response.content_type = "application/problem+json";
+  response.headers = std::move(headers);
+  response.body = json::serialize(json::object{{"type", "https://sallyport.invalid/messages/" + std::string(message.code)},
+                                               {"title", std::string(message.what)},
+                                               {"status", status},
+                                               {"code", std::string(message.code)},
+                                               {"detail", detail.empty() ? std::string(message.why) : detail},
+                                               {"remedy", std::string(message.remedy)}}) +
+                  "\n";
+  answer(std::move(response));
+}
+
 bool Call::may(policy::AdminRight right) const {
   auto allowed = administration.may(who, right);
   if (allowed) return true;
@@ -69,24 +85,16 @@ bool Call::may(policy::AdminRight right) const {
   return false;
 }
 
-std::unique_ptr<json::object> Call::body() const {
-  if (request.body.empty()) return std::make_unique<json::object>();
-  boost::system::error_code error;
-  json::parse_options options;
-  options.max_depth = 16;
-  json::value parsed = json::parse(request.body, error, {}, options);
-  os::wipe_stack();  // it may have read a secret, in buffers of its own
-  if (error || (!parsed.is_object() && !parsed.is_null())) {
-    refuse(Error{Errc::invalid, error ? "the body is no JSON: " + error.message() : "the body must be a JSON object"});
-    return nullptr;
-  }
-  return parsed.is_null() ? std::make_unique<json::object>() : std::make_unique<json::object>(std::move(parsed.get_object()));
-}
-
 std::string text_of(const json::object& object, std::string_view key, std::string_view fallback) {
   const json::value* value = object.if_contains(key);
   if (value == nullptr || !value->is_string()) return std::string(fallback);
   return std::string(std::string_view(value->get_string()));
+}
+
+Result<std::chrono::seconds> parse_lasts(std::string_view text) {
+  const auto lasts = policy::parse_duration(text);
+  if (!lasts) return fail(Errc::invalid, "`" + std::string(text.substr(0, 40)) + "` is no duration; write 30m, 1h or 2d");
+  return *lasts;
 }
 
 std::string utc_text(WallTime moment) {

@@ -5,6 +5,9 @@
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
 #include <functional>
+#include <initializer_list>
+#include <map>
+#include <optional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -16,6 +19,15 @@
 namespace sallyport::admin {
 
 namespace json = boost::json;
+
+/// One key that a body may have. Everything else, a null, another type or a second value of the same key is refused.
+struct Field {
+  enum class Type { text, flag, number, list, map };
+  std::string_view name;
+  Type type = Type::text;
+  bool required = false;
+  std::size_t most = 4096;  ///< bytes of a text, entries of a list or map, the value of a number
+};
 
 /// Shared by everything that works on one request. Answer exactly once.
 struct Call {
@@ -32,8 +44,15 @@ struct Call {
 
   /// False, and answered with 403, when this operator may not.
   [[nodiscard]] bool may(policy::AdminRight right) const;
-  /// The body as an object. Null, and answered with 400, when it is none. An empty body is an empty object.
-  [[nodiscard]] std::unique_ptr<json::object> body() const;
+  /// The body as an object of these fields. Null, and answered with 400 and a JSON pointer for each thing that is wrong. An empty body
+  /// is an empty object.
+  [[nodiscard]] std::unique_ptr<json::object> body(std::initializer_list<Field> fields) const;
+  /// For what no Errc says: 401, 405, 412, 415, 428, 429.
+  void refuse_status(unsigned status, std::string_view code, const std::string& detail, std::map<std::string, std::string> headers = {}) const;
+  /// `?limit=`; 0, and answered with 400, when it is wrong.
+  [[nodiscard]] std::uint32_t limit(std::uint32_t fallback, std::uint32_t most) const;
+  /// A number in the query; nothing, and answered with 400, when it is wrong.
+  [[nodiscard]] std::optional<std::int64_t> number(const std::string& name, std::int64_t fallback) const;
 };
 using CallPtr = std::shared_ptr<Call>;
 
@@ -43,6 +62,16 @@ using CallPtr = std::shared_ptr<Call>;
 [[nodiscard]] std::string utc_text(WallTime moment);
 [[nodiscard]] std::string utc_text(std::int64_t microseconds);
 [[nodiscard]] Result<WallTime> parse_utc(std::string_view text);
+/// "90s", "15m", "8h"; Errc::invalid for anything else.
+[[nodiscard]] Result<std::chrono::seconds> parse_lasts(std::string_view text);
+
+/// Does the caller want the answer as server-sent events?
+[[nodiscard]] bool wants_stream(const Call& call);
+/// Answers with a stream: `next` is called a few times in a second and gives what is new ("" for nothing); it ends when the caller's
+/// rights do. `next` must hold the call.
+void stream(const CallPtr& call, std::optional<policy::AdminRight> right, std::function<std::string()> next);
+/// One server-sent event.
+[[nodiscard]] std::string sse(std::string_view event, std::string_view id, std::string_view json_text);
 
 /// One function per resource; each answers every call it is given.
 void serve_status(const CallPtr& call);
@@ -60,5 +89,8 @@ void serve_recordings(const CallPtr& call);
 void serve_search(const CallPtr& call);
 void serve_events(const CallPtr& call);
 void serve_keys(const CallPtr& call);
+void serve_requests(const CallPtr& call);
+void serve_tokens(const CallPtr& call);
+void serve_whoami(const CallPtr& call);
 
 }  // namespace sallyport::admin

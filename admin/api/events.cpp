@@ -1,39 +1,57 @@
 // GET /v1/events?since=N&limit=M: what the authority wrote to the journal since it started, at most the newest 4096. The
 // journal itself holds everything (`sallyport events` reads it); this is for looking on. `complete` is false when events
-// between `since` and the first one given are no longer held here.
+// between `since` and the first one given are no longer held here. Accept: text/event-stream gives them as they are written.
 #include <boost/json.hpp>
-#include <charconv>
 
 #include "admin/api/call.h"
 
 namespace sallyport::admin {
+namespace {
+
+constexpr std::size_t k_at_once = 200;
+
+json::object object_of(const authority::RecentEvent& event) {
+  boost::system::error_code parse_error;
+  json::value fields = json::parse(event.json, parse_error);
+  return json::object{{"number", event.number},
+                      {"sequence", event.sequence},
+                      {"id", event.id},
+                      {"at", utc_text(event.at)},
+                      {"name", event.name},
+                      {"session", event.session},
+                      {"fields", parse_error ? json::value(nullptr) : std::move(fields)}};
+}
+
+}  // namespace
 
 void serve_events(const CallPtr& call) {
   if (!call->may(policy::AdminRight::audit)) return;
-  std::uint64_t since = 0;
-  std::size_t limit = 200;
-  const std::string from = call->request.argument("since", "0");
-  const std::string most = call->request.argument("limit", "200");
-  const auto [end, error] = std::from_chars(from.data(), from.data() + from.size(), since);
-  const auto [most_end, most_error] = std::from_chars(most.data(), most.data() + most.size(), limit);
-  if (error != std::errc{} || end != from.data() + from.size() || most_error != std::errc{} || most_end != most.data() + most.size() || limit == 0 || limit > 4096)
-    return call->refuse(Error{Errc::invalid, "since is a number, limit is 1 to 4096"});
+  const auto since = call->number("since", 0);
+  if (!since) return;
+  const std::uint32_t limit = call->limit(200, 4096);
+  if (limit == 0) return;
+  if (wants_stream(*call)) {
+    auto last = std::make_shared<std::uint64_t>(static_cast<std::uint64_t>(*since));
+    const std::string seen = call->request.header("last-event-id");
+    if (!seen.empty() && seen.size() < 19 && seen.find_first_not_of("0123456789") == std::string::npos) *last = std::stoull(seen);
+    return stream(call, policy::AdminRight::audit, [call, last]() -> std::string {
+      std::string news;
+      for (const authority::RecentEvent& event : call->administration.recent_events(*last, k_at_once)) {
+        if (event.id.empty()) break;  // not stored yet: nobody is told of what may not have happened
+        *last = event.number;
+        news += sse(event.name, std::to_string(event.number), json::serialize(object_of(event)));
+      }
+      return news;
+    });
+  }
   json::array rows;
-  std::uint64_t last = since;
-  for (const authority::RecentEvent& event : call->administration.recent_events(since, limit)) {
-    boost::system::error_code parse_error;
-    json::value fields = json::parse(event.json, parse_error);
+  std::uint64_t last = static_cast<std::uint64_t>(*since);
+  for (const authority::RecentEvent& event : call->administration.recent_events(last, limit)) {
     last = event.number;
-    rows.push_back(json::object{{"number", event.number},
-                                {"sequence", event.sequence},
-                                {"id", event.id},
-                                {"at", utc_text(event.at)},
-                                {"name", event.name},
-                                {"session", event.session},
-                                {"fields", parse_error ? json::value(nullptr) : std::move(fields)}});
+    rows.push_back(object_of(event));
   }
   const std::uint64_t oldest = call->administration.oldest_event();
-  call->reply(json::object{{"events", std::move(rows)}, {"next", last}, {"oldest", oldest}, {"complete", oldest <= since + 1}});
+  call->reply(json::object{{"events", std::move(rows)}, {"next", last}, {"oldest", oldest}, {"complete", oldest <= static_cast<std::uint64_t>(*since) + 1}});
 }
 
 }  // namespace sallyport::admin

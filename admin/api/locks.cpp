@@ -24,7 +24,11 @@ json::object object_of(const policy::Lock& lock) {
 }
 
 void add(const CallPtr& call) {
-  const auto body = call->body();
+  const auto body = call->body({{"principal", Field::Type::text, false, 255},
+                                {"target", Field::Type::text, false, 255},
+                                {"account", Field::Type::text, false, 255},
+                                {"reason", Field::Type::text, false, 1024},
+                                {"expires", Field::Type::text, false, 64}});
   if (!body) return;
   policy::Lock lock;
   lock.principal = text_of(*body, "principal");
@@ -57,7 +61,11 @@ std::vector<std::string> chosen(const CallPtr& call, const json::object& body) {
 }
 
 void remove(const CallPtr& call) {
-  const auto body = call->body();
+  const auto body = call->body({{"id", Field::Type::text, false, 64},
+                                {"principal", Field::Type::text, false, 255},
+                                {"target", Field::Type::text, false, 255},
+                                {"account", Field::Type::text, false, 255},
+                                {"reason", Field::Type::text, false, 1024}});
   if (!body) return;
   auto ids = std::make_shared<std::vector<std::string>>(chosen(call, *body));
   if (ids->empty()) return call->refuse(Error{Errc::not_found, "there is no such lock"});
@@ -79,6 +87,11 @@ void remove(const CallPtr& call) {
 void serve_locks(const CallPtr& call) {
   if (call->request.method == "GET") {
     if (!call->may(policy::AdminRight::audit)) return;
+    if (call->parts.size() == 3) {
+      for (const policy::Lock& lock : call->administration.locks())
+        if (lock.id == call->parts[2]) return call->reply(object_of(lock));
+      return call->refuse(Error{Errc::not_found, "no lock " + call->parts[2]});
+    }
     json::array rows;
     for (const policy::Lock& lock : call->administration.locks()) rows.push_back(object_of(lock));
     return call->reply(json::object{{"locks", std::move(rows)}});

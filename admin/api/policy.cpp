@@ -4,6 +4,7 @@
 #include "admin/api/call.h"
 #include "platform/crypto/base64.h"
 #include "platform/model/bytes.h"
+#include "policy/authority/authority.h"
 
 namespace sallyport::admin {
 namespace {
@@ -16,6 +17,11 @@ Result<std::vector<policy::SourceFile>> files_of(const json::object& body) {
   for (const json::value& each : list->get_array()) {
     if (!each.is_object()) return fail(Errc::invalid, "`files` must be a list of {name, content}");
     const json::object& entry = each.get_object();
+    for (const auto& [key, value] : entry) {
+      if (key != "name" && key != "content" && key != "content_base64") return fail(Errc::invalid, "a file has no `" + std::string(key) + "`");
+      if (!value.is_string()) return fail(Errc::invalid, "a file's `" + std::string(key) + "` must be a text");
+    }
+    if (entry.contains("content") == entry.contains("content_base64")) return fail(Errc::invalid, "a file has either `content` or `content_base64`");
     policy::SourceFile file;
     file.name = text_of(entry, "name");
     if (file.name.empty() || file.name.size() > 255 || file.name.find('/') != std::string::npos)
@@ -76,7 +82,17 @@ json::object object_of(const authority::PolicyAnswer& answer) {
                                   {"account", effect.account.str()},
                                   {"code", effect.decision.code},
                                   {"why", effect.decision.why}});
+  json::array idle;
+  for (const policy::IdleRule& rule : plan.idle) idle.push_back(json::object{{"rule", rule.rule.str()}, {"why", rule.why}});
+  json::array uncovered;
+  for (const policy::RuleReference& rule : plan.coverage.uncovered) uncovered.push_back(json::value(rule.str()));
   return json::object{{"text", plan.text()},
+                      {"plan", answer.hash},
+                      {"idle_rules", std::move(idle)},
+                      {"tests", plan.tests},
+                      {"rules", plan.coverage.rules},
+                      {"rules_tested", plan.coverage.covered},
+                      {"rules_untested", std::move(uncovered)},
                       {"no_changes", plan.no_changes},
                       {"version", answer.version},
                       {"applied", answer.applied},
@@ -98,7 +114,7 @@ void tell(const CallPtr& call, const authority::PolicyAnswer& answer) {
 
 void serve_plan(const CallPtr& call) {
   if (!call->may(policy::AdminRight::policy)) return;
-  const auto body = call->body();
+  const auto body = call->body({{"files", Field::Type::list, true, 1000}});
   if (!body) return;
   const auto files = files_of(*body);
   if (!files) return call->refuse(files.error());
@@ -107,32 +123,103 @@ void serve_plan(const CallPtr& call) {
 
 void serve_apply(const CallPtr& call) {
   if (!call->may(policy::AdminRight::policy)) return;
-  const auto body = call->body();
+  const auto body = call->body({{"files", Field::Type::list, true, 1000}, {"reason", Field::Type::text, false, 1024}, {"plan", Field::Type::text, false, 64}});
   if (!body) return;
   auto files = files_of(*body);
   if (!files) return call->refuse(files.error());
-  call->administration.apply(call->who, std::move(*files), text_of(*body, "reason"), [call](const Result<authority::PolicyAnswer>& answer) {
+  call->administration.apply(call->who, std::move(*files), text_of(*body, "reason"), text_of(*body, "plan"), [call](const Result<authority::PolicyAnswer>& answer) {
     if (!answer) return call->refuse(answer.error());
     authority::PolicyAnswer told = *answer;
     if (!told.problems.empty()) return tell(call, told);
     json::object out = object_of(told);
+    if (call->who.dry_run) out["dry_run"] = true;
     if (told.applied) out["text"] = std::string(std::string_view(out["text"].get_string())) + "applied as version " + std::to_string(told.version) + "\n";
     call->reply(out);
   });
 }
 
+namespace {
+
+json::object object_of(const authority::PolicyVersion& version) {
+  return json::object{{"version", version.version},         {"applied", utc_text(version.applied_us)}, {"by", version.by},
+                      {"reason", version.reason},           {"digest", version.digest},                {"intent_sequence", version.intent_sequence}};
+}
+
+/// /v1/policy/{version}
+void one_version(const CallPtr& call, std::int64_t number) {
+  call->administration.find_policy_version(number, [call](const Result<authority::PolicyVersion>& version) {
+    if (!version) return call->refuse(version.error());
+    json::object out = object_of(*version);
+    json::array files;
+    for (const authority::PolicyFile& file : version->files) {
+      json::object entry{{"name", file.name}};
+      const bool is_text = file.name.ends_with(".yaml") || file.name.ends_with(".yml") || file.name.ends_with(".json");
+      if (is_text) entry.emplace("content", file.content);
+      else entry.emplace("content_base64", crypto::to_base64(bytes_of(file.content)));
+      files.push_back(std::move(entry));
+    }
+    out["files"] = std::move(files);
+    call->reply(out);
+  });
+}
+
+/// /v1/policy/reach?target=X&at=MOMENT: who could reach it then, by the policy of that moment (locks and approvals are not looked at).
+void reach(const CallPtr& call) {
+  const std::string target = call->request.argument("target");
+  if (target.empty()) return call->refuse(Error{Errc::invalid, "name a target"});
+  WallTime at = call->administration.authority().now();
+  if (const std::string text = call->request.argument("at"); !text.empty()) {
+    const auto moment = parse_utc(text);
+    if (!moment) return call->refuse(moment.error());
+    at = *moment;
+  }
+  call->administration.find_policy_at(at, [call, target, at](const Result<authority::PolicyVersion>& version) {
+    if (!version) return call->refuse(Error{version.error().code, "no policy of that moment is kept: " + version.error().detail});
+    std::vector<policy::SourceFile> files;
+    for (const authority::PolicyFile& file : version->files) files.push_back({file.name, file.content});
+    const auto loaded = policy::load_policy(files);
+    if (!loaded.snapshot) return call->refuse(Error{Errc::corrupt, "the policy of that moment cannot be read any more"});
+    const policy::Target* there = loaded.snapshot->find_target(target);
+    if (there == nullptr) return call->refuse(Error{Errc::not_found, "policy version " + std::to_string(version->version) + " has no target " + target});
+    json::array rows;
+    const policy::Locks none;
+    for (const policy::Principal& principal : loaded.snapshot->principals()) {
+      for (const policy::Account& account : there->accounts) {
+        policy::AccessRequest request;
+        request.principal = principal.name;
+        request.target = there->name;
+        request.account = account.name;
+        request.now = at;
+        request.factors = {{policy::FactorKind::key, at, false}, {policy::FactorKind::totp, at, false}};
+        const policy::Decision decision = policy::decide(*loaded.snapshot, none, request);
+        // Where she came from and at what hour is not known here: such conditions could have been met.
+        const bool could = decision.allowed() || decision.outcome == policy::Outcome::ask || decision.code == "SP-2007" || decision.code == "SP-2008" || decision.code == "SP-1010";
+        if (!could) continue;
+        rows.push_back(json::object{{"principal", principal.name.str()},
+                                    {"account", account.name.str()},
+                                    {"how", decision.allowed() ? "open" : decision.outcome == policy::Outcome::ask ? "on request" : "under conditions"},
+                                    {"rule", decision.rule.str()}});
+      }
+    }
+    call->reply(json::object{{"version", version->version}, {"target", target}, {"at", utc_text(at)}, {"reach", std::move(rows)}});
+  });
+}
+
+}  // namespace
+
 void serve_policy_versions(const CallPtr& call) {
   if (!call->may(policy::AdminRight::audit)) return;
+  if (call->parts.size() == 3 && call->parts[2] == "reach") return reach(call);
+  if (call->parts.size() == 3) {
+    const std::string& text = call->parts[2];
+    if (text.empty() || text.size() > 15 || text.find_first_not_of("0123456789") != std::string::npos) return call->refuse(Error{Errc::not_found, "no policy version " + text});
+    return one_version(call, std::stoll(text));
+  }
+  if (call->parts.size() > 3) return call->refuse(Error{Errc::not_found, "there is nothing at " + call->request.path});
   call->administration.list_policy_versions([call](const Result<std::vector<authority::PolicyVersion>>& versions) {
     if (!versions) return call->refuse(versions.error());
     json::array out;
-    for (const auto& version : *versions)
-      out.push_back(json::object{{"version", version.version},
-                                 {"applied", utc_text(version.applied_us)},
-                                 {"by", version.by},
-                                 {"reason", version.reason},
-                                 {"digest", version.digest},
-                                 {"intent_sequence", version.intent_sequence}});
+    for (const auto& version : *versions) out.push_back(object_of(version));
     call->reply(json::object{{"versions", std::move(out)}});
   });
 }

@@ -22,11 +22,14 @@ std::string name_in(const Call& call) {
   return name;
 }
 
-void list(const CallPtr& call) {
-  call->administration.list_secrets(call->request.argument("prefix"), [call](const Result<std::vector<control::SecretRow>>& rows) {
+/// `only`: one secret, which is told by itself.
+void list(const CallPtr& call, const std::string& only) {
+  const std::string prefix = only.empty() ? call->request.argument("prefix") : only;
+  call->administration.list_secrets(prefix, [call, only](const Result<std::vector<control::SecretRow>>& rows) {
     if (!rows) return call->refuse(rows.error());
     json::array out;
     for (const control::SecretRow& row : *rows) {
+      if (!only.empty() && row.name() != only) continue;
       json::object labels;
       for (const auto& [key, value] : row.labels()) labels[key] = value;
       out.push_back(json::object{{"name", row.name()},
@@ -37,12 +40,19 @@ void list(const CallPtr& call) {
                                  {"labels", std::move(labels)},
                                  {"public_key", public_line(row.public_key())}});
     }
-    call->reply(json::object{{"secrets", std::move(out)}});
+    if (only.empty()) return call->reply(json::object{{"secrets", std::move(out)}});
+    if (out.empty()) return call->refuse(Error{Errc::not_found, "no secret " + only});
+    out.front().as_object().erase("leases");  // they come and go without a change of the secret
+    call->reply(out.front());
   });
 }
 
 void put(const CallPtr& call, const std::string& name) {
-  auto body = call->body();
+  auto body = call->body({{"kind", Field::Type::text, false, 64},
+                          {"value", Field::Type::text, false, 128 * 1024},
+                          {"value_base64", Field::Type::text, false, 128 * 1024},
+                          {"generate", Field::Type::flag},
+                          {"labels", Field::Type::map, false, 64}});
   OPENSSL_cleanse(call->request.body.data(), call->request.body.size());
   call->request.body.clear();
   if (!body) return;
@@ -63,9 +73,15 @@ void put(const CallPtr& call, const std::string& name) {
   } else if (!secret.generate()) {
     return call->refuse(Error{Errc::invalid, "give `value`, `value_base64` or `generate`"});
   }
-  if (const json::value* labels = body->if_contains("labels"); labels != nullptr && labels->is_object())
-    for (const auto& [key, value] : labels->get_object())
-      if (value.is_string()) (*secret.mutable_labels())[std::string(key)] = std::string(std::string_view(value.get_string()));
+  if (const json::value* labels = body->if_contains("labels")) {
+    for (const auto& [key, value] : labels->get_object()) {
+      if (!value.is_string()) {
+        json::array errors{json::object{{"pointer", "/labels/" + std::string(key)}, {"message", "this must be a text"}}};
+        return call->refuse_with(Error{Errc::invalid, "labels are texts"}, "SP-7001", std::move(errors));
+      }
+      (*secret.mutable_labels())[std::string(key)] = std::string(std::string_view(value.get_string()));
+    }
+  }
   call->administration.put_secret(call->who, std::move(secret), [call](const Result<control::SecretStored>& stored) {
     if (!stored) return call->refuse(stored.error());
     call->reply(json::object{{"name", stored->name()}, {"version", stored->version()}, {"public_key", public_line(stored->public_key())}});
@@ -77,9 +93,8 @@ void put(const CallPtr& call, const std::string& name) {
 void serve_secrets(const CallPtr& call) {
   if (!call->may(policy::AdminRight::secret)) return;
   const std::string name = name_in(*call);
-  if (call->request.method == "GET" && name.empty()) return list(call);
+  if (call->request.method == "GET") return list(call, name);
   if (name.empty()) return call->refuse(Error{Errc::invalid, "name the secret: /v1/secrets/NAME"});
-  if (call->request.method == "GET") return call->refuse(Error{Errc::invalid, "nobody reads a secret back; see /v1/secrets for what is there"}, "SP-7009");
   if (call->request.method == "PUT") return put(call, name);
   call->administration.delete_secret(call->who, name, 0, [call, name](const Result<void>& deleted) {
     if (!deleted) return call->refuse(deleted.error());

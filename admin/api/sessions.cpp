@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "admin/api/call.h"
+#include "policy/authority/authority.h"
 
 namespace sallyport::admin {
 namespace {
@@ -48,14 +49,25 @@ void list(const CallPtr& call) {
   query.principal = call->request.argument("principal");
   query.target = call->request.argument("target");
   query.before = call->request.argument("before");
-  const std::string limit = call->request.argument("limit", "100");
-  std::from_chars(limit.data(), limit.data() + limit.size(), query.limit);
-  if (query.limit == 0 || query.limit > 10'000) return call->refuse(Error{Errc::invalid, "limit is 1 to 10000"});
-  call->administration.list_sessions(std::move(query), [call](const Result<std::vector<authority::SessionRow>>& rows) {
+  query.limit = call->limit(100, 10'000);
+  if (query.limit == 0) return;
+  if (wants_stream(*call)) {
+    auto last = std::make_shared<std::string>();
+    return stream(call, policy::AdminRight::audit, [call, last]() -> std::string {
+      json::array out;
+      for (const auto& [label, session] : call->administration.authority().sessions)
+        if (session->is_logged_in() && session->link != nullptr) out.push_back(object_of(session->row));
+      std::string now = json::serialize(json::object{{"sessions", std::move(out)}});
+      if (now == *last) return {};
+      *last = now;
+      return sse("sessions", {}, now);
+    });
+  }
+  call->administration.list_sessions(query, [call, most = query.limit](const Result<std::vector<authority::SessionRow>>& rows) {
     if (!rows) return call->refuse(rows.error());
     json::array out;
     for (const auto& row : *rows) out.push_back(object_of(row));
-    call->reply(json::object{{"sessions", std::move(out)}});
+    call->reply(json::object{{"sessions", std::move(out)}, {"next", rows->size() == most ? rows->back().label : std::string()}});
   });
 }
 
@@ -77,7 +89,7 @@ void serve_sessions(const CallPtr& call) {
     return;
   }
   if (!call->may(policy::AdminRight::lock)) return;
-  const auto body = call->body();
+  const auto body = call->body({{"reason", Field::Type::text, false, 1024}});
   if (!body) return;
   call->administration.end_session(call->who, label, text_of(*body, "reason"), [call, label](const Result<void>& ended) {
     if (!ended) return call->refuse(ended.error());

@@ -28,7 +28,7 @@ void serve_seal(const CallPtr& call) {
     });
     return;
   }
-  if (!call->may(policy::AdminRight::secret)) return;
+  if (!call->may(policy::AdminRight::secret) || !call->body({})) return;
   call->administration.seal(call->who, [call](const Result<control::SealState>& state) {
     if (!state) return call->refuse(state.error());
     call->reply(object_of(*state));
@@ -37,7 +37,7 @@ void serve_seal(const CallPtr& call) {
 
 void serve_unseal(const CallPtr& call) {
   if (!call->may(policy::AdminRight::secret)) return;
-  auto body = call->body();
+  auto body = call->body({{"passphrase", Field::Type::text, false, 4096}});
   OPENSSL_cleanse(call->request.body.data(), call->request.body.size());
   call->request.body.clear();
   if (!body) return;
@@ -63,7 +63,7 @@ std::string code_in(const Error& error) { return error.detail.starts_with("SP-")
 void serve_search(const CallPtr& call) {
   if (!call->may(policy::AdminRight::view)) return;
   if (call->parts.size() != 3 || call->parts[2] != "key") return call->refuse(Error{Errc::not_found, "POST to /v1/search/key"});
-  const auto body = call->body();
+  const auto body = call->body({{"reason", Field::Type::text, false, 1024}});
   if (!body) return;
   const std::string reason = text_of(*body, "reason");
   if (reason.empty()) return call->refuse(Error{Errc::invalid, ""}, "SP-7005");
@@ -77,11 +77,13 @@ void serve_recordings(const CallPtr& call) {
   if (!call->may(policy::AdminRight::view)) return;
   if (call->parts.size() != 4 || (call->parts[3] != "key" && call->parts[3] != "consent") || !crypto::is_ulid(call->parts[2]))
     return call->refuse(Error{Errc::not_found, "POST to /v1/recordings/SESSION/key or /consent"});
-  const auto body = call->body();
+  const bool consents = call->parts[3] == "consent";
+  const auto body = consents ? call->body({{"reason", Field::Type::text, false, 1024}, {"principal", Field::Type::text, false, 255}})
+                             : call->body({{"reason", Field::Type::text, false, 1024}, {"wrapped", Field::Type::text, true, 64 * 1024}, {"input", Field::Type::flag}});
   if (!body) return;
   const std::string reason = text_of(*body, "reason");
   if (reason.empty()) return call->refuse(Error{Errc::invalid, ""}, "SP-7005");
-  if (call->parts[3] == "consent") {
+  if (consents) {
     const std::string principal = text_of(*body, "principal");
     if (principal.empty()) return call->refuse(Error{Errc::invalid, "`principal` says who may look at her own session"});
     call->administration.consent(call->who, call->parts[2], principal, reason, [call, principal](const Result<void>& given) {

@@ -13,6 +13,8 @@
 #include <optional>
 
 #include "app/config.h"
+#include <cstdlib>
+
 #include "platform/os/fd.h"
 
 namespace sallyport::app {
@@ -44,6 +46,7 @@ std::string escaped(std::string_view text, std::string_view unescaped) {
 struct Answer {
   unsigned status = 0;
   std::string body;
+  std::string etag;
 };
 
 Result<Fd> connect_to(const std::filesystem::path& path) {
@@ -165,6 +168,7 @@ Result<Answer> read_answer(const Fd& fd) {
   auto status = number_of(std::string_view(header).substr(9, 3), 10);
   if (!status) return tl::unexpected(status.error());
   answer.status = static_cast<unsigned>(*status);
+  answer.etag = field_of(header, "etag").value_or("");
   const std::size_t start = *header_end + 4;
   if (answer.status == 204 || answer.status == 304) return answer;
   if (const auto coding = field_of(header, "transfer-encoding"); coding && *coding == "chunked") {
@@ -258,14 +262,36 @@ Result<json::value> AdminClient::send(std::string_view method, const std::string
   return ask(method, target, body.is_null() ? "" : json::serialize(body));
 }
 
-Result<json::value> AdminClient::ask(std::string_view method, const std::string& target, const std::string& body) {
-  auto fd = connect_to(socket_);
+namespace {
+
+Result<Answer> exchange(const std::filesystem::path& socket, std::string_view method, const std::string& target, const std::string& body, const std::string& state) {
+  auto fd = connect_to(socket);
   if (!fd) return tl::unexpected(fd.error());
   std::string request = std::string(method) + " " + target + " HTTP/1.1\r\nHost: sallyport\r\nConnection: close\r\nAccept: application/json\r\n";
+  if (!state.empty()) request += "If-Match: " + state + "\r\n";
+  // Who shows a token acts as its principal, root as well: an approval has a name.
+  if (const char* token = std::getenv("SALLYPORT_TOKEN"); token != nullptr && *token != '\0') {
+    const std::string_view shown(token);
+    if (shown.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") != std::string_view::npos)
+      return fail(Errc::invalid, "SALLYPORT_TOKEN is no token");
+    request += "Authorization: Bearer " + std::string(shown) + "\r\n";
+  }
   if (!body.empty() || method != "GET") request += "Content-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) + "\r\n";
   request += "\r\n" + body;
   if (auto sent = send_all(*fd, request); !sent) return tl::unexpected(sent.error());
-  auto answer = read_answer(*fd);
+  return read_answer(*fd);
+}
+
+}  // namespace
+
+Result<json::value> AdminClient::ask(std::string_view method, const std::string& target, const std::string& body) {
+  auto answer = exchange(socket_, method, target, body, {});
+  if (answer && answer->status == 428) {
+    // The state that is changed has to be named: read it, then change exactly that.
+    auto present = exchange(socket_, "GET", target.substr(0, target.find('?')), {}, {});
+    if (!present) return tl::unexpected(present.error());
+    answer = exchange(socket_, method, target, body, present->etag);
+  }
   if (!answer) return tl::unexpected(answer.error());
   json::value parsed;
   if (!answer->body.empty()) {

@@ -219,6 +219,15 @@ void add_target_verbs(CLI::App& app, Common& common, Outcome& outcome) {
   add.add_option("-f,--folder", options.folder, "policy folder to write to (default: print)");
   add.add_flag("--yes", options.yes, "trust the keys that answered");
   add.callback([&] { outcome.status = run_target_add(options); });
+  CLI::App& import = add_verb(target, "import", "Write the policy entries of an Ansible inventory's hosts.",
+                              "  ansible-inventory --list | sallyport target import - --host-ca \"$(cat host_ca.pub)\" -f policy/\n  sallyport target import hosts.ini --account deploy --scan --yes\n");
+  import.add_option("inventory", options.inventory, "JSON of `ansible-inventory --list`, or a static INI file; - for standard input")->required();
+  import.add_option("--account", options.accounts, "account to log in as (default: ansible_user); may be repeated");
+  import.add_option("--host-ca", options.host_cas, "public key line of the CA that certifies the host keys; may be repeated");
+  import.add_flag("--scan", options.scan, "ask each machine for its host keys");
+  import.add_option("-f,--folder", options.folder, "policy folder to write inventory.yaml to (default: print)");
+  import.add_flag("--yes", options.yes, "trust the keys that answered");
+  import.callback([&] { outcome.status = run_target_import(options); });
   CLI::App& setup = add_verb(target, "setup", "Print what makes a machine's sshd accept our certificates.", "  sallyport target setup recs-1\n");
   setup.add_option("name", options.name)->required();
   setup.callback([&] { outcome.status = run_target_setup(common, options); });

@@ -127,6 +127,8 @@ int run_command_line(int argc, char** argv) {
   add_recording_verbs(app, common, outcome);
   add_admin_verbs(app, common, outcome);
   add_guard_verbs(app, common, outcome);
+  add_history_verbs(app, common, outcome);
+  add_request_verbs(app, common, outcome);
   add_check_verbs(app, common, outcome);
   app.require_subcommand(1);
 

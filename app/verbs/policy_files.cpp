@@ -10,7 +10,7 @@ namespace sallyport::app {
 
 namespace json = boost::json;
 
-Result<json::value> send_policy(AdminClient& client, const std::string& verb, const std::string& folder) {
+Result<json::value> send_policy(AdminClient& client, const std::string& verb, const std::string& folder, const std::string& plan) {
   auto files = policy::read_policy_folder(folder);
   if (!files) return tl::unexpected(files.error());
   json::array list;
@@ -22,7 +22,9 @@ Result<json::value> send_policy(AdminClient& client, const std::string& verb, co
     else entry.emplace("content_base64", crypto::to_base64(std::as_bytes(std::span(file.content.data(), file.content.size()))));
     list.push_back(std::move(entry));
   }
-  return client.send("POST", "/v1/" + verb, json::object{{"files", std::move(list)}});
+  json::object body{{"files", std::move(list)}};
+  if (!plan.empty()) body.emplace("plan", plan);
+  return client.send("POST", "/v1/" + verb, body);
 }
 
 }  // namespace sallyport::app

@@ -2,11 +2,16 @@
 #include <cstdio>
 #include <map>
 
+#include "app/config.h"
 #include "app/suggest.h"
 #include "app/verbs/admin_client.h"
 #include "app/verbs/exit_codes.h"
+#include "app/verbs/past_decisions.h"
 #include "app/verbs/policy_files.h"
 #include "app/verbs/verb.h"
+#include "platform/model/clock.h"
+#include "policy/access/fields.h"
+#include "policy/access/load.h"
 
 namespace sallyport::app {
 namespace {
@@ -55,10 +60,65 @@ int print_text_or_json(const Common& common, const json::value& answer) {
   return k_exit_ok;
 }
 
-int run_policy(const Common& common, const std::string& verb, const std::string& folder) {
+struct PolicyOptions {
+  std::string folder;
+  std::string plan;    ///< hash that was shown
+  std::string replay;  ///< how far back
+  std::string journal;
+};
+
+std::string hash_in(const json::value& answer) {
+  const json::object* object = answer.if_object();
+  const json::value* hash = object == nullptr ? nullptr : object->if_contains("plan");
+  return hash != nullptr && hash->is_string() ? std::string(std::string_view(hash->get_string())) : std::string();
+}
+
+int run_plan(const Common& common, const PolicyOptions& options) {
   auto client = AdminClient::find(common);
   if (!client) return report(client.error());
-  auto answer = send_policy(*client, verb, folder);
+  auto answer = send_policy(*client, "plan", options.folder);
+  if (!answer) return report(answer.error());
+  json::object* object = answer->if_object();
+  if (object == nullptr) return report(Error{Errc::corrupt, "the gateway's answer is no object"});
+  std::string text(std::string_view(object->at("text").as_string()));
+  if (!options.replay.empty()) {
+    const auto back = policy::parse_duration(options.replay);
+    if (!back) return usage_error("`" + options.replay + "` is no duration; write 7d or 12h");
+    std::filesystem::path journal = options.journal;
+    if (journal.empty()) {
+      auto config = load_config(common.config);
+      if (!config) return report(config.error());
+      journal = config->state_of("recorder") / "journal";
+    }
+    auto files = policy::read_policy_folder(options.folder);
+    if (!files) return report(files.error());
+    auto loaded = policy::load_policy(*files);
+    if (!loaded.snapshot) return report(Error{Errc::invalid, loaded.problems.front().str()});
+    const auto since = system_clock().wall().time_since_epoch() - std::chrono::microseconds(*back);
+    auto replayed = replay_decisions(journal, loaded.snapshot, since.count());
+    if (!replayed) return report(replayed.error());
+    text += text_of(*replayed);
+    (*object)["replayed"] = replayed->decisions;
+    (*object)["not_replayed"] = replayed->not_replayed;
+    (*object)["differ"] = replayed->differ;
+    (*object)["differing"] = std::move(replayed->rows);
+  }
+  text += "plan " + hash_in(*answer) + "\n";
+  (*object)["text"] = text;
+  return print_text_or_json(common, *answer);
+}
+
+/// Without a hash the plan is made and taken in one go; a change in between is a conflict all the same.
+int run_apply(const Common& common, const PolicyOptions& options) {
+  auto client = AdminClient::find(common);
+  if (!client) return report(client.error());
+  std::string hash = options.plan;
+  if (hash.empty()) {
+    auto plan = send_policy(*client, "plan", options.folder);
+    if (!plan) return report(plan.error());
+    hash = hash_in(*plan);
+  }
+  auto answer = send_policy(*client, "apply", options.folder, hash);
   if (!answer) return report(answer.error());
   return print_text_or_json(common, *answer);
 }
@@ -116,18 +176,22 @@ int run_explain(const Common& common, const ExplainOptions& options) {
 }  // namespace
 
 void add_policy_verbs(CLI::App& app, Common& common, Outcome& outcome) {
-  static std::string folder;
+  static PolicyOptions policy_options;
   static std::string kind;
   static std::string name;
   static ExplainOptions explain_options;
 
-  CLI::App& plan = add_verb(app, "plan", "Say who would gain or lose what, and which live sessions would end.", "  sallyport plan -f policy/\n");
-  plan.add_option("-f,--folder", folder, "folder with the policy files")->required();
-  plan.callback([&] { outcome.status = run_policy(common, "plan", folder); });
+  CLI::App& plan = add_verb(app, "plan", "Say who would gain or lose what, which live sessions would end, and which past decisions would differ.",
+                            "  sallyport plan -f policy/\n  sallyport plan -f policy/ --replay 30d\n");
+  plan.add_option("-f,--folder", policy_options.folder, "folder with the policy files")->required();
+  plan.add_option("--replay", policy_options.replay, "make the decisions of the last days again: 7d");
+  plan.add_option("--journal", policy_options.journal, "folder of journal files (default: the gateway's)");
+  plan.callback([&] { outcome.status = run_plan(common, policy_options); });
 
-  CLI::App& apply = add_verb(app, "apply", "Make the policy files the policy that is in force.", "  sallyport plan -f policy/ && sallyport apply -f policy/\n");
-  apply.add_option("-f,--folder", folder, "folder with the policy files")->required();
-  apply.callback([&] { outcome.status = run_policy(common, "apply", folder); });
+  CLI::App& apply = add_verb(app, "apply", "Make the policy files the policy that is in force.", "  sallyport plan -f policy/ && sallyport apply -f policy/ --plan HASH\n");
+  apply.add_option("-f,--folder", policy_options.folder, "folder with the policy files")->required();
+  apply.add_option("--plan", policy_options.plan, "take exactly the plan that was shown");
+  apply.callback([&] { outcome.status = run_apply(common, policy_options); });
 
   CLI::App& get = add_verb(app, "get", "Show what is in force.", "  sallyport get targets\n  sallyport get principal engineer -o json\n");
   get.add_option("kind", kind, "principals, groups, targets, roles, bindings or locks")

@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "app/verbs/admin_client.h"
+#include "app/verbs/ansible_inventory.h"
 #include "app/verbs/exit_codes.h"
 #include "platform/crypto/ssh_public_key.h"
 #include "platform/os/fd.h"
@@ -151,6 +152,70 @@ int run_target_add(const TargetOptions& options) {
   if (!out) return report(Error{Errc::unavailable, file.string() + " cannot be written"});
   std::printf("%s\nnext  sallyport plan -f %s\n      sallyport apply -f %s\n      sallyport target setup %s\n", file.c_str(), options.folder.c_str(), options.folder.c_str(),
               options.name.c_str());
+  return k_exit_ok;
+}
+
+int run_target_import(const TargetOptions& options) {
+  std::ostringstream text;
+  if (options.inventory == "-") {
+    text << std::cin.rdbuf();
+  } else {
+    std::ifstream in(options.inventory, std::ios::binary);
+    text << in.rdbuf();
+    if (!in) return report(Error{Errc::not_found, options.inventory + " cannot be read"});
+  }
+  auto hosts = parse_inventory(text.str());
+  if (!hosts) return report(hosts.error());
+  if (hosts->empty()) return report(Error{Errc::not_found, "the inventory has no host that is reached by SSH"});
+  for (const auto* lines : {&options.host_keys, &options.host_cas})
+    for (const std::string& line : *lines)
+      if (!crypto::SshPublicKey::parse_line(line)) return usage_error("`" + line + "` is not a public key line");
+  if (!options.scan && options.host_cas.empty()) return usage_error("how are the machines known? --host-ca LINE, or --scan (and --yes, once you compared)");
+  if (options.scan && !options.yes && options.host_cas.empty()) return usage_error("--scan trusts whoever answers: say --yes to do so");
+  std::string out = "targets:\n";
+  for (const InventoryHost& host : *hosts) {
+    if (!is_plain(host.name, "._-")) return report(Error{Errc::invalid, "`" + host.name + "` cannot be a target's name: letters, digits, `.`, `_` and `-`"});
+    if (!is_plain(host.address, ".:-_")) return report(Error{Errc::invalid, host.name + ": `" + host.address + "` is not a host name or address"});
+    out += "  - name: " + host.name + "\n    address: \"" + host.address + "\"\n    port: " + std::to_string(host.port) + "\n    labels: {inventory: ansible";
+    for (const std::string& group : host.groups) {
+      if (!is_plain(group, "._-")) return report(Error{Errc::invalid, "`" + group + "` cannot be a label"});
+      out += ", group_" + group + ": \"yes\"";
+    }
+    out += "}\n";
+    if (options.scan) {
+      auto keys = scan(host.address, host.port);
+      if (!keys) return report(Error{keys.error().code, host.name + ": " + keys.error().detail});
+      std::vector<std::string> lines;
+      for (const ScannedKey& key : *keys) {
+        std::fprintf(stderr, "%s %s\n", host.name.c_str(), key.fingerprint.c_str());
+        lines.push_back(key.line);
+      }
+      out += "    host_keys: " + flow_list(lines) + "\n";
+    }
+    if (!options.host_cas.empty()) out += "    host_cas: " + flow_list(options.host_cas) + "\n";
+    std::vector<std::string> accounts = options.accounts;
+    if (accounts.empty() && !host.user.empty()) accounts = {host.user};
+    if (accounts.empty()) return report(Error{Errc::invalid, host.name + ": the inventory names no ansible_user; give --account"});
+    out += "    accounts:\n";
+    for (const std::string& account : accounts) {
+      if (!is_plain(account, "._-")) return report(Error{Errc::invalid, "`" + account + "` is not an account name"});
+      out += "      - {name: " + account + ", credentials: [certificate]}\n";
+    }
+  }
+  if (options.folder.empty()) {
+    std::printf("%s", out.c_str());
+    return k_exit_ok;
+  }
+  // Made whole or not at all; an import replaces the one before it, so that machines that are gone are gone.
+  const auto file = std::filesystem::path(options.folder) / "inventory.yaml";
+  const auto fresh = std::filesystem::path(options.folder) / ".inventory.yaml.new";
+  std::ofstream to(fresh);
+  to << out;
+  to.close();
+  std::error_code error;
+  if (to) std::filesystem::rename(fresh, file, error);
+  if (!to || error) return report(Error{Errc::unavailable, file.string() + " cannot be written"});
+  std::printf("%s: %zu targets\nnext  sallyport plan -f %s\n", file.c_str(), hosts->size(), options.folder.c_str());
   return k_exit_ok;
 }
 

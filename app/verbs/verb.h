@@ -35,6 +35,8 @@ void add_policy_verbs(CLI::App& app, Common& common, Outcome& outcome);   ///< p
 void add_admin_verbs(CLI::App& app, Common& common, Outcome& outcome);    ///< status, lock, secret, session, vault, target
 void add_recording_verbs(CLI::App& app, Common& common, Outcome& outcome);  ///< sessions, play, export, events, verify
 void add_guard_verbs(CLI::App& app, Common& common, Outcome& outcome);    ///< guard check, score, test, packs
+void add_history_verbs(CLI::App& app, Common& common, Outcome& outcome);  ///< policy, reach
+void add_request_verbs(CLI::App& app, Common& common, Outcome& outcome);  ///< request, token
 void add_check_verbs(CLI::App& app, Common& common, Outcome& outcome);    ///< doctor, bench
 
 }  // namespace sallyport::app

@@ -107,6 +107,10 @@ constexpr std::array k_messages = {
     Message{"SP-7008", "the request is too large", "it is above the documented limit", "Send less at once."},
     Message{"SP-7009", "this is not how the API is used", "method, path or content type does not fit", "See docs/reference/admin-api.md."},
     Message{"SP-7010", "the service is not available", "a part of the gateway does not answer", "Try again; see sallyport status."},
+    Message{"SP-7020", "who are you", "no valid token was shown", "Send Authorization: Bearer with a token: sallyport token create."},
+    Message{"SP-7021", "it is another one now", "what If-Match names is not the present state", "Read it again and decide anew."},
+    Message{"SP-7022", "say which state you change", "a change of this needs If-Match with the ETag that was read", "Read it first and send its ETag back in If-Match."},
+    Message{"SP-7023", "too many requests", "the limit for one caller is reached", "Wait as long as Retry-After says."},
     // ---- verification
     Message{"SP-8001", "verification failed", "the recording or journal was changed", "Keep the files as they are and tell your security team."},
     Message{"SP-8002", "the session is incomplete", "it has no end entry", "It was cut by a crash, or its tail is missing; compare with an outside checkpoint."},

@@ -5,7 +5,9 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -19,6 +21,7 @@ struct HttpPeer {
   uid_t uid = 0;
   pid_t pid = 0;
   std::string address;    ///< of a TCP peer, "host:port"
+  bool is_tls = false;
 };
 
 struct HttpRequest {
@@ -39,11 +42,22 @@ struct HttpRequest {
   }
 };
 
+/// The open end of an answer that goes on (server-sent events). One thread.
+class HttpStream {
+ public:
+  virtual ~HttpStream() = default;
+  /// False when the reader is gone, or so slow that it was let go.
+  virtual bool push(std::string bytes) = 0;
+  virtual void close() = 0;
+};
+
 struct HttpResponse {
   unsigned status = 200;
   std::string content_type = "application/json";
   std::map<std::string, std::string> headers;
   std::string body;
+  /// Set: `body` is only the beginning; the rest is pushed. The connection closes behind it.
+  std::function<void(std::shared_ptr<HttpStream>)> stream;
 };
 
 struct HttpLimits {

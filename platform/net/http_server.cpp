@@ -7,26 +7,40 @@
 #include <sys/un.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/write.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/error.hpp>
+#include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/serializer.hpp>
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/string_body.hpp>
 #include <boost/beast/http/write.hpp>
 #include <cerrno>
 #include <cstring>
+#include <deque>
 #include <optional>
 #include <set>
 #include <utility>
+
+#include "platform/model/ip.h"
 
 namespace sallyport::net {
 namespace {
 
 namespace http = boost::beast::http;
 using Socket = boost::asio::generic::stream_protocol::socket;
+using TlsStream = boost::asio::ssl::stream<Socket&>;
+
+constexpr std::size_t k_most_unread = 1024 * 1024;  // of a stream
 
 HttpPeer peer_of(int socket) {
   HttpPeer peer;
@@ -82,6 +96,8 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
   HttpLimits limits;
   Handler handler;
   std::unique_ptr<boost::asio::posix::stream_descriptor> listening;
+  std::unique_ptr<boost::asio::ssl::context> tls;
+  std::uint16_t port = 0;
   std::string path;
   std::set<std::shared_ptr<Connection>> connections;
   bool closed = false;
@@ -90,9 +106,20 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
 class HttpServer::State::Connection : public std::enable_shared_from_this<Connection> {
  public:
   Connection(State& server, int family, int fd)
-      : server_(&server), socket_(server.io, boost::asio::generic::stream_protocol(family, 0), fd), timer_(server.io), peer_(peer_of(fd)) {}
+      : server_(&server), socket_(server.io, boost::asio::generic::stream_protocol(family, 0), fd), timer_(server.io), peer_(peer_of(fd)) {
+    if (server.tls) tls_.emplace(socket_, *server.tls);
+    peer_.is_tls = tls_.has_value();
+  }
 
-  void start() { read(server_->limits.idle_time); }
+  void start() {
+    if (!tls_) return read(server_->limits.idle_time);
+    watch(server_->limits.read_time);
+    tls_->async_handshake(TlsStream::server, [self = shared_from_this()](const boost::system::error_code& error) {
+      if (self->server_ == nullptr) return;
+      if (error) return self->leave();
+      self->read(self->server_->limits.idle_time);
+    });
+  }
 
   void close() {
     server_ = nullptr;
@@ -121,25 +148,26 @@ class HttpServer::State::Connection : public std::enable_shared_from_this<Connec
     parser_->header_limit(static_cast<std::uint32_t>(server_->limits.header_bytes));
     parser_->body_limit(server_->limits.body_bytes);
     watch(first);
-    if (buffer_.size() > 0) return read_rest();
+    // Bytes that TLS has taken off the socket already do not make it readable: the whole request is then waited for the idle time.
+    if (buffer_.size() > 0 || tls_) return read_rest(tls_ ? first : server_->limits.read_time);
     socket_.async_wait(Socket::wait_read, [self = shared_from_this()](const boost::system::error_code& error) {
       if (error) return self->leave();
-      self->read_rest();
+      if (self->server_ != nullptr) self->read_rest(self->server_->limits.read_time);
     });
   }
 
-  void read_rest() {
+  void read_rest(std::chrono::milliseconds time) {
     if (server_ == nullptr) return;
-    watch(server_->limits.read_time);
-    http::async_read(socket_, buffer_, *parser_, [self = shared_from_this()](const boost::system::error_code& error, std::size_t) {
-      self->on_read(error);
-    });
+    watch(time);
+    const auto done = [self = shared_from_this()](const boost::system::error_code& error, std::size_t) { self->on_read(error); };
+    if (tls_) return http::async_read(*tls_, buffer_, *parser_, done);
+    http::async_read(socket_, buffer_, *parser_, done);
   }
 
   void on_read(const boost::system::error_code& error) {
     if (server_ == nullptr) return;
     timer_.cancel();
-    if (error == http::error::end_of_stream || error == boost::asio::error::operation_aborted ||
+    if (error == http::error::end_of_stream || error == boost::asio::ssl::error::stream_truncated || error == boost::asio::error::eof || error == boost::asio::error::operation_aborted ||
         error == boost::asio::error::connection_reset || error == http::error::partial_message)
       return leave();
     keep_alive_ = !error && parser_->get().keep_alive();
@@ -173,8 +201,88 @@ class HttpServer::State::Connection : public std::enable_shared_from_this<Connec
     write(std::move(response));
   }
 
+  /// The open end of an answer, for whoever pushes; the connection may be gone before it.
+  class Stream final : public HttpStream {
+   public:
+    explicit Stream(std::weak_ptr<Connection> connection) : connection_(std::move(connection)) {}
+    bool push(std::string bytes) override {
+      const auto connection = connection_.lock();
+      return connection && connection->push(std::move(bytes));
+    }
+    void close() override {
+      if (const auto connection = connection_.lock()) connection->finish_stream();
+    }
+
+   private:
+    std::weak_ptr<Connection> connection_;
+  };
+
+  void write_stream(HttpResponse response) {
+    auto message = std::make_shared<http::response<http::empty_body>>();
+    message->version(11);
+    message->result(response.status);
+    message->keep_alive(false);
+    message->set(http::field::content_type, response.content_type);
+    message->set(http::field::cache_control, "no-store");
+    for (const auto& [name, value] : response.headers) message->set(name, value);
+    auto serializer = std::make_shared<http::response_serializer<http::empty_body>>(*message);
+    watch(server_->limits.write_time);
+    auto done = [self = shared_from_this(), message, serializer, body = std::move(response.body), begin = std::move(response.stream)](
+                          const boost::system::error_code& error, std::size_t) mutable {
+      if (self->server_ == nullptr) return;
+      if (error) return self->leave();
+      self->timer_.cancel();
+      self->streaming_ = true;
+      self->watch_reader();
+      if (!body.empty()) self->push(std::move(body));
+      begin(std::make_shared<Stream>(self));
+    };
+    if (tls_) return http::async_write_header(*tls_, *serializer, std::move(done));
+    http::async_write_header(socket_, *serializer, std::move(done));
+  }
+
+  // Whoever reads a stream has nothing more to say: what comes is the end of the connection.
+  void watch_reader() {
+    const auto done = [self = shared_from_this()](const boost::system::error_code&, std::size_t) { self->leave(); };
+    if (tls_) return tls_->async_read_some(boost::asio::buffer(late_), done);
+    socket_.async_read_some(boost::asio::buffer(late_), done);
+  }
+
+  bool push(std::string bytes) {
+    if (server_ == nullptr || !streaming_) return false;
+    unread_ += bytes.size();
+    if (unread_ > k_most_unread) {
+      leave();
+      return false;
+    }
+    pushed_.push_back(std::move(bytes));
+    if (pushed_.size() == 1) write_pushed();
+    return true;
+  }
+
+  void write_pushed() {
+    watch(server_->limits.write_time);
+    const auto done = [self = shared_from_this()](const boost::system::error_code& error, std::size_t) {
+      if (self->server_ == nullptr) return;
+      if (error) return self->leave();
+      self->timer_.cancel();
+      self->unread_ -= self->pushed_.front().size();
+      self->pushed_.pop_front();
+      if (!self->pushed_.empty()) return self->write_pushed();
+      if (self->finishing_) self->leave();
+    };
+    if (tls_) return boost::asio::async_write(*tls_, boost::asio::buffer(pushed_.front()), done);
+    boost::asio::async_write(socket_, boost::asio::buffer(pushed_.front()), done);
+  }
+
+  void finish_stream() {
+    finishing_ = true;
+    if (pushed_.empty()) leave();
+  }
+
   void write(HttpResponse response) {
     if (server_ == nullptr) return;
+    if (response.stream && !is_head_) return write_stream(std::move(response));
     auto message = std::make_shared<http::response<http::string_body>>();
     message->version(11);
     message->result(response.status);
@@ -186,15 +294,29 @@ class HttpServer::State::Connection : public std::enable_shared_from_this<Connec
     message->prepare_payload();
     if (is_head_) message->body().clear();
     watch(server_->limits.write_time);
-    http::async_write(socket_, *message, [self = shared_from_this(), message](const boost::system::error_code& error, std::size_t) {
+    const auto done = [self = shared_from_this(), message](const boost::system::error_code& error, std::size_t) {
       if (self->server_ == nullptr) return;
-      if (error || !self->keep_alive_) return self->leave();
+      if (error || !self->keep_alive_) return self->say_goodbye(error);
       self->read(self->server_->limits.idle_time);
-    });
+    };
+    if (tls_) return http::async_write(*tls_, *message, done);
+    http::async_write(socket_, *message, done);
+  }
+
+  void say_goodbye(const boost::system::error_code& error) {
+    if (!tls_ || error) return leave();
+    watch(std::chrono::seconds(2));
+    tls_->async_shutdown([self = shared_from_this()](const boost::system::error_code&) { self->leave(); });
   }
 
   State* server_;
   Socket socket_;
+  std::optional<TlsStream> tls_;
+  std::deque<std::string> pushed_;
+  std::size_t unread_ = 0;
+  std::array<char, 64> late_{};
+  bool streaming_ = false;
+  bool finishing_ = false;
   boost::asio::steady_timer timer_;
   HttpPeer peer_;
   boost::beast::flat_buffer buffer_{64 * 1024};
@@ -258,6 +380,53 @@ Result<void> HttpServer::listen_unix(const std::string& path, unsigned mode) {
   state_->path = path;
   return adopt(std::move(socket));
 }
+
+Result<void> HttpServer::listen_tls(const std::string& address, const std::string& certificate_pem, const std::string& key_pem) {
+  const auto colon = address.rfind(':');
+  const std::string port_text = colon == std::string::npos ? std::string() : address.substr(colon + 1);
+  std::string host = address.substr(0, colon == std::string::npos ? address.size() : colon);
+  if (host.size() > 1 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
+  if (host.empty() || host == "*") host = "0.0.0.0";
+  if (port_text.empty() || port_text.size() > 5 || port_text.find_first_not_of("0123456789") != std::string::npos || std::stoul(port_text) > 65535)
+    return fail(Errc::invalid, "`" + address + "` is no address with a port; write 127.0.0.1:8443");
+  const auto port = static_cast<std::uint16_t>(std::stoul(port_text));
+  sockaddr_storage bound{};
+  socklen_t size = sizeof(sockaddr_in);
+  auto* v4 = reinterpret_cast<sockaddr_in*>(&bound);
+  auto* v6 = reinterpret_cast<sockaddr_in6*>(&bound);
+  if (inet_pton(AF_INET, host.c_str(), &v4->sin_addr) == 1) {
+    v4->sin_family = AF_INET;
+    v4->sin_port = htons(port);
+  } else if (inet_pton(AF_INET6, host.c_str(), &v6->sin6_addr) == 1) {
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = htons(port);
+    size = sizeof(sockaddr_in6);
+  } else {
+    return fail(Errc::invalid, "`" + host + "` is no IP address to listen on");
+  }
+  boost::system::error_code error;
+  auto context = std::make_unique<boost::asio::ssl::context>(boost::asio::ssl::context::tls_server);
+  SSL_CTX_set_min_proto_version(context->native_handle(), TLS1_2_VERSION);
+  SSL_CTX_set_options(context->native_handle(), SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_NO_COMPRESSION);
+  if (SSL_CTX_set_cipher_list(context->native_handle(), "ECDHE+AESGCM:ECDHE+CHACHA20") != 1) return fail(Errc::internal, "no TLS ciphers");
+  context->use_certificate_chain(boost::asio::buffer(certificate_pem), error);
+  if (error) return fail(Errc::invalid, "the TLS certificate: " + error.message());
+  context->use_private_key(boost::asio::buffer(key_pem), boost::asio::ssl::context::pem, error);
+  if (error) return fail(Errc::invalid, "the TLS key: " + error.message());
+  if (SSL_CTX_check_private_key(context->native_handle()) != 1) return fail(Errc::invalid, "the TLS key does not belong to the certificate");
+  Fd socket(::socket(bound.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const int one = 1;
+  if (!socket || ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
+      ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&bound), size) != 0 || ::listen(socket.get(), 128) != 0)
+    return fail(Errc::unavailable, address + ": " + std::strerror(errno));
+  socklen_t length = sizeof bound;
+  ::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&bound), &length);
+  state_->port = ntohs(bound.ss_family == AF_INET ? v4->sin_port : v6->sin6_port);
+  state_->tls = std::move(context);
+  return adopt(std::move(socket));
+}
+
+std::uint16_t HttpServer::port() const { return state_->port; }
 
 Result<void> HttpServer::adopt(Fd listening) {
   if (!listening) return fail(Errc::invalid, "no socket to listen on");

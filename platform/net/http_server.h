@@ -29,6 +29,11 @@ class HttpServer {
 
   /// Makes the socket file with `mode`, in place of one that nobody listens on any more. Errc::conflict: somebody does.
   Result<void> listen_unix(const std::string& path, unsigned mode = 0600);
+  /// HTTPS (TLS 1.2 and 1.3) on "host:port" with a certificate chain and its key, both PEM. Errc::invalid: they do not fit or the
+  /// address is none. Errc::unavailable: the port is taken.
+  Result<void> listen_tls(const std::string& address, const std::string& certificate_pem, const std::string& key_pem);
+  /// The port that listen_tls took.
+  [[nodiscard]] std::uint16_t port() const;
   /// Serves a listening stream socket of any family.
   Result<void> adopt(Fd listening);
 

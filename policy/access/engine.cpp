@@ -306,7 +306,8 @@ Decision decide_admin(const Snapshot& snapshot, const Locks& locks, const AdminR
   const Principal& principal = compiled.documents.principals[found->second];
   if (const Lock* lock = locks.find(request.principal.view(), "", "", request.now)) return refuse("SP-2003", lock->reason);
   if (principal.expires && *principal.expires <= request.now) return refuse("SP-1009", "`" + request.principal.str() + "` has expired");
-  if (principal.type == PrincipalType::machine) return refuse("SP-7003", "a machine has no rights on the admin side");
+  const bool is_machine = principal.type == PrincipalType::machine;
+  if (is_machine && (!request.by_token || request.right == AdminRight::approve)) return refuse("SP-7003", "a machine has no rights on the admin side");
   for (const Grant& grant : compiled.grants[found->second]) {
     if (grant.expires && *grant.expires <= request.now) continue;
     const Role& role = snapshot.roles()[grant.role];

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "policy/access/policy_tests.h"
 #include "policy/access/read_documents.h"
 
 namespace sallyport::policy {
@@ -17,7 +18,7 @@ void read_file(ReadState& state, const SourceFile& file, std::vector<Diagnostic>
   if (!tree) return;
   const FileContext context{std::make_shared<const std::string>(file.name), &problems};
   const Spot root(context, *tree, "");
-  if (!root.is_map_of({"principals", "trusted_user_cas", "groups", "targets", "roles", "bindings"})) return;
+  if (!root.is_map_of({"principals", "trusted_user_cas", "groups", "targets", "roles", "bindings", "tests"})) return;
   const auto read_list = [&](std::string_view key, void (*read)(ReadState&, const Spot&)) {
     if (const auto list = root.field(key)) {
       list->each([&](const Spot& item) { read(state, item); });
@@ -29,6 +30,7 @@ void read_file(ReadState& state, const SourceFile& file, std::vector<Diagnostic>
   read_list("targets", read_target);
   read_list("roles", read_role);
   read_list("bindings", read_binding);
+  read_list("tests", read_test);
 }
 
 }  // namespace
@@ -42,6 +44,10 @@ Loaded load_policy(std::span<const SourceFile> files) {
   }
   if (!loaded.problems.empty()) return loaded;
   loaded.snapshot = Snapshot::compile(std::move(documents), loaded.problems);
+  if (loaded.snapshot) {
+    loaded.problems = run_tests(*loaded.snapshot, loaded.snapshot->tests());
+    if (!loaded.problems.empty()) loaded.snapshot.reset();
+  }
   if (loaded.problems.size() > k_max_diagnostics) loaded.problems.resize(k_max_diagnostics);
   return loaded;
 }

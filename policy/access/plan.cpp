@@ -283,6 +283,9 @@ Plan make_plan(const Snapshot& before, const Snapshot& after, const Locks& locks
     Decision decision = decide(after, locks, request);
     if (!decision.allowed()) plan.ending.push_back(SessionEffect{use.session, request.principal, request.target, request.account, std::move(decision)});
   }
+  plan.idle = find_idle_rules(after);
+  plan.tests = after.tests().size();
+  plan.coverage = coverage_of(after, after.tests());
   if (plan.no_changes) return plan;
 
   const auto by_id = [](const auto& item) { return item.name.str(); };
@@ -297,8 +300,23 @@ Plan make_plan(const Snapshot& before, const Snapshot& after, const Locks& locks
   return plan;
 }
 
+namespace {
+
+std::string advice(const Plan& plan) {
+  std::string out;
+  if (!plan.idle.empty()) out += "Rules that do nothing:\n";
+  for (const IdleRule& rule : plan.idle) out += "  " + rule.rule.str() + ": " + rule.why + "\n";
+  if (plan.tests > 0) {
+    out += "Tests: " + std::to_string(plan.tests) + " hold; they reach " + std::to_string(plan.coverage.covered) + " of " + std::to_string(plan.coverage.rules) + " rules.\n";
+    for (const RuleReference& rule : plan.coverage.uncovered) out += "  no test reaches " + rule.str() + "\n";
+  }
+  return out;
+}
+
+}  // namespace
+
 std::string Plan::text() const {
-  if (no_changes) return "No changes.\n";
+  if (no_changes) return "No changes.\n" + advice(*this);
   std::string out;
   for (const PlanChange& change : changes) {
     out += std::string(sign_of(change.verb)) + " " + change.kind + " " + change.name;
@@ -327,7 +345,7 @@ std::string Plan::text() const {
            effect.decision.why + '\n';
   }
   if (out.empty()) out = "Nobody gains or loses anything.\n";
-  return out;
+  return out + advice(*this);
 }
 
 }  // namespace sallyport::policy

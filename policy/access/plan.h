@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "policy/access/engine.h"
+#include "policy/access/policy_tests.h"
 
 namespace sallyport::policy {
 
@@ -54,6 +55,9 @@ struct Plan {
   std::vector<AdminChange> admin;
   std::size_t access_in_all = 0;      ///< rows there would be without the limit
   std::vector<SessionEffect> ending;
+  std::vector<IdleRule> idle;         ///< of the draft
+  std::size_t tests = 0;              ///< of the draft; all of them hold
+  Coverage coverage;
   [[nodiscard]] std::string text() const;  ///< for a terminal
 };
 constexpr std::size_t k_max_plan_rows = 2'000;

@@ -26,6 +26,7 @@ void read_role(ReadState& state, const Spot& spot);
 void read_guard(ReadState& state, const Spot& spot, Role& role);
 void read_rule_targets(ReadState& state, const Spot& spot, Rule& rule);
 void read_rule_hours(const Spot& spot, Rule& rule);
+void read_test(ReadState& state, const Spot& spot);
 void read_binding(ReadState& state, const Spot& spot);
 
 /// A `name:` as principals, groups, targets and roles have it.

@@ -403,6 +403,7 @@ const TrustedCa* Snapshot::find_user_ca(std::string_view key_blob) const {
 std::span<const Principal> Snapshot::principals() const { return compiled_->documents.principals; }
 std::span<const Group> Snapshot::groups() const { return compiled_->documents.groups; }
 std::span<const Target> Snapshot::targets() const { return compiled_->documents.targets; }
+const std::vector<PolicyTest>& Snapshot::tests() const { return compiled_->documents.tests; }
 std::span<const Role> Snapshot::roles() const { return compiled_->documents.roles; }
 std::span<const Binding> Snapshot::bindings() const { return compiled_->documents.bindings; }
 std::span<const TrustedCa> Snapshot::user_cas() const { return compiled_->documents.trusted_user_cas; }

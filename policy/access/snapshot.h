@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "policy/access/policy_test.h"
 #include "policy/access/role.h"
 #include "policy/fleet/target.h"
 #include "policy/identity/principal.h"
@@ -32,6 +33,7 @@ struct Documents {
   std::vector<Target> targets;
   std::vector<Role> roles;
   std::vector<Binding> bindings;
+  std::vector<PolicyTest> tests;      ///< do not count for the digest: they say what is meant, not what holds
   std::vector<Reference> references;  ///< may stay empty: then they are collected from the above
 };
 
@@ -71,6 +73,7 @@ class Snapshot {
   [[nodiscard]] std::span<const Role> roles() const;
   [[nodiscard]] std::span<const Binding> bindings() const;
   [[nodiscard]] std::span<const TrustedCa> user_cas() const;
+  [[nodiscard]] const std::vector<PolicyTest>& tests() const;
   /// Does anybody log in with a password or a one-time code? Decides which methods the gateway offers to everybody.
   [[nodiscard]] bool offers_passwords() const;
   /// What passwords of unknown principals are checked against: opened by none, at the cost that most of the hashes have.

@@ -30,10 +30,24 @@ std::string outcome_name(std::string_view kind) {
   if (kind == "request.approve") return "request.approved";
   if (kind == "request.deny") return "request.denied";
   if (kind == "request.cancel") return "request.cancelled";
+  if (kind == "token.create") return "token.created";
+  if (kind == "token.revoke") return "token.revoked";
   return "admin.done";
 }
 
+bool Operator::has_scope(std::string_view scope) const {
+  if (scopes.empty()) return true;
+  std::string_view rest = scopes;
+  while (!rest.empty()) {
+    const auto space = rest.find(' ');
+    if (rest.substr(0, space) == scope) return true;
+    rest = space == std::string_view::npos ? std::string_view{} : rest.substr(space + 1);
+  }
+  return false;
+}
+
 void run_act(Authority& authority, const Operator& who, std::string kind, EventJson details, Effect effect, std::function<void(Result<void>)> done) {
+  if (who.dry_run) return done({});
   Intent intent;
   intent.id = crypto::make_ulid(authority.clock, authority.random);
   intent.kind = kind;

@@ -17,10 +17,13 @@ struct Operator {
   std::string source;     ///< address that she comes from; empty: this machine
   std::string request;    ///< id of the API request, for the audit log
   std::string token;      ///< id of the token that was shown
+  std::string scopes;     ///< of that token; empty: no limit of its own
+  bool dry_run = false;   ///< only say what would be done
+  [[nodiscard]] bool has_scope(std::string_view scope) const;
 };
 
 /// The intent stands in the database and, durable, in the journal before `effect` is called; the outcome is journalled
-/// before `done`. `effect` calls the function it is given once, with the outcome's fields or the error.
+/// before `done`. With `who.dry_run` neither happens: `done` is told at once. `effect` calls the function it is given once, with the outcome's fields or the error.
 /// A crash in between is closed at the next start (Administration::close_open_intents).
 using Effect = std::function<void(const std::string& intent, std::uint64_t sequence, std::function<void(Result<EventJson>)> outcome)>;
 void run_act(Authority& authority, const Operator& who, std::string kind, EventJson details, Effect effect, std::function<void(Result<void>)> done);

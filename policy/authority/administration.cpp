@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "platform/crypto/hash.h"
+#include "platform/crypto/hex.h"
 #include "platform/crypto/ssh_public_key.h"
 #include "platform/crypto/ulid.h"
 #include "platform/model/bytes.h"
@@ -19,9 +21,10 @@ constexpr std::size_t k_most_locks = 10'000;
 
 Result<void> Administration::may(const Operator& who, policy::AdminRight right) const {
   if (who.is_root) return {};
+  if (!who.has_scope(policy::name_of(right))) return fail(Errc::denied, "the token has no scope `" + std::string(policy::name_of(right)) + "`");
   if (who.principal.empty()) return fail(Errc::denied, who.name + " is no operator of this gateway");
   const auto decision =
-      policy::decide_admin(*authority_.snapshot, authority_.locks, {PrincipalId(who.principal), right, authority_.now()});
+      policy::decide_admin(*authority_.snapshot, authority_.locks, {PrincipalId(who.principal), right, authority_.now(), !who.token.empty()});
   if (decision.allowed()) return {};
   return fail(Errc::denied, who.principal + " has no role with the admin right " + std::string(policy::name_of(right)));
 }
@@ -118,14 +121,18 @@ PolicyAnswer Administration::plan(std::span<const policy::SourceFile> files) con
     use.request.opened = session->opened;
     live.push_back(std::move(use));
   }
+  const std::string both = std::to_string(authority_.policy_version) + " " + authority_.snapshot->digest() + " " + loaded.snapshot->digest();
+  answer.hash = crypto::to_hex(crypto::sha256(bytes_of(both))).substr(0, 32);
   answer.plan = policy::make_plan(*authority_.snapshot, *loaded.snapshot, authority_.locks, live, authority_.now());
   return answer;
 }
 
-void Administration::apply(const Operator& who, std::vector<policy::SourceFile> files, std::string reason, Done<PolicyAnswer> done) {
+void Administration::apply(const Operator& who, std::vector<policy::SourceFile> files, std::string reason, const std::string& hash,
+                           Done<PolicyAnswer> done) {
   auto answer = std::make_shared<PolicyAnswer>(plan(files));
   if (!answer->problems.empty()) return done(std::move(*answer));
-  if (answer->plan.no_changes && authority_.policy_version != 0) return done(std::move(*answer));
+  if (!hash.empty() && hash != answer->hash) return done(fail(Errc::conflict, "this is not the plan that was shown: the policy or the files have changed since; plan again"));
+  if (who.dry_run || (answer->plan.no_changes && authority_.policy_version != 0)) return done(std::move(*answer));
   auto snapshot = policy::load_policy(files).snapshot;
   auto version = std::make_shared<PolicyVersion>();
   version->version = authority_.policy_version + 1;
@@ -175,6 +182,12 @@ void Administration::publish_locks(std::vector<policy::Lock> locks) {
 
 void Administration::list_policy_versions(Done<std::vector<PolicyVersion>> done) {
   authority_.store->list_policy_versions(50, std::move(done));
+}
+
+void Administration::find_policy_version(std::int64_t version, Done<PolicyVersion> done) { authority_.store->find_policy(version, 0, std::move(done)); }
+
+void Administration::find_policy_at(WallTime moment, Done<PolicyVersion> done) {
+  authority_.store->find_policy(0, moment.time_since_epoch().count(), std::move(done));
 }
 
 void Administration::set_lock(const Operator& who, policy::Lock lock, Done<policy::Lock> done) {
@@ -520,7 +533,7 @@ void Administration::apply_folder(const std::string& folder) {
   Operator self;
   self.name = "sallyport";
   self.is_root = true;
-  apply(self, std::move(*files), "policy_dir " + folder, [this, folder](const Result<PolicyAnswer>& answer) {
+  apply(self, std::move(*files), "policy_dir " + folder, {}, [this, folder](const Result<PolicyAnswer>& answer) {
     if (!answer) {
       note_trouble("policy folder " + folder + ": " + answer.error().detail);
     } else if (!answer->problems.empty()) {

@@ -57,6 +57,7 @@ struct PolicyAnswer {
   std::vector<policy::Diagnostic> problems;  ///< not empty: the files were refused
   std::int64_t version = 0;                  ///< apply: the one in force now
   bool applied = false;                      ///< false when there was nothing to change
+  std::string hash;                          ///< of what is in force and what would be: apply takes the plan that was shown
 };
 
 class Administration {
@@ -76,13 +77,25 @@ class Administration {
   void end_session(const Operator& who, const std::string& label, const std::string& reason, Done<void> done);
 
   [[nodiscard]] PolicyAnswer plan(std::span<const policy::SourceFile> files) const;
-  void apply(const Operator& who, std::vector<policy::SourceFile> files, std::string reason, Done<PolicyAnswer> done);
+  /// `hash` of the plan that was shown; empty: any. Errc::conflict: it would be another plan now.
+  void apply(const Operator& who, std::vector<policy::SourceFile> files, std::string reason, const std::string& hash, Done<PolicyAnswer> done);
+  /// A version with its files; Errc::not_found: there is none, or it is older than the last 50.
+  void find_policy_version(std::int64_t version, Done<PolicyVersion> done);
+  /// The version that was in force at that moment, with its files.
+  void find_policy_at(WallTime moment, Done<PolicyVersion> done);
   void list_policy_versions(Done<std::vector<PolicyVersion>> done);
   [[nodiscard]] const policy::Snapshot& snapshot() const { return *authority_.snapshot; }
   [[nodiscard]] const std::vector<policy::Lock>& locks() const { return authority_.locks.list(); }
   void set_lock(const Operator& who, policy::Lock lock, Done<policy::Lock> done);
   void remove_lock(const Operator& who, const std::string& id, const std::string& reason, Done<void> done);
   [[nodiscard]] Result<ExplainAnswer> explain(const ExplainQuestion& question) const;
+
+  [[nodiscard]] Requests& requests() const { return *authority_.requests; }
+  [[nodiscard]] Tokens& tokens() const { return *authority_.tokens; }
+  void list_requests(bool open_only, const std::string& before, std::uint32_t limit, Done<std::vector<RequestRow>> done) {
+    authority_.store->list_requests(open_only, before, limit, std::move(done));
+  }
+  [[nodiscard]] Authority& authority() const { return authority_; }
 
   void list_secrets(const std::string& prefix, Done<std::vector<control::SecretRow>> done);
   /// Takes the value out of `secret` and wipes it.

@@ -12,6 +12,7 @@
 #include "policy/authority/self_service.h"
 #include "policy/authority/session_links.h"
 #include "policy/authority/targets.h"
+#include "policy/authority/tokens.h"
 
 namespace sallyport::authority {
 
@@ -33,6 +34,7 @@ Authority::Authority(boost::asio::io_context& io_in, Clock& clock_in, crypto::Ra
       jumps(std::make_unique<Jumps>(*this)),
       live(std::make_unique<LiveSessions>(*this)),
       requests(std::make_unique<Requests>(*this)),
+      tokens(std::make_unique<Tokens>(*this)),
       self_service(std::make_unique<SelfServiceDesk>(*this)),
       session_links(std::make_unique<SessionLinks>(*this)) {}
 

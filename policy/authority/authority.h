@@ -39,6 +39,7 @@ class Jumps;
 class LiveSessions;
 class SelfServiceDesk;
 class Requests;
+class Tokens;
 class SessionLinks;
 
 struct Authority {
@@ -79,6 +80,7 @@ struct Authority {
   std::unique_ptr<Jumps> jumps;
   std::unique_ptr<LiveSessions> live;
   std::unique_ptr<Requests> requests;
+  std::unique_ptr<Tokens> tokens;
   std::unique_ptr<SelfServiceDesk> self_service;
   std::unique_ptr<SessionLinks> session_links;
 

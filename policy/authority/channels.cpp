@@ -31,6 +31,7 @@ struct Channels::Asking {
   std::string kind;
   policy::AccessRequest request;
   policy::Decision decision;
+  bool is_of_engine = false;
   EventJson facts;  ///< of the question, for its audit events
   std::uint64_t generation = 0;
 };
@@ -66,6 +67,7 @@ void Channels::on_ask(Session& session, const control::Envelope& question) {
   } else {
     request.kind = *kind;
     decision = authority_.decide(request);
+    asking->is_of_engine = true;
   }
   EventJson& json = asking->facts;
   json = authority_.event_of(session);
@@ -91,6 +93,12 @@ void Channels::write_down(const std::shared_ptr<Asking>& asking) {
   asking->generation = authority_.generation;
   EventJson json = asking->facts;
   const bool asks = decision.outcome == policy::Outcome::ask;
+  json.number("policy_version", authority_.policy_version);
+  if (asking->is_of_engine) {
+    policy::AccessRequest input = asking->request;
+    input.command.clear();  // the event has it
+    json.raw("input", policy::encode_request(input));
+  }
   json.text("decision", decision.allowed() ? "allow" : asks ? "ask" : "deny").text("rule", decision.rule.str());
   if (!decision.allowed()) json.text("code", decision.code).text("why", decision.why);
   if (decision.allowed()) json.text("replaced_command", decision.obligations.replaced_command);

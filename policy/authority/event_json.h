@@ -23,6 +23,12 @@ class EventJson {
     out_ += std::to_string(value);
     return *this;
   }
+  /// `value` is JSON already.
+  EventJson& raw(std::string_view key, std::string_view value) {
+    begin(key);
+    out_ += value;
+    return *this;
+  }
   EventJson& flag(std::string_view key, bool value) {
     begin(key);
     out_ += value ? "true" : "false";

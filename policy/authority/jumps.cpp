@@ -58,6 +58,8 @@ void Jumps::on_open(Session& outer, const control::Envelope& question) {
       .text("jump_target", target == nullptr ? "" : target->name.view())
       .text("decision", allowed ? "allow" : "deny")
       .text("rule", decision.rule.str());
+  json.number("policy_version", authority_.policy_version);
+  if (decision.code != "SP-5008" && !request.target.empty() && authority_.journal.refusal().empty()) json.raw("input", policy::encode_request(request));
   if (!allowed) json.text("code", decision.code).text("why", decision.why);
   auto order = std::make_shared<Order>();
   order->label = outer.label;

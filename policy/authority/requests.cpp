@@ -356,6 +356,7 @@ void Requests::create(const Operator& who, const Wanted& wanted, Done<RequestRow
         other.target == row.target && other.account == row.account && other.session.empty())
       return done(fail(Errc::conflict, "the same is asked for already: " + id));
   }
+  if (who.dry_run) return done(row);
   run_act(
       authority_, who, "request.create", event_of(row),
       [this, row](const std::string& intent, std::uint64_t, const std::function<void(Result<EventJson>)>& outcome) {
@@ -406,7 +407,12 @@ void Requests::vote(const Operator& who, const std::string& id, bool approve, co
     return open;
   };
   if (auto now = check(); !now) return done(tl::unexpected(now.error()));
-  auto after = std::make_shared<RequestRow>();
+  auto after = std::make_shared<RequestRow>(*row);
+  if (who.dry_run) {
+    after->votes.push_back({who.principal, approve, reason, authority_.now_us()});
+    if (!approve || yes_of(*after) >= after->needed) after->state = approve ? "approved" : "denied";
+    return done(*after);
+  }
   run_act(
       authority_, who, approve ? "request.approve" : "request.deny", event_of(*row).text("vote_reason", reason),
       [this, check, after, vote = Vote{who.principal, approve, reason, authority_.now_us()}](const std::string& intent, std::uint64_t,
@@ -464,6 +470,7 @@ void Requests::cancel(const Operator& who, const std::string& id, Done<RequestRo
   if (who.principal != row->principal && !who.is_root) return done(fail(Errc::denied, "only who asked may take it back"));
   auto after = std::make_shared<RequestRow>(*row);
   after->state = row->state == "approved" ? "ended" : "cancelled";
+  if (who.dry_run) return done(*after);
   run_act(
       authority_, who, "request.cancel", event_of(*row),
       [this, after](const std::string& intent, std::uint64_t, const std::function<void(Result<EventJson>)>& outcome) {

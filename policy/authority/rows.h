@@ -113,6 +113,20 @@ struct RequestRow {
   std::vector<Vote> votes;
 };
 
+/// A bearer token of the admin API, without the token.
+struct TokenRow {
+  std::string id;
+  std::string hash;        ///< SHA-256 of its secret part, hexadecimal
+  std::string principal;
+  std::string name;
+  std::string scopes;      ///< with spaces between; empty: no limit of its own
+  std::string networks;    ///< with spaces between; empty: from anywhere
+  std::string created_by;
+  std::int64_t created_us = 0;
+  std::int64_t expires_us = 0;
+  std::int64_t used_us = 0;  ///< newest use since the start; not stored
+};
+
 /// A privileged act of the admin side, from before its intent is journalled until its outcome is.
 struct Intent {
   std::string id;
@@ -147,6 +161,7 @@ struct Remembered {
   std::vector<KnownSource> sources;
   std::vector<Intent> intents;
   std::vector<std::string> outcomes;  ///< intents whose outcomes were journalled, the newest of them
+  std::vector<TokenRow> tokens;
   std::vector<RequestRow> requests;  ///< pending and approved ones
   std::int64_t last_serial = 0;
   std::int64_t wall_high_us = 0;  ///< the latest moment this authority has seen

@@ -15,6 +15,7 @@
 #include "policy/authority/requests.h"
 #include "policy/authority/self_service.h"
 #include "policy/authority/session_links.h"
+#include "policy/authority/tokens.h"
 
 namespace sallyport::authority {
 namespace {
@@ -106,6 +107,7 @@ class Service {
       log_line("error", "database: " + error.detail);
     });
     authority_.locks = policy::Locks(std::move(remembered.locks));
+    authority_.tokens->remember(std::move(remembered.tokens));
     authority_.requests->remember(std::move(remembered.requests));
     authority_.totp_steps = std::move(remembered.totp_steps);
     authority_.last_serial = remembered.last_serial;

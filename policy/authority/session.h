@@ -11,6 +11,7 @@
 #include "platform/seal/mask.h"
 #include "platform/control/state_table.h"
 #include "policy/access/request.h"
+#include "policy/access/request_text.h"
 #include "policy/authority/link_port.h"
 #include "policy/authority/rows.h"
 #include "policy/identity/login.h"
@@ -85,12 +86,10 @@ struct Session {
   [[nodiscard]] bool has_target() const noexcept { return identity && !identity->bare && identity->problem_code.empty(); }
 };
 
-/// "key:1700000000000000,totp:1700000001000000"; a trailing "v" after the time means user verified.
-[[nodiscard]] std::string encode_factors(const std::vector<policy::ProvenFactor>& factors);
-[[nodiscard]] std::vector<policy::ProvenFactor> decode_factors(std::string_view text);
-/// Empty for none; else four letters of p (pty), f (forwarding), a (agent), x (X11) or -, a colon, the forced command.
-[[nodiscard]] std::string encode_certificate(const std::optional<policy::CertificateLimits>& limits);
-[[nodiscard]] std::optional<policy::CertificateLimits> decode_certificate(std::string_view text);
+using policy::decode_certificate;
+using policy::decode_factors;
+using policy::encode_certificate;
+using policy::encode_factors;
 
 /// The identity as the database kept it.
 [[nodiscard]] policy::LoginIdentity identity_of(const SessionRow& row);

@@ -273,6 +273,29 @@ void Store::put_request(RequestRow row, const std::string& intent, Done done) {
       std::move(done));
 }
 
+void Store::put_token(TokenRow row, const std::string& intent, Done done) {
+  state_->durable(
+      [row = std::move(row), intent](State& s) -> Result<void> {
+        auto statement = s.database.prepare("INSERT INTO tokens VALUES(?,?,?,?,?,?,?,?,?)");
+        if (!statement) return tl::unexpected(statement.error());
+        auto written = statement->bind(row.id, row.hash, row.principal, row.name, row.scopes, row.networks, row.created_by, row.created_us, row.expires_us).run();
+        if (!written) return written;
+        return mark_done(s.database, intent);
+      },
+      std::move(done));
+}
+
+void Store::remove_token(const std::string& id, const std::string& intent, Done done) {
+  state_->durable(
+      [id, intent](State& s) -> Result<void> {
+        auto statement = s.database.prepare("DELETE FROM tokens WHERE id=?");
+        if (!statement) return tl::unexpected(statement.error());
+        if (auto removed = statement->bind(id).run(); !removed) return removed;
+        return mark_done(s.database, intent);
+      },
+      std::move(done));
+}
+
 void Store::remove_lock(const std::string& id, const std::string& intent, Done done) {
   state_->durable(
       [id, intent](State& s) -> Result<void> {
@@ -334,6 +357,26 @@ void Store::find_session(const std::string& label, std::function<void(Result<Ses
                 [row, done = std::move(done)](const Result<void>& result) {
                   if (!result) *row = tl::unexpected(result.error());
                   done(std::move(*row));
+                },
+                false});
+}
+
+void Store::find_policy(std::int64_t version, std::int64_t at_us, std::function<void(Result<PolicyVersion>)> done) {
+  auto found = std::make_shared<Result<PolicyVersion>>(fail(Errc::not_found, "no such policy version"));
+  state_->post({[version, at_us, found](State& s) -> Result<void> {
+                  auto all = read_policy_versions(s.database, 1'000'000, false);
+                  if (!all) return tl::unexpected(all.error());
+                  for (PolicyVersion& one : *all) {
+                    if (version != 0 ? one.version != version : one.applied_us > at_us) continue;
+                    if (auto read = read_policy_files(s.database, one); !read) return read;
+                    if (!one.files.empty()) *found = std::move(one);
+                    return {};
+                  }
+                  return {};
+                },
+                [found, done = std::move(done)](const Result<void>& result) {
+                  if (!result) *found = tl::unexpected(result.error());
+                  done(std::move(*found));
                 },
                 false});
 }

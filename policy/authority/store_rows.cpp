@@ -170,18 +170,21 @@ Result<std::vector<PolicyVersion>> read_policy_versions(sql::Database& database,
     versions.push_back(std::move(version));
   }
   if (!with_files) return versions;
-  for (PolicyVersion& version : versions) {
-    auto files = database.prepare("SELECT name, content FROM policy_files WHERE version=? ORDER BY name");
-    if (!files) return tl::unexpected(files.error());
-    files->bind(version.version);
-    for (;;) {
-      auto row = files->step();
-      if (!row) return tl::unexpected(row.error());
-      if (!*row) break;
-      version.files.push_back({files->text(0), files->text(1)});
-    }
-  }
+  for (PolicyVersion& version : versions)
+    if (auto read = read_policy_files(database, version); !read) return tl::unexpected(read.error());
   return versions;
+}
+
+Result<void> read_policy_files(sql::Database& database, PolicyVersion& version) {
+  auto files = database.prepare("SELECT name, content FROM policy_files WHERE version=? ORDER BY name");
+  if (!files) return tl::unexpected(files.error());
+  files->bind(version.version);
+  for (;;) {
+    auto row = files->step();
+    if (!row) return tl::unexpected(row.error());
+    if (!*row) return {};
+    version.files.push_back({files->text(0), files->text(1)});
+  }
 }
 
 Result<void> write_policy(sql::Database& database, const PolicyVersion& version) {
@@ -310,6 +313,10 @@ Result<Remembered> read_remembered(sql::Database& database) {
                     if (!s.is_null(7)) lock.expires = wall_of(s.integer(7));
                     all.locks.push_back(std::move(lock));
                   });
+  if (!read) return tl::unexpected(read.error());
+  read = for_each(database, "SELECT id, hash, principal, name, scopes, networks, created_by, created_us, expires_us FROM tokens", [&](const sql::Statement& s) {
+    all.tokens.push_back({s.text(0), s.text(1), s.text(2), s.text(3), s.text(4), s.text(5), s.text(6), s.integer(7), s.integer(8), 0});
+  });
   if (!read) return tl::unexpected(read.error());
   read = for_each(database, "SELECT principal, step FROM totp_steps",
                   [&](const sql::Statement& s) { all.totp_steps[s.text(0)] = s.integer(1); });

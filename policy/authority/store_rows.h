@@ -27,6 +27,7 @@ Result<void> write_channel(Statements& statements, const ChannelRow& row);
 [[nodiscard]] Result<std::vector<SessionRow>> read_sessions(sql::Database& database, const SessionQuery& query);
 [[nodiscard]] Result<SessionRow> read_session(sql::Database& database, const std::string& label);
 [[nodiscard]] Result<std::vector<PolicyVersion>> read_policy_versions(sql::Database& database, std::uint32_t limit, bool with_files);
+Result<void> read_policy_files(sql::Database& database, PolicyVersion& version);
 Result<void> write_policy(sql::Database& database, const PolicyVersion& version);
 Result<void> write_lock(sql::Database& database, const policy::Lock& lock);
 Result<void> write_request(sql::Database& database, const RequestRow& row);

@@ -51,6 +51,11 @@ CREATE TABLE request_votes(
 )sql",
 R"sql(
 CREATE TABLE outcomes(number INTEGER PRIMARY KEY, intent TEXT NOT NULL UNIQUE);
+)sql",
+R"sql(
+CREATE TABLE tokens(
+  id TEXT PRIMARY KEY, hash TEXT NOT NULL, principal TEXT NOT NULL, name TEXT NOT NULL, scopes TEXT NOT NULL, networks TEXT NOT NULL,
+  created_by TEXT NOT NULL, created_us INTEGER NOT NULL, expires_us INTEGER NOT NULL) WITHOUT ROWID;
 )sql"};
 
 }  // namespace sallyport::authority

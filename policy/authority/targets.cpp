@@ -82,7 +82,8 @@ void Targets::judge(Session& session, const std::shared_ptr<Opening>& opening) {
       .text("why", allowed ? "" : opening->decision.why)
       .text("rule", opening->decision.rule.str())
       .number("policy_version", authority_.policy_version)
-      .text("request", opening->request);
+      .text("request", opening->request)
+      .raw("input", policy::encode_request(request));
   authority_.journal.append("target.decided", json.str(), session.label, [this, opening, allowed, asks](Result<Appended> stored) {
     if (!stored) return refuse(*opening, make_notice("SP-4004", stored.error().detail));
     opening->decision_id = stored->id;

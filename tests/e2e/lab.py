@@ -189,10 +189,10 @@ class Lab:
         (folder / "policy.yaml").write_text(text)
         return self.run_cli("apply", "-f", folder, check=True)
 
-    def run_cli(self, *arguments, check=False, timeout=60, **more):
+    def run_cli(self, *arguments, check=False, timeout=60, environment=None, **more):
         done = subprocess.run([BIN / "sallyport", "--config", self.folder / "sallyport.yaml", *map(str, arguments)],
                               stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout,
-                              env={**os.environ, "XDG_STATE_HOME": str(self.folder / "home-state")}, **more)
+                              env={**os.environ, "XDG_STATE_HOME": str(self.folder / "home-state"), **(environment or {})}, **more)
         if check and done.returncode != 0:
             raise RuntimeError(f"sallyport {arguments}: exit {done.returncode}\n{done.stdout.decode()}\n{done.stderr.decode()}\n--- log\n{self.log()[-3000:]}")
         return done

@@ -91,7 +91,7 @@ TEST_CASE("the admin API answers with problems that a program can read", "[autho
   CHECK(gateway.admin("GET", "/v1/explain?principal=engineer&target=recs-1&account=deploy&channel=exec").second.find("\"allowed\":true") != std::string::npos);
   CHECK(gateway.admin("GET", "/v1/explain?principal=engineer&target=recs-1&account=deploy&channel=x11").second.find("\"allowed\":false") != std::string::npos);
   CHECK(gateway.admin("GET", "/v1/targets/recs-1/setup").second.find("TrustedUserCAKeys") != std::string::npos);
-  CHECK(gateway.admin("GET", "/v1/secrets/pw/root").first == 400);
+  CHECK(gateway.admin("GET", "/v1/secrets/pw/root").first == 404);
   CHECK(gateway.admin("GET", "/v1/%zz").first == 400);
 }
 

@@ -136,6 +136,8 @@ void FakeVault::on(control::Link& link, control::Received received) {
     agent_theirs = Fd(ends[1]);
     answer.mutable_agent_ready()->set_lease("lease-2");
     handed.push_back(agent_theirs.get());
+  } else if (question.has_secret_list()) {
+    answer.mutable_secret_rows();
   } else if (question.has_secret_put()) {
     answer.mutable_secret_stored()->set_name(question.secret_put().name());
     answer.mutable_secret_stored()->set_version(1);

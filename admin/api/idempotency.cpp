@@ -1,0 +1,65 @@
+#include "admin/api/idempotency.h"
+
+#include <algorithm>
+
+#include "platform/crypto/hash.h"
+#include "platform/crypto/hex.h"
+#include "platform/model/bytes.h"
+
+namespace sallyport::admin {
+namespace {
+
+constexpr std::size_t k_most_kept = 2000;
+constexpr std::size_t k_most_body = 64 * 1024;
+
+}  // namespace
+
+bool Idempotency::admit(const CallPtr& call) {
+  const std::string key = call->request.header("idempotency-key");
+  if (key.empty()) return true;
+  if (key.size() > 255) {
+    call->refuse(Error{Errc::invalid, "an Idempotency-Key is at most 255 bytes"});
+    return false;
+  }
+  std::string whole = call->request.path + "\n";
+  for (const auto& [name, value] : call->request.query) whole += name + "=" + value + "\n";
+  whole += call->request.body;
+  const std::string fingerprint = crypto::to_hex(crypto::sha256(bytes_of(whole)));
+  const std::string place = (call->who.token.empty() ? call->who.name : call->who.token) + "\n" + key;
+  const auto found = kept_.find(place);
+  if (found != kept_.end()) {
+    const Kept& kept = *found->second;
+    if (kept.fingerprint != fingerprint) {
+      call->refuse_status(422, "SP-7001", "this Idempotency-Key was used for another request");
+    } else if (!kept.answered) {
+      call->refuse(Error{Errc::conflict, "the first request with this Idempotency-Key is still being worked on"});
+    } else if (kept.has_secret) {
+      call->refuse(Error{Errc::conflict, "it was done already; its answer held a secret, which is told once"});
+    } else {
+      net::HttpResponse again = kept.response;
+      again.headers["Idempotency-Replayed"] = "true";
+      call->answer(std::move(again));
+    }
+    return false;
+  }
+  if (order_.size() >= k_most_kept) {
+    kept_.erase(order_.front());
+    order_.pop_front();
+  }
+  auto fresh = std::make_shared<Kept>();
+  fresh->fingerprint = fingerprint;
+  // The key of a recording, a new token: told once, kept nowhere.
+  fresh->has_secret = call->parts.size() > 1 && (call->parts[1] == "recordings" || call->parts[1] == "tokens");
+  kept_.emplace(place, fresh);
+  order_.push_back(place);
+  call->answer = [fresh, next = call->answer](net::HttpResponse response) {
+    fresh->answered = true;
+    if (!fresh->has_secret && response.body.size() <= k_most_body) fresh->response = response;
+    if (response.status >= 400) fresh->has_secret = false;
+    if (response.status >= 400) fresh->response = response;
+    next(std::move(response));
+  };
+  return true;
+}
+
+}  // namespace sallyport::admin

@@ -1,0 +1,30 @@
+// app/verbs/past_decisions.h -- the decisions that stand in a journal, made again.
+#pragma once
+
+#include <boost/json/fwd.hpp>
+#include <boost/json/array.hpp>
+#include <chrono>
+#include <filesystem>
+#include <string>
+
+#include "platform/model/result.h"
+#include "policy/access/history.h"
+
+namespace sallyport::app {
+
+struct Replayed {
+  std::uint64_t decisions = 0;     ///< judged
+  std::uint64_t not_replayed = 0;  ///< without their input
+  std::uint64_t differ = 0;
+  boost::json::array rows;         ///< the first thousand that differ
+};
+
+/// Decisions since `since_us` under `policy`. Errc::not_found: no journal there.
+[[nodiscard]] Result<Replayed> replay_decisions(const std::filesystem::path& journal, std::shared_ptr<const policy::Snapshot> policy, std::int64_t since_us);
+/// Each decision under the policy that was in force: `version_of` gives it (null: not kept any more).
+[[nodiscard]] Result<Replayed> check_decisions(const std::filesystem::path& journal,
+                                               const std::function<std::shared_ptr<const policy::Snapshot>(std::int64_t version)>& version_of);
+/// "7 decisions, 1 differs:" and a line for each.
+[[nodiscard]] std::string text_of(const Replayed& replayed);
+
+}  // namespace sallyport::app

@@ -1,0 +1,142 @@
+#include "policy/access/request_text.h"
+
+#include <charconv>
+
+#include "platform/model/json_text.h"
+
+namespace sallyport::policy {
+namespace {
+
+class Out {
+ public:
+  Out& text(std::string_view key, std::string_view value) {
+    if (value.empty()) return *this;
+    begin(key);
+    out_ += json_quote(value);
+    return *this;
+  }
+  Out& number(std::string_view key, std::int64_t value) {
+    if (value == 0) return *this;
+    begin(key);
+    out_ += std::to_string(value);
+    return *this;
+  }
+  [[nodiscard]] std::string take() { return out_ + "}"; }
+
+ private:
+  void begin(std::string_view key) {
+    if (out_.size() > 1) out_ += ',';
+    out_ += '"';
+    out_ += key;
+    out_ += "\":";
+  }
+  std::string out_ = "{";
+};
+
+}  // namespace
+
+std::string encode_factors(const std::vector<ProvenFactor>& factors) {
+  std::string text;
+  for (const ProvenFactor& factor : factors) {
+    if (!text.empty()) text += ',';
+    text += name_of(factor.kind);
+    text += ':' + std::to_string(factor.proven.time_since_epoch().count());
+    if (factor.user_verified) text += 'v';
+  }
+  return text;
+}
+
+std::vector<ProvenFactor> decode_factors(std::string_view text) {
+  std::vector<ProvenFactor> factors;
+  while (!text.empty()) {
+    const auto comma = text.find(',');
+    std::string_view one = text.substr(0, comma);
+    text = comma == std::string_view::npos ? std::string_view{} : text.substr(comma + 1);
+    ProvenFactor factor;
+    if (!one.empty() && one.back() == 'v') {
+      factor.user_verified = true;
+      one.remove_suffix(1);
+    }
+    const auto colon = one.find(':');
+    const auto kind = parse_factor_kind(one.substr(0, colon));
+    if (!kind || colon == std::string_view::npos) continue;
+    std::int64_t us = 0;
+    const std::string_view digits = one.substr(colon + 1);
+    std::from_chars(digits.data(), digits.data() + digits.size(), us);
+    factor.kind = *kind;
+    factor.proven = WallTime(std::chrono::microseconds(us));
+    factors.push_back(factor);
+  }
+  return factors;
+}
+
+std::string encode_certificate(const std::optional<CertificateLimits>& limits) {
+  if (!limits) return {};
+  std::string text;
+  text += limits->permit_pty ? 'p' : '-';
+  text += limits->permit_port_forwarding ? 'f' : '-';
+  text += limits->permit_agent_forwarding ? 'a' : '-';
+  text += limits->permit_x11_forwarding ? 'x' : '-';
+  return text + ':' + limits->force_command;
+}
+
+std::optional<CertificateLimits> decode_certificate(std::string_view text) {
+  if (text.size() < 5) return std::nullopt;
+  CertificateLimits limits;
+  limits.permit_pty = text[0] == 'p';
+  limits.permit_port_forwarding = text[1] == 'f';
+  limits.permit_agent_forwarding = text[2] == 'a';
+  limits.permit_x11_forwarding = text[3] == 'x';
+  limits.force_command = text.substr(5);
+  return limits;
+}
+
+std::string encode_request(const AccessRequest& r) {
+  Out out;
+  out.text("principal", r.principal.view()).text("target", r.target.view()).text("account", r.account.view()).text("kind", name_of(r.kind));
+  out.text("source", r.source.str()).text("factors", encode_factors(r.factors)).text("certificate", encode_certificate(r.certificate));
+  out.text("direction", r.up ? (r.down ? "both" : "up") : r.down ? "down" : "").text("command", r.command).text("host", r.host).number("port", r.port).text("path", r.path);
+  out.number("now", r.now.time_since_epoch().count());
+  if (r.opened) out.number("opened", r.opened->time_since_epoch().count());
+  out.number("age", r.session_age.count()).number("parallel", r.parallel_sessions);
+  std::string approvals;
+  for (const std::string& role : r.approvals) approvals += (approvals.empty() ? "" : ",") + role;
+  return out.text("approvals", approvals).take();
+}
+
+std::optional<AccessRequest> decode_request(std::string_view json) {
+  const auto fields = JsonFields::parse(json);
+  if (!fields) return std::nullopt;
+  const auto kind = parse_channel_kind(fields->get("kind"));
+  const auto source = IpAddress::parse(fields->get("source"));
+  const auto now = fields->number("now");
+  if (!kind || !now) return std::nullopt;
+  AccessRequest r;
+  r.principal = PrincipalId(std::string(fields->get("principal")));
+  r.target = TargetId(std::string(fields->get("target")));
+  r.account = AccountName(std::string(fields->get("account")));
+  r.kind = *kind;
+  if (source) r.source = *source;
+  r.factors = decode_factors(fields->get("factors"));
+  r.certificate = decode_certificate(fields->get("certificate"));
+  const std::string_view direction = fields->get("direction");
+  r.up = direction == "up" || direction == "both";
+  r.down = direction == "down" || direction == "both";
+  r.command = fields->get("command");
+  r.host = fields->get("host");
+  r.port = static_cast<std::uint16_t>(fields->number("port").value_or(0));
+  r.path = fields->get("path");
+  r.now = WallTime(std::chrono::microseconds(*now));
+  if (const auto opened = fields->number("opened")) r.opened = WallTime(std::chrono::microseconds(*opened));
+  r.session_age = std::chrono::seconds(fields->number("age").value_or(0));
+  r.parallel_sessions = static_cast<std::uint32_t>(fields->number("parallel").value_or(0));
+  std::string_view approvals = fields->get("approvals");
+  while (!approvals.empty()) {
+    const auto comma = approvals.find(',');
+    r.approvals.emplace_back(approvals.substr(0, comma));
+    approvals = comma == std::string_view::npos ? std::string_view{} : approvals.substr(comma + 1);
+  }
+  return r;
+}
+
+}  // namespace sallyport::policy

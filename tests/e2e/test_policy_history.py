@@ -1,0 +1,119 @@
+"""The policy's time machine: plans with a hash, tests, idle rules, past decisions made again, versions, rollback, who could reach what."""
+import json, pathlib, time, unittest
+
+from lab import Lab
+
+
+class PolicyHistory(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.lab = Lab(targets=1)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.lab.stop()
+
+    def draft(self, name, text):
+        folder = self.lab.folder / name
+        folder.mkdir(exist_ok=True)
+        (folder / "policy.yaml").write_text(text)
+        return folder
+
+    def test_real_decisions_are_made_again_and_a_draft_shows_what_would_differ(self):
+        lab = self.lab
+        who = lab.user()
+        self.assertEqual(lab.ssh(who, "echo one").stdout, b"one\n")
+        self.assertNotEqual(lab.ssh(lab.user(account="nobody-here"), "true").returncode, 0)
+        lab.run_cli("lock", "set", "--principal", "engineer", "--reason", "test", check=True)
+        self.assertNotEqual(lab.ssh(who, "true").returncode, 0)
+        lab.run_cli("lock", "remove", "--principal", "engineer", check=True)
+        self.assertEqual(lab.ssh(who, "echo two").stdout, b"two\n")
+        history = json.loads(lab.run_cli("-o", "json", "policy", "check-history", check=True).stdout)
+        self.assertGreaterEqual(history["decisions"], 4)
+        self.assertEqual((history["differ"], history["not_replayed"]), (0, 0), history)
+        narrower = self.draft("narrower", lab.default_policy(channels="shell, sftp"))
+        plan = json.loads(lab.run_cli("-o", "json", "plan", "-f", narrower, "--replay", "1d", check=True).stdout)
+        commands = [row["command"] for row in plan["differing"]]
+        self.assertEqual(commands, ["echo one", "echo two"], plan["differing"])
+        self.assertEqual({(row["was"], row["would_be"]) for row in plan["differing"]}, {("allow", "deny")})
+        text = lab.run_cli("plan", "-f", narrower, "--replay", "1d", check=True).stdout
+        self.assertIn(b"2 differ", text)
+        self.assertIn(b"loses exec", text)
+
+    def test_only_the_plan_that_was_shown_is_applied(self):
+        lab = self.lab
+        first = self.draft("first", lab.default_policy(channels="shell, exec"))
+        second = self.draft("second", lab.default_policy(channels="exec"))
+        shown = json.loads(lab.run_cli("-o", "json", "plan", "-f", first, check=True).stdout)["plan"]
+        lab.run_cli("apply", "-f", second, check=True)
+        late = lab.run_cli("apply", "-f", first, "--plan", shown)
+        self.assertEqual(late.returncode, 6, late.stderr)
+        self.assertIn(b"not the plan that was shown", late.stderr)
+        shown = json.loads(lab.run_cli("-o", "json", "plan", "-f", first, check=True).stdout)["plan"]
+        done = json.loads(lab.run_cli("-o", "json", "apply", "-f", first, "--plan", shown, check=True).stdout)
+        self.assertTrue(done["applied"])
+        again = json.loads(lab.run_cli("-o", "json", "apply", "-f", first, check=True).stdout)
+        self.assertEqual((again["applied"], again["no_changes"]), (False, True))
+
+    def test_a_policy_that_fails_its_own_tests_is_refused_with_the_place(self):
+        lab = self.lab
+        base = lab.default_policy()
+        good = base + f"tests:\n  - {{name: she may, who: engineer, target: target1, account: {lab.account}, channel: exec, expect: allow}}\n"
+        folder = self.draft("tested", good)
+        plan = json.loads(lab.run_cli("-o", "json", "plan", "-f", folder, check=True).stdout)
+        self.assertEqual((plan["tests"], plan["rules"], plan["rules_tested"]), (1, 1, 1))
+        (folder / "policy.yaml").write_text(good.replace("expect: allow", "expect: deny"))
+        refused = lab.run_cli("apply", "-f", folder)
+        self.assertEqual(refused.returncode, 2)
+        self.assertIn(b"she may", refused.stderr)
+        self.assertIn(b"policy.yaml:", refused.stderr)
+        idle = base.replace("  - name: administrator\n", f"  - name: unused\n    allow: [{{channels: [shell], targets: all, accounts: [{lab.account}]}}]\n  - name: administrator\n")
+        self.assertIn(b"dead: nobody has the role", lab.run_cli("plan", "-f", self.draft("idle", idle), check=True).stdout)
+
+    def test_versions_are_listed_compared_and_taken_back(self):
+        lab = self.lab
+        lab.apply(lab.default_policy(channels="exec"))
+        before = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        old = json.loads(lab.run_cli("-o", "json", "policy", "list", check=True).stdout)[0]["version"]
+        time.sleep(1.1)
+        lab.apply(lab.default_policy(channels="exec").replace("  - {role: operator, principals: [engineer]}\n", "  - {role: operator, principals: [approver]}\n"))
+        new = json.loads(lab.run_cli("-o", "json", "policy", "list", check=True).stdout)[0]["version"]
+        diff = lab.run_cli("policy", "diff", old, new, check=True).stdout
+        self.assertIn(b"engineer on target1", diff)
+        self.assertIn(b"approver on target1", diff)
+        self.assertEqual([row["principal"] for row in json.loads(lab.run_cli("-o", "json", "reach", "target1", check=True).stdout)], ["approver"])
+        then = json.loads(lab.run_cli("-o", "json", "reach", "target1", "--at", before, check=True).stdout)
+        self.assertEqual([row["principal"] for row in then], ["engineer"])
+        self.assertNotEqual(lab.ssh(lab.user(), "true").returncode, 0)
+        lab.run_cli("policy", "rollback", old, "--reason", "wrong people", check=True)
+        self.assertEqual(lab.ssh(lab.user(), "echo back").stdout, b"back\n")
+        self.assertIn("rollback to version", json.loads(lab.run_cli("-o", "json", "policy", "list", check=True).stdout)[0]["reason"])
+        self.assertEqual(lab.run_cli("policy", "show", 999).returncode, 3)
+
+    def test_an_ansible_inventory_becomes_targets(self):
+        lab = self.lab
+        ca = (lab.folder / "run" / "keys" / "host_ca.pub").read_text().strip()
+        listed = {"_meta": {"hostvars": {"web1": {"ansible_host": "192.0.2.1", "ansible_port": 2222, "ansible_user": "deploy"}, "db1": {}, "win": {"ansible_connection": "winrm"}}},
+                  "all": {"children": ["web", "db", "ungrouped"]}, "web": {"hosts": ["web1", "win"]}, "db": {"hosts": ["db1"], "vars": {"ansible_user": "postgres"}}}
+        (lab.folder / "inventory.json").write_text(json.dumps(listed))
+        (lab.folder / "hosts.ini").write_text("[web]\nnode[01:03] ansible_user=deploy ; \n[db]\ndb1 ansible_host=192.0.2.9 ansible_port=22 ansible_user=root\n[prod:children]\nweb\n".replace(" ; ", ""))
+        folder = self.draft("fleet", lab.default_policy())
+        done = lab.run_cli("target", "import", lab.folder / "inventory.json", "--host-ca", ca, "-f", folder)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        text = (folder / "inventory.yaml").read_text()
+        self.assertIn('address: "192.0.2.1"\n    port: 2222', text)
+        self.assertIn("name: postgres", text)
+        self.assertNotIn("win", text)
+        plan = lab.run_cli("plan", "-f", folder)
+        self.assertEqual(plan.returncode, 0, plan.stderr)
+        self.assertIn(b"+ target web1", plan.stdout)
+        ini = lab.run_cli("target", "import", lab.folder / "hosts.ini", "--host-ca", ca, check=True).stdout.decode()
+        self.assertEqual(ini.count("- name: node0"), 3)
+        self.assertIn("group_prod", ini)
+        (lab.folder / "bad.ini").write_text("[web\nx\n")
+        self.assertIn(b"line 1", lab.run_cli("target", "import", lab.folder / "bad.ini", "--host-ca", ca).stderr)
+        self.assertIn(b"--host-ca", lab.run_cli("target", "import", lab.folder / "hosts.ini").stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
