@@ -77,7 +77,7 @@ export function Tokens() {
           ]}
         />
       )}
-      <Equivalent cli={`sallyport token create --name ${quoted(name || "NAME")} --for ${lasts}`} api="POST /v1/tokens" />
+      <Equivalent cli={`sallyport token create --name ${quoted(name || "NAME")} --lasts ${lasts}`} api="POST /v1/tokens" />
     </Page>
   );
 }

@@ -1,0 +1,198 @@
+"""The page in a real Chromium: signing in, watching and ending sessions, approving, policy, locks; keyboard, contrast, narrow screens."""
+import json, os, pathlib, shutil, subprocess, unittest
+
+from lab import ROOT, Lab, free_port
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or ""
+MISSING = ("chromium is not installed" if not CHROMIUM else "node is not installed" if not shutil.which("node") else
+           "playwright is not installed (npm ci in admin/web)" if not (ROOT / "admin/web/node_modules/playwright-core").is_dir() else "")
+PLACES = ("/", "/requests", "/sessions", "/targets?target=target1", "/access?principal=engineer&target=target1", "/policy", "/locks", "/secrets", "/tokens", "/audit", "/health")
+
+
+def policy(lab, approval=True):
+    text = lab.default_policy(extra="groups:\n  - {name: seniors, members: [approver]}\n")
+    held = "  - name: ondemand\n    approval: {approvers: seniors}\n    allow:\n      - {channels: [exec], targets: {names: [target2]}, accounts: [" + lab.account + "]}\n"
+    text = text.replace("  - name: administrator\n", (held if approval else "") + "  - {name: watcher, admin: [audit, view]}\n  - name: administrator\n")
+    text = text.replace("targets: {labels: {env: lab}}", "targets: {names: [target1]}")
+    return text.replace("{role: operator, principals: [engineer]}", "{role: operator, principals: [engineer]}\n  - {role: watcher, principals: [auditor]}" +
+                        ("\n  - {role: ondemand, principals: [engineer]}" if approval else ""))
+
+
+@unittest.skipIf(MISSING, MISSING)
+class Web(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        port = free_port()
+        cls.base = f"https://127.0.0.1:{port}"
+        cls.lab = Lab(targets=2, config=f"admin:\n  listen: [\"127.0.0.1:{port}\"]\n  requests_per_minute: 100000\n", start=False)
+        cls.lab.policy_text = lambda: policy(cls.lab)
+        cls.addClassCleanup(cls.lab.stop)
+        cls.lab.start()
+        cls.shots = pathlib.Path(os.environ.get("SALLYPORT_SHOTS", cls.lab.folder / "shots"))
+        cls.shots.mkdir(exist_ok=True)
+        cls.browser = subprocess.Popen(["node", ROOT / "tests/e2e/web/drive.mjs", cls.base, cls.shots], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                       env={**os.environ, "CHROMIUM": CHROMIUM}, text=True)
+        cls.addClassCleanup(cls.close_browser)
+        cls.tokens = {name: json.loads(cls.lab.run_cli("-o", "json", "token", "create", "--for", name, "--name", "web", check=True).stdout)["token"]
+                      for name in ("engineer", "auditor", "admin", "approver")}
+        for person in cls.tokens:
+            cls.drive("open", person=person)
+
+    @classmethod
+    def close_browser(cls):
+        cls.browser.stdin.close()
+        try:
+            cls.browser.wait(15)
+        except subprocess.TimeoutExpired:
+            cls.browser.kill()
+            cls.browser.wait()
+        cls.browser.stdout.close()
+
+    @classmethod
+    def drive(cls, step, **rest):
+        cls.browser.stdin.write(json.dumps({"do": step, **rest}) + "\n")
+        cls.browser.stdin.flush()
+        answer = json.loads(cls.browser.stdout.readline())
+        if "failed" in answer:
+            raise AssertionError(answer["failed"])
+        return answer["ok"]
+
+    def tearDown(self):
+        self.assertEqual(self.drive("wrong"), [])
+
+    def sign_in(self, person):
+        text = self.drive("text", person=person)
+        if "Your token" in text:
+            self.drive("sign_in", person=person, token=self.tokens[person])
+            self.drive("see", person=person, text="Sign out")
+
+    def connect(self, target="target1", command="echo up; exec cat"):
+        client = self.lab.popen(self.lab.user(target), command)
+        self.addCleanup(lambda: (client.kill(), client.wait(), client.stdin.close(), client.stdout.close(), client.stderr.close()))
+        return client
+
+    def test_1_a_wrong_token_opens_nothing_and_says_so(self):
+        self.drive("sign_in", person="admin", token="spt_wrong")
+        self.drive("see", person="admin", text="SP-7020")
+        self.assertIn("Your token", self.drive("text", person="admin"))
+        self.assertEqual(self.drive("axe", person="admin"), [])
+        self.sign_in("admin")
+        self.drive("see", person="admin", text="Running sessions")
+
+    def test_2_a_running_session_is_seen_and_ended_with_a_reason(self):
+        self.sign_in("admin")
+        client = self.connect()
+        self.assertEqual(client.stdout.readline(), b"up\n")
+        self.drive("visit", person="admin", path="/")
+        self.drive("press", person="admin", name="End the session of engineer on target1")
+        self.drive("fill", person="admin", label="Reason", value="maintenance at noon")
+        self.drive("shot", person="admin", name="end-a-session")
+        self.drive("press", person="admin", name="End it now")
+        client.wait(10)
+        self.assertIn(b"maintenance at noon", client.stderr.read())
+        self.drive("see", person="admin", text="Nobody is connected")
+        self.assertTrue(self.lab.wait_event("session.ended"))
+        self.drive("visit", person="admin", path="/sessions?principal=engineer")
+        self.drive("see", person="admin", text=f"{self.lab.account}@target1")
+        saved = self.drive("save", person="admin", name="Save as CSV")
+        self.assertTrue(saved.startswith("Started,Principal,Target,"), saved[:80])
+        self.assertIn(f"engineer,{self.lab.account}@target1", saved)
+
+    def test_3_a_waiting_command_is_approved_in_the_page_and_runs(self):
+        self.sign_in("approver")
+        client = self.connect("target2", "echo approved-and-run")
+        self.drive("visit", person="approver", path="/requests")
+        self.drive("press", person="approver", name="Approve the request of engineer")
+        self.drive("fill", person="approver", label="Reason", value="seen with her")
+        self.drive("shot", person="approver", name="approve")
+        self.drive("key", person="approver", key="Enter")
+        self.assertEqual(client.communicate(timeout=20)[0], b"approved-and-run\n")
+        self.assertTrue(self.lab.wait_event("request.approved"))
+
+    def test_4_a_denial_in_the_page_reaches_the_client(self):
+        self.sign_in("approver")
+        client = self.connect("target2", "echo never")
+        self.drive("visit", person="approver", path="/requests")
+        self.drive("press", person="approver", name="Deny the request of engineer")
+        self.drive("fill", person="approver", label="Reason", value="not before the release")
+        self.drive("key", person="approver", key="Enter")
+        out, err = client.communicate(timeout=20)
+        self.assertEqual(out, b"")
+        self.assertIn(b"not before the release", err)
+
+    def test_5_what_a_person_may_not_see_is_not_offered_and_refused_by_its_address(self):
+        self.sign_in("engineer")
+        text = self.drive("text", person="engineer")
+        for name in ("Policy", "Secrets", "Locks", "Audit"):
+            self.assertNotIn(f"\n{name}\n", text)
+        self.drive("visit", person="engineer", path="/audit")
+        self.drive("see", person="engineer", text="SP-7003")
+        self.sign_in("auditor")
+        self.drive("visit", person="auditor", path="/audit?decision=deny")
+        self.drive("see", person="auditor", text="deny")
+        self.assertEqual(self.drive("address", person="auditor"), "/audit?decision=deny")
+
+    def test_6_a_policy_is_checked_planned_and_applied(self):
+        self.sign_in("admin")
+        folder = self.lab.folder / "web-policy"
+        folder.mkdir()
+        file = folder / "policy.yaml"
+        file.write_text(policy(self.lab).replace("channels:", "chanels:", 1))
+        self.drive("visit", person="admin", path="/policy")
+        self.drive("files", person="admin", label="Policy files", paths=[str(file)])
+        self.drive("press", person="admin", name="Check and plan")
+        self.drive("see", person="admin", text="chanels")
+        self.assertIn("policy.yaml:", self.drive("text", person="admin"))
+        file.write_text(policy(self.lab, approval=False))
+        self.drive("files", person="admin", label="Policy files", paths=[str(file)])
+        self.drive("press", person="admin", name="Check and plan")
+        self.drive("see", person="admin", text="Apply exactly this plan")
+        self.assertIn("engineer", self.drive("text", person="admin"))
+        self.drive("shot", person="admin", name="plan")
+        self.drive("fill", person="admin", label="Reason", value="INC-42")
+        self.drive("press", person="admin", name="Apply exactly this plan")
+        self.drive("see", person="admin", text="Applied as version")
+        refused = self.lab.ssh(self.lab.user("target2"), "true")
+        self.assertNotEqual(refused.returncode, 0)
+
+    def test_7_a_lock_ends_what_runs_and_is_lifted(self):
+        self.sign_in("admin")
+        client = self.connect()
+        self.assertEqual(client.stdout.readline(), b"up\n")
+        self.drive("visit", person="admin", path="/locks")
+        self.drive("fill", person="admin", label="Principal", value="engineer")
+        self.drive("fill", person="admin", label="Reason", value="laptop lost")
+        self.drive("press", person="admin", name="Lock", exact=True)
+        client.wait(10)
+        self.drive("see", person="admin", text="laptop lost")
+        self.drive("press", person="admin", name="Lift the lock: laptop lost")
+        self.drive("see", person="admin", text="Nothing is locked")
+        self.assertEqual(self.lab.ssh(self.lab.user(), "echo back").stdout, b"back\n")
+
+    def test_8_every_place_is_clean_for_axe_in_both_schemes_and_fits_a_phone(self):
+        for name, width, scheme in (("light", 1280, "light"), ("dark", 1280, "dark"), ("phone", 360, "light")):
+            self.drive("open", person=name, width=width, scheme=scheme)
+            self.drive("sign_in", person=name, token=self.tokens["admin"])
+            self.drive("see", person=name, text="Running sessions")
+            for place in PLACES:
+                with self.subTest(place=place, look=name):
+                    self.drive("visit", person=name, path=place)
+                    self.drive("see", person=name, text="Same from a terminal")
+                    self.assertEqual(self.drive("axe", person=name), [])
+                    self.assertFalse(self.drive("overflows", person=name))
+                    self.drive("shot", person=name, name=f"{name}{place.split('?')[0].replace('/', '-')}")
+
+    def test_9_the_keyboard_is_enough(self):
+        self.drive("open", person="keys")
+        self.drive("sign_in", person="keys", token=self.tokens["admin"])
+        self.drive("see", person="keys", text="Running sessions")
+        for wanted in ("Skip to the content", "Sallyport", "Live", "Requests", "Sessions"):
+            self.drive("key", person="keys", key="Tab")
+            self.assertEqual(self.drive("focused", person="keys"), wanted)
+        self.drive("key", person="keys", key="Enter")
+        self.drive("see", person="keys", text="Lasted")
+        self.assertEqual(self.drive("address", person="keys"), "/sessions")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,99 @@
+// drive.mjs BASE FOLDER: a real Chromium, driven by JSON lines on standard input, answering JSON lines on standard output.
+// {"do": "open", "person", "width", "scheme"} makes a browser context of its own; every other step names one of `steps`.
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { createInterface } from "node:readline";
+
+const [base, folder] = process.argv.slice(2);
+const web = new URL("../../../admin/web/", import.meta.url);
+const require = createRequire(new URL("package.json", web));
+const { chromium } = require("playwright-core");
+const axe = readFileSync(new URL("node_modules/axe-core/axe.min.js", web), "utf8");
+const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const browser = await chromium.launch({ executablePath, args: process.getuid() === 0 ? ["--no-sandbox"] : [] });
+const pages = new Map();
+const wrong = []; // errors of the page, policy violations, requests to elsewhere
+
+const steps = {
+  async open({ person, width = 1280, scheme = "light" }) {
+    const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport: { width, height: 800 }, colorScheme: scheme, acceptDownloads: true });
+    const page = await context.newPage();
+    page.setDefaultTimeout(15_000);
+    page.on("pageerror", (error) => wrong.push(`error: ${error.message}`));
+    page.on("console", (message) => message.type() === "error" && !/status of 4\d\d/.test(message.text()) && wrong.push(`console: ${message.text()}`));
+    page.on("request", (request) => new URL(request.url()).origin !== base && !request.url().startsWith("blob:") && wrong.push(`elsewhere: ${request.url()}`));
+    pages.set(person, page);
+    await page.goto(base);
+  },
+  async sign_in({ page, token }) {
+    await page.getByLabel("Your token").fill(token);
+    await page.keyboard.press("Enter");
+  },
+  async visit({ page, path }) {
+    await page.evaluate((to) => {
+      history.pushState(null, "", to);
+      dispatchEvent(new PopStateEvent("popstate"));
+    }, path);
+  },
+  async see({ page, text, gone = false, timeout = 15_000 }) {
+    await page.getByText(text).first().waitFor({ state: gone ? "hidden" : "visible", timeout });
+  },
+  async text({ page }) {
+    return page.locator("body").innerText();
+  },
+  async address({ page }) {
+    return page.evaluate(() => location.pathname + location.search);
+  },
+  async press({ page, role = "button", name, exact = false }) {
+    await page.getByRole(role, { name, exact }).first().click();
+  },
+  async key({ page, key }) {
+    await page.keyboard.press(key);
+  },
+  async focused({ page }) {
+    return page.evaluate(() => document.activeElement?.textContent?.trim() ?? "");
+  },
+  async fill({ page, label, value }) {
+    await page.getByLabel(label).first().fill(value);
+  },
+  async choose({ page, label, value }) {
+    await page.getByLabel(label).first().selectOption(value);
+  },
+  async files({ page, label, paths }) {
+    await page.getByLabel(label).setInputFiles(paths);
+  },
+  async save({ page, name }) {
+    const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name }).first().click()]);
+    return readFileSync(await download.path(), "utf8");
+  },
+  async shot({ page, name }) {
+    await page.screenshot({ path: `${folder}/${name}.png` });
+  },
+  async axe({ page }) {
+    // The check itself needs to run a script, which the page's own policy forbids to everybody: Playwright evaluates outside of it.
+    await page.evaluate(axe);
+    const found = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] }));
+    return found.violations.map((violation) => `${violation.id}: ${violation.nodes.map((node) => node.html.slice(0, 120)).join(" | ")}`);
+  },
+  async overflows({ page }) {
+    return page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
+  },
+  async timing({ page }) {
+    return page.evaluate(() => performance.getEntriesByType("resource").filter((each) => each.name.includes("/v1/")).map((each) => each.duration));
+  },
+  async wrong() {
+    return wrong.splice(0);
+  },
+};
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const { do: step, ...rest } = JSON.parse(line);
+  let answer;
+  try {
+    answer = { ok: (await steps[step]({ ...rest, page: pages.get(rest.person) })) ?? null };
+  } catch (error) {
+    answer = { failed: `${step} ${JSON.stringify(rest)}: ${error.message}` };
+  }
+  process.stdout.write(`${JSON.stringify(answer)}\n`);
+}
+await browser.close();
