@@ -42,7 +42,7 @@ Notice LiveSessions::judge_session(const Session& session) const {
   const WallTime now = authority_.now();
   const policy::Principal* principal = authority_.snapshot->find_principal(identity.principal.view());
   if (principal == nullptr) return make_notice("SP-2015", "the principal was removed");
-  if (authority_.locks.find(identity.principal.view(), {}, {}, now) != nullptr) return make_notice("SP-2003");
+  if (const policy::Lock* lock = authority_.locks.find(identity.principal.view(), {}, {}, now); lock != nullptr) return make_notice("SP-2003", lock->reason);
   if (principal->expires && *principal->expires <= now) return make_notice("SP-2015", "the principal's end date has passed");
   const bool by_key = std::any_of(identity.factors.begin(), identity.factors.end(),
                                   [](const policy::ProvenFactor& factor) { return factor.kind == policy::FactorKind::key; });

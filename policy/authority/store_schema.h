@@ -6,7 +6,7 @@
 
 namespace sallyport::authority {
 
-inline constexpr std::array<std::string_view, 3> k_migrations = {R"sql(
+inline constexpr std::array<std::string_view, 4> k_migrations = {R"sql(
 CREATE TABLE sessions(
   label TEXT PRIMARY KEY, state TEXT NOT NULL, started_us INTEGER NOT NULL, started_boot_us INTEGER NOT NULL,
   boot_id TEXT NOT NULL, source TEXT NOT NULL, source_port INTEGER NOT NULL, local TEXT NOT NULL, local_port INTEGER NOT NULL,
