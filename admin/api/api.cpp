@@ -13,7 +13,6 @@
 #include "admin/api/pages.h"
 #include "admin/api/rate_limit.h"
 #include "admin/api/tls_identity.h"
-#include "admin/web/serve.h"
 #include "admin/sinks/request_news.h"
 #include "admin/web/serve.h"
 #include "platform/crypto/hash.h"
@@ -203,7 +202,6 @@ class Api final : public authority::Front {
       answer(std::move(response));
     };
     if (serve_page(call)) return;
-    if (auto page = web::serve(call->request)) return call->answer(std::move(*page));
     // The web page is for browsers, over TLS only.
     if (call->request.peer.is_tls && call->request.path != "/metrics") {
       if (auto page = web::serve(call->request)) return call->answer(std::move(*page));

@@ -103,7 +103,7 @@ export interface PlanAnswer {
   no_changes: boolean;
   version: number;
   applied: boolean;
-  hash?: string;
+  plan: string; // names exactly this plan; applying with it is refused once it would be another one
   changes: { verb: string; kind: string; name: string; fields: string[] }[];
   access: { principal: string; target: string; account: string; gains: string; loses: string; conditions_changed: boolean }[];
   access_in_all: number;

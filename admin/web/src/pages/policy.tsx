@@ -34,7 +34,7 @@ export function Policy() {
     setPlan(await call<PlanAnswer>("/v1/plan", { method: "POST", body: { files } }));
   });
   const apply = useAction(async () => {
-    const body = { files, reason, ...(plan?.hash ? { plan: plan.hash } : {}) };
+    const body = { files, reason, plan: plan?.plan };
     const answer = await call<PlanAnswer>("/v1/apply", { method: "POST", body });
     setPlan(undefined);
     setDone(answer.applied ? `Applied as version ${answer.version}.` : "These files mean what is in force already; nothing changed.");
