@@ -32,7 +32,7 @@ export function SignIn({ onSignedIn }: { onSignedIn: (who: WhoAmI) => void }) {
           <input type="password" autocomplete="current-password" required value={value} onInput={(event) => setValue(event.currentTarget.value)} />
         </label>
         <p class="hint">
-          Make one with <code>sallyport token create --name web</code>. It is kept in this tab only and forgotten when the tab is closed.
+          Made on the gateway: <code>sallyport token create --for YOU --name web</code>. It is kept in this tab only and forgotten when the tab is closed.
         </p>
         <ProblemBox problem={problem} />
         <button type="submit" disabled={busy || !value.trim()}>
