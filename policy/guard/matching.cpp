@@ -1,46 +1,110 @@
 #include "policy/guard/matching.h"
 
 #include <re2/re2.h>
-#include <re2/set.h>
 
 #include <algorithm>
+#include <mutex>
+#include <optional>
 
 #include "policy/guard/wildcard.h"
 
 namespace sallyport::guard {
 
-/// All patterns of a rule set. Set member -> (rule, which of its patterns).
-struct PatternSets {
-  std::unique_ptr<re2::RE2::Set> set;
-  std::vector<std::size_t> slots;                   ///< set index -> slot
-  std::vector<std::unique_ptr<re2::RE2>> one_by_one;  ///< by slot; for the case that the set runs out of memory
-  std::size_t count = 0;
-  std::vector<std::unique_ptr<re2::RE2>> values;    ///< env_value by rule
+namespace {
+
+re2::StringPiece piece(std::string_view text) { return re2::StringPiece(text.data(), text.size()); }
+
+re2::RE2::Options pattern_options(std::int64_t memory) {
+  re2::RE2::Options options;
+  options.set_log_errors(false);
+  options.set_max_mem(memory);
+  options.set_dot_nl(true);
+  options.set_never_capture(true);
+  return options;
+}
+
+/// A regular expression of a rule, compiled when it is first asked for. Threads may share it.
+class LazyPattern {
+ public:
+  /// `otherwise` when the expression is none: a rule that cannot be judged counts.
+  [[nodiscard]] bool matches(const std::string& pattern, std::string_view text, bool otherwise) const {
+    std::call_once(once_, [&] {
+      compiled_ = std::make_unique<re2::RE2>(piece(pattern), pattern_options(k_memory));
+      if (!compiled_->ok()) compiled_ = std::make_unique<re2::RE2>(piece(pattern), pattern_options(k_most_memory));
+    });
+    return compiled_->ok() ? re2::RE2::PartialMatch(piece(text), *compiled_) : otherwise;
+  }
+
+ private:
+  static constexpr std::int64_t k_memory = 128 << 10;
+  static constexpr std::int64_t k_most_memory = 1 << 20;  // what rules are checked with
+  mutable std::once_flag once_;
+  mutable std::unique_ptr<re2::RE2> compiled_;
+};
+
+using Paths = std::vector<PathPattern>;
+
+Paths taken_apart(const std::vector<std::string>& patterns) {
+  Paths out;
+  out.reserve(patterns.size());
+  for (const std::string& pattern : patterns) out.emplace_back(pattern);
+  return out;
+}
+
+}  // namespace
+
+struct CompiledRule {
+  LazyPattern pattern;
+  LazyPattern unless;
+  LazyPattern env_value;
+  Paths reads;
+  Paths writes;
+  Paths deletes;
+  Paths changes;
+  Paths edits;
+  Paths except;
+};
+
+/// A command's paths, taken apart once for all rules. Views into the effects.
+struct PreparedEffects {
+  struct Path {
+    PathText whole;
+    std::optional<PathText> folder;  ///< ~/.ssh/* is what stands in ~/.ssh
+  };
+  using List = std::vector<Path>;
+  explicit PreparedEffects(const Effects& of) : effects(of), reads(prepared(of.reads)), writes(prepared(of.writes)), deletes(prepared(of.deletes)), changes(prepared(of.changes)), edits(prepared(of.edits)) {}
+  const Effects& effects;
+  List reads;
+  List writes;
+  List deletes;
+  List changes;
+  List edits;
+
+ private:
+  static List prepared(const std::vector<std::string>& paths) {
+    List out;
+    out.reserve(paths.size());
+    for (const std::string& path : paths) {
+      if (path.empty()) continue;
+      Path made{PathText(path), std::nullopt};
+      if (path.size() > 2 && path.back() == k_star && path[path.size() - 2] == '/') made.folder.emplace(std::string_view(path).substr(0, path.size() - 2));
+      out.push_back(std::move(made));
+    }
+    return out;
+  }
 };
 
 namespace {
 
-constexpr std::int64_t k_pattern_memory = 8 << 20;
-
-re2::StringPiece piece(std::string_view text) { return re2::StringPiece(text.data(), text.size()); }
-
-re2::RE2::Options pattern_options() {
-  re2::RE2::Options options;
-  options.set_log_errors(false);
-  options.set_max_mem(k_pattern_memory);
-  options.set_dot_nl(true);
-  return options;
-}
-
-std::vector<std::string_view> alternatives(std::string_view text) {
-  std::vector<std::string_view> out;
-  std::size_t at = 0;
-  while (at <= text.size()) {
+/// Is one of "a|b|c" so?
+template <typename Test>
+bool any_alternative(std::string_view text, const Test& test) {
+  for (std::size_t at = 0; at <= text.size();) {
     const std::size_t end = std::min(text.find('|', at), text.size());
-    out.push_back(text.substr(at, end - at));
+    if (test(text.substr(at, end - at))) return true;
     at = end + 1;
   }
-  return out;
+  return false;
 }
 
 /// `-r` is in `-rf`; `--force` is in `--force=yes`; `-delete` is a word of its own.
@@ -66,19 +130,13 @@ bool has_flag(const Command& command, std::string_view flag) {
   return false;
 }
 
-bool one_path(const std::vector<std::string>& patterns, const std::vector<std::string>& except, std::string_view path) {
-  if (path.empty()) return false;
-  if (std::any_of(except.begin(), except.end(), [&](const std::string& p) { return path_may_match(p, path); })) return false;
-  return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& p) { return path_may_match(p, path); });
+bool one_path(const Paths& patterns, const Paths& except, const PathText& path) {
+  const auto matches = [&](const PathPattern& p) { return p.may_match(path); };
+  return std::any_of(patterns.begin(), patterns.end(), matches) && std::none_of(except.begin(), except.end(), matches);
 }
 
-bool any_path(const std::vector<std::string>& patterns, const std::vector<std::string>& except, const std::vector<std::string>& paths) {
-  return std::any_of(paths.begin(), paths.end(), [&](const std::string& path) {
-    if (one_path(patterns, except, path)) return true;
-    // ~/.ssh/* is what stands in ~/.ssh.
-    const bool names_content = path.size() > 2 && path.back() == k_star && path[path.size() - 2] == '/';
-    return names_content && one_path(patterns, except, std::string_view(path).substr(0, path.size() - 2));
-  });
+bool any_path(const Paths& patterns, const Paths& except, const PreparedEffects::List& paths) {
+  return std::any_of(paths.begin(), paths.end(), [&](const PreparedEffects::Path& path) { return one_path(patterns, except, path.whole) || (path.folder && one_path(patterns, except, *path.folder)); });
 }
 
 bool is_loopback(std::string_view host) {
@@ -120,13 +178,12 @@ bool names_other_host(const Command& command) {
 bool words_match(const std::vector<std::string>& wanted, const Effects& effects) {
   std::size_t from = 0;
   for (std::size_t n = 0; n < wanted.size(); ++n) {
-    const auto options = alternatives(wanted[n]);
     bool found = false;
     for (std::size_t i = from; i < effects.operands.size(); ++i) {
       // The subcommand is the first operand, but an option in front may have taken a value that looks like one.
       if (n == 0 && i > effects.options_before[i]) break;
       const std::string word = plain(effects.operands[i]);
-      if (std::any_of(options.begin(), options.end(), [&](std::string_view o) { return o.find('*') == std::string_view::npos ? o == word : wildcard_match(o, word, true); })) {
+      if (any_alternative(wanted[n], [&](std::string_view o) { return o.find('*') == std::string_view::npos ? o == word : wildcard_match(o, word, true); })) {
         found = true;
         from = i + 1;
         break;
@@ -171,8 +228,16 @@ RuleSet::Impl::Impl(RuleDocument made) : document(std::move(made)) {
   std::uint64_t hash = fnv(bytes, 14695981039346656037ULL);
   for (int i = 15; i >= 0; --i, hash >>= 4) text[i] = k_digits[hash & 15U];
   id.assign(text, 16);
+  compiled_ = std::make_unique<CompiledRule[]>(document.rules.size());
   for (std::size_t i = 0; i < document.rules.size(); ++i) {
     const Rule& rule = document.rules[i];
+    CompiledRule& compiled = compiled_[i];
+    compiled.reads = taken_apart(rule.reads);
+    compiled.writes = taken_apart(rule.writes);
+    compiled.deletes = taken_apart(rule.deletes);
+    compiled.changes = taken_apart(rule.changes);
+    compiled.edits = taken_apart(rule.edits);
+    compiled.except = taken_apart(rule.except);
     const auto index = static_cast<std::uint32_t>(i);
     if (rule.programs.empty()) any_program_.push_back(index);
     bool has_wildcard = false;
@@ -187,33 +252,6 @@ RuleSet::Impl::Impl(RuleDocument made) : document(std::move(made)) {
 }
 
 RuleSet::Impl::~Impl() = default;
-
-const PatternSets& RuleSet::Impl::patterns() const {
-  std::call_once(compiled_, [&] {
-    auto made = std::make_unique<PatternSets>();
-    const re2::RE2::Options options = pattern_options();
-    made->set = std::make_unique<re2::RE2::Set>(options, re2::RE2::UNANCHORED);
-    made->count = document.rules.size() * 2;
-    made->one_by_one.resize(made->count);
-    made->values.resize(document.rules.size());
-    bool any = false;
-    for (std::size_t i = 0; i < document.rules.size(); ++i) {
-      const Rule& rule = document.rules[i];
-      for (std::size_t which = 0; which < 2; ++which) {
-        const std::string& pattern = which == 0 ? rule.pattern : rule.unless;
-        if (pattern.empty()) continue;
-        if (made->set->Add(piece(pattern), nullptr) >= 0) {
-          made->slots.push_back(i * 2 + which);
-          any = true;
-        }
-      }
-      if (!rule.env_value.empty()) made->values[i] = std::make_unique<re2::RE2>(piece(rule.env_value), options);
-    }
-    if (!any || !made->set->Compile()) made->set.reset();
-    patterns_ = std::move(made);
-  });
-  return *patterns_;
-}
 
 void RuleSet::Impl::judge(const Command& command, const SimpleCommand& shown_command, std::vector<Finding>& findings) const {
   const std::string name = command.argv.empty() ? std::string() : shown(program_name(command.argv[0]));
@@ -233,50 +271,31 @@ void RuleSet::Impl::judge(const Command& command, const SimpleCommand& shown_com
   candidates.insert(candidates.end(), any_program_.begin(), any_program_.end());
   if (candidates.empty() && document.denied.empty()) return;
 
-  std::vector<bool> matched(document.rules.size() * 2, false);
-  const bool needs_patterns = std::any_of(candidates.begin(), candidates.end(), [&](std::uint32_t i) { return !document.rules[i].pattern.empty() || !document.rules[i].unless.empty(); });
-  if (needs_patterns) {
-    const PatternSets& all = patterns();
-    std::vector<int> hits;
-    re2::RE2::Set::ErrorInfo problem{re2::RE2::Set::kNoError};
-    if (all.set) {
-      (void)all.set->Match(piece(shown_command.text), &hits, &problem);
-      for (const int hit : hits) matched[all.slots[static_cast<std::size_t>(hit)]] = true;
-      if (problem.kind == re2::RE2::Set::kOutOfMemory) {
-        // A text made to exhaust the set's memory is matched pattern by pattern.
-        for (const std::uint32_t index : candidates) {
-          const Rule& rule = document.rules[index];
-          if (!rule.pattern.empty()) matched[index * 2] = re2::RE2::PartialMatch(piece(shown_command.text), re2::RE2(piece(rule.pattern), pattern_options()));
-          if (!rule.unless.empty()) matched[index * 2 + 1] = re2::RE2::PartialMatch(piece(shown_command.text), re2::RE2(piece(rule.unless), pattern_options()));
-        }
-      }
-    }
-  }
   const Effects effects = effects_of(command);
-  for (const std::uint32_t index : candidates) judge_rule(index, command, effects, shown_command, name, matched, findings);
+  const PreparedEffects prepared(effects);
+  for (const std::uint32_t index : candidates) judge_rule(index, command, prepared, shown_command, findings);
   for (const std::string& denied : document.denied) {
     if (!wildcard_match(denied, shown_command.text, true)) continue;
     findings.push_back(Finding{Verdict::deny, "deny-list", shown_command.text, "the policy denies `" + denied + "`", "Ask an administrator if you need it.", "SP-9001", shown_command.confidence, Opaque::none});
   }
 }
 
-void RuleSet::Impl::judge_rule(std::size_t index, const Command& command, const Effects& effects, const SimpleCommand& shown_command, std::string_view, const std::vector<bool>& matched, std::vector<Finding>& findings) const {
+void RuleSet::Impl::judge_rule(std::size_t index, const Command& command, const PreparedEffects& prepared, const SimpleCommand& shown_command, std::vector<Finding>& findings) const {
   const Rule& rule = document.rules[index];
-  if (!rule.pattern.empty() && !matched[index * 2]) return;
-  if (!rule.unless.empty() && matched[index * 2 + 1]) return;
+  const CompiledRule& compiled = compiled_[index];
+  const Effects& effects = prepared.effects;
   for (const std::string& flag : rule.flags) {
-    const auto options = alternatives(flag);
-    if (std::none_of(options.begin(), options.end(), [&](std::string_view o) { return has_flag(command, o); })) return;
+    if (!any_alternative(flag, [&](std::string_view o) { return has_flag(command, o); })) return;
   }
   for (const std::string& flag : rule.without) {
     if (has_flag(command, flag)) return;
   }
   if (!rule.words.empty() && !words_match(rule.words, effects)) return;
-  if (!rule.reads.empty() && !any_path(rule.reads, rule.except, effects.reads)) return;
-  if (!rule.writes.empty() && !any_path(rule.writes, rule.except, effects.writes)) return;
-  if (!rule.deletes.empty() && !any_path(rule.deletes, rule.except, effects.deletes)) return;
-  if (!rule.changes.empty() && !any_path(rule.changes, rule.except, effects.changes)) return;
-  if (!rule.edits.empty() && !any_path(rule.edits, rule.except, effects.edits)) return;
+  if (!rule.reads.empty() && !any_path(compiled.reads, compiled.except, prepared.reads)) return;
+  if (!rule.writes.empty() && !any_path(compiled.writes, compiled.except, prepared.writes)) return;
+  if (!rule.deletes.empty() && !any_path(compiled.deletes, compiled.except, prepared.deletes)) return;
+  if (!rule.changes.empty() && !any_path(compiled.changes, compiled.except, prepared.changes)) return;
+  if (!rule.edits.empty() && !any_path(compiled.edits, compiled.except, prepared.edits)) return;
   if (rule.remote_operand && std::none_of(effects.operands.begin(), effects.operands.end(), [](const std::string& w) { return is_remote(w); })) return;
   if (rule.remote_host && !names_other_host(command)) return;
   if (rule.no_operands && !effects.operands.empty()) return;
@@ -285,7 +304,7 @@ void RuleSet::Impl::judge_rule(std::size_t index, const Command& command, const 
     const auto check = [&](std::string_view variable, std::string_view value) {
       const bool named = std::any_of(rule.env.begin(), rule.env.end(), [&](const std::string& n) { return n.find('*') == std::string::npos ? n == variable : wildcard_match(n, variable, true); });
       if (!named) return;
-      if (rule.env_value.empty() || re2::RE2::PartialMatch(piece(value), *patterns().values[index])) found = true;
+      if (rule.env_value.empty() || compiled.env_value.matches(rule.env_value, value, true)) found = true;
     };
     for (const auto& [variable, value] : command.assignments) check(variable, shown(value));
     // export X=1, env X=1, sudo X=1, unset X
@@ -297,6 +316,9 @@ void RuleSet::Impl::judge_rule(std::size_t index, const Command& command, const 
     }
     if (!found) return;
   }
+  // Last, as it costs most.
+  if (!rule.pattern.empty() && !compiled.pattern.matches(rule.pattern, shown_command.text, true)) return;
+  if (!rule.unless.empty() && compiled.unless.matches(rule.unless, shown_command.text, false)) return;
   Finding made;
   made.verdict = rule.verdict;
   made.rule = rule.id;

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -10,15 +9,12 @@
 #include "policy/guard/effects.h"
 #include "policy/guard/rules.h"
 
-namespace re2 {
-class RE2;
-}
-
 namespace sallyport::guard {
 
-struct PatternSets;
+struct CompiledRule;
+struct PreparedEffects;
 
-/// Rules with an index by program. Patterns are compiled into one RE2::Set when the first command needs them.
+/// Rules with an index by program, their paths taken apart. A regular expression is compiled when the first command needs it.
 struct RuleSet::Impl {
   explicit Impl(RuleDocument document);
   ~Impl();
@@ -30,14 +26,12 @@ struct RuleSet::Impl {
   bool is_empty = true;
 
  private:
-  void judge_rule(std::size_t index, const Command& command, const Effects& effects, const SimpleCommand& shown_command, std::string_view name, const std::vector<bool>& matched, std::vector<Finding>& findings) const;
-  [[nodiscard]] const PatternSets& patterns() const;
+  void judge_rule(std::size_t index, const Command& command, const PreparedEffects& effects, const SimpleCommand& shown_command, std::vector<Finding>& findings) const;
 
   std::unordered_map<std::string, std::vector<std::uint32_t>> by_program_;
   std::vector<std::uint32_t> by_wildcard_;  ///< programs with `*`
   std::vector<std::uint32_t> any_program_;
-  mutable std::once_flag compiled_;
-  mutable std::unique_ptr<PatternSets> patterns_;
+  std::unique_ptr<CompiledRule[]> compiled_;  ///< one for each rule
 };
 
 /// What rules see of a command: its program's name and its words, those with blanks in quotes.

@@ -8,6 +8,7 @@ namespace sallyport::guard {
 namespace {
 
 constexpr std::size_t k_none = std::string_view::npos;
+constexpr std::string_view k_marks("\x02\x04\x05\x06", 4);
 
 bool is_star(char c, bool is_plain) { return c == k_star || (is_plain && c == '*'); }
 bool is_any(char c, bool is_plain) { return c == k_any || (is_plain && c == '?'); }
@@ -91,7 +92,7 @@ std::vector<std::string_view> split_path(std::string_view path) {
 
 bool component_matches(std::string_view rule, std::string_view arg) {
   if (rule == "*") return !arg.empty();
-  if (arg.find_first_of(std::string_view("\x02\x04\x05\x06", 4)) == k_none) {
+  if (arg.find_first_of(k_marks) == k_none) {
     return rule.find_first_of("*?") == k_none ? rule == arg : wildcard_match(rule, arg, true);
   }
   if (!rule.empty() && rule[0] == '.' && (arg[0] == k_star || arg[0] == k_any)) return false;  // wildcards leave hidden files out
@@ -168,36 +169,39 @@ bool wildcard_match(std::string_view pattern, std::string_view text, bool is_pla
   return p == pattern.size();
 }
 
-bool path_may_match(std::string_view pattern, std::string_view path) {
+PathText::PathText(std::string_view path) : text(path), last(path.substr(path.rfind('/') + 1)), parts(split_path(path)) {
+  last_has_marks = last.find_first_of(k_marks) != k_none;
+}
+
+PathPattern::PathPattern(std::string_view pattern) : text_(pattern), last_(pattern.substr(pattern.rfind('/') + 1)), parts_(split_path(pattern)) {
+  is_anywhere_ = pattern.starts_with("**/");
+  is_name_ = is_anywhere_ && pattern.find('/', 3) == k_none;
+  is_last_plain_ = last_.find_first_of("*?") == k_none;
+  compared_ = std::min({pattern.find_first_of("*?"), pattern.size(), std::size_t{5}});
+}
+
+bool PathPattern::may_match(const PathText& path) const {
   constexpr std::size_t k_longest_path = 4096;  // the kernel takes no longer one
-  if (path.size() > k_longest_path) return false;
-  // *.log names no file in particular: it is not taken for a name that may stand anywhere.
-  if (pattern.starts_with("**/") && pattern.find('/', 3) == k_none) {
-    const std::size_t cut = path.rfind('/');
-    if (path.size() > cut + 1 && path[cut + 1] == k_star) return false;
-  }
-  const bool is_anywhere = pattern.starts_with("**/");
-  if (!is_anywhere) {
-    // Most patterns differ in their first letters: no need to take the path apart.
-    const std::size_t same = std::min({pattern.find_first_of("*?"), pattern.size(), path.size(), std::size_t{5}});
+  if (path.text.size() > k_longest_path) return false;
+  if (is_anywhere_) {
+    // *.log names no file in particular: it is not taken for a name that may stand anywhere.
+    if (is_name_ && !path.last.empty() && path.last[0] == k_star) return false;
+    // The last component is plain text: the path's must be the same, or hold something live.
+    if (is_last_plain_ && path.last != last_ && !path.last_has_marks) return false;
+    // The pattern of a relative path may begin anywhere: so says its `**`.
+  } else {
+    // Most patterns differ in their first letters: no need to look at the components.
+    const std::size_t same = std::min(compared_, path.text.size());
     for (std::size_t i = 0; i < same; ++i) {
-      if (pattern[i] == path[i]) continue;
-      if (static_cast<unsigned char>(path[i]) < 8) break;
+      if (text_[i] == path.text[i]) continue;
+      if (static_cast<unsigned char>(path.text[i]) < 8) break;
       return false;
     }
-  } else if (const std::size_t slash = pattern.rfind('/'); pattern.substr(slash + 1).find_first_of("*?") == k_none) {
-    // The last component is plain text: the path's must be the same, or hold something live.
-    const std::size_t cut = path.rfind('/');
-    const std::string_view last = cut == k_none ? path : path.substr(cut + 1);
-    if (last != pattern.substr(slash + 1) && last.find_first_of(std::string_view("\x02\x04\x05\x06", 4)) == k_none) return false;
   }
-  if (is_anywhere && !path.starts_with('/')) {
-    // A relative path: the pattern may begin anywhere.
-    const auto rule = split_path(pattern);
-    return paths_match(rule, 0, split_path(path), 0, 0);
-  }
-  return paths_match(split_path(pattern), 0, split_path(path), 0, 0);
+  return paths_match(parts_, 0, path.parts, 0, 0);
 }
+
+bool path_may_match(std::string_view pattern, std::string_view path) { return PathPattern(pattern).may_match(PathText(path)); }
 
 std::string clean_path(std::string_view path) {
   const bool is_absolute = path.starts_with('/');
