@@ -11,6 +11,7 @@ constexpr std::int64_t k_ms = 1000;
 constexpr std::int64_t k_quiet = 25 * k_ms;          // between the last key and the probe, and after its answer
 constexpr std::int64_t k_settled_line = 40 * k_ms;   // without output: the prompt stands
 constexpr std::int64_t k_noisy = 400 * k_ms;         // output that does not end: judged all the same, as opaque
+constexpr std::int64_t k_slow_program = 400 * k_ms;  // so long may a busy program take to notice Ctrl-C
 constexpr std::int64_t k_told_lag = 3000 * k_ms;
 constexpr std::int64_t k_answer_time = 120'000 * k_ms;
 constexpr std::int64_t k_by_itself = 300 * k_ms;
@@ -689,6 +690,11 @@ void LineGuard::check_cleared(std::int64_t now, Actions& actions) {
     line_begun_ = false;
     phase_ = Phase::passing;
     return advance(now, actions);
+  }
+  // Nothing was printed yet: the server has the key, the program may not have looked. A second Ctrl-C would hit what comes next.
+  if (last_output_ < last_forward_ && now - last_forward_ < k_slow_program) {
+    wake_at_ = now + k_quiet;
+    return;
   }
   if (++clear_tries_ >= k_most_tries) {
     phase_ = Phase::over;
