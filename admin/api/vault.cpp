@@ -97,6 +97,8 @@ void serve_recordings(const CallPtr& call) {
   if (!wrapped || wrapped->empty()) return call->refuse(Error{Errc::invalid, "`wrapped` must be the session's wrapped key, in base64"});
   call->administration.recording_key(call->who, call->parts[2], std::string(sallyport::text_of(*wrapped)), reason,
                                      input != nullptr && input->is_bool() && input->get_bool(), [call](const Result<Secret>& key) {
+    // What does not open was given by the caller: no fault of ours.
+    if (!key && key.error().code == Errc::corrupt) return call->refuse(Error{Errc::invalid, "`wrapped` is no wrapped key: " + key.error().detail});
     if (!key) return call->refuse(key.error(), code_in(key.error()));
     call->reply(json::object{{"session", call->parts[2]}, {"key", crypto::to_hex(key->reveal())}});
   });

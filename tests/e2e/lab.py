@@ -177,9 +177,9 @@ class Lab:
             accounts = ", ".join(f"{{name: {a}, credentials: [certificate]}}" for a in target.accounts)
             targets += (f"  - name: {target.name}\n    address: {target.address}\n    port: {target.port}\n    allow_networks: [loopback]\n"
                         f"    labels: {{env: lab}}\n    host_keys: [{keys}]\n    accounts: [{accounts}]\n{extra_target}")
+        files = "        directions: [up, down]\n        files: [{path: /, allow: [up, down, change]}]\n" if {"sftp", "scp", "rsync"} & set(channels.split(", ")) else ""
         return (f"principals:\n{people}\ntargets:\n{targets}roles:\n  - name: operator\n    allow:\n      - channels: [{channels}]\n"
-                f"        targets: {{labels: {{env: lab}}}}\n        accounts: [{self.account}]\n        directions: [up, down]\n"
-                f"        files: [{{path: /, allow: [up, down, change]}}]\n        env: [LANG, \"LC_*\", \"TEST_*\"]\n{extra_rule}"
+                f"        targets: {{labels: {{env: lab}}}}\n        accounts: [{self.account}]\n{files}        env: [LANG, \"LC_*\", \"TEST_*\"]\n{extra_rule}"
                 f"  - name: administrator\n    admin: [policy, lock, audit, view, secret]\n"
                 f"bindings:\n  - {{role: operator, principals: [engineer]}}\n  - {{role: administrator, principals: [admin]}}\n{extra}")
 

@@ -52,6 +52,12 @@ export function Badge({ tone, children }: { tone: "good" | "bad" | "warn" | "pla
   return <span class={`badge ${tone}`}>{children}</span>;
 }
 
+/** allow, deny, or ask: somebody else has to say so first. */
+export function Decision({ value }: { value: unknown }) {
+  if (!value) return null;
+  return <Badge tone={value === "allow" ? "good" : value === "deny" ? "bad" : "warn"}>{String(value)}</Badge>;
+}
+
 export function Empty({ children }: { children: ComponentChildren }) {
   return <p class="empty">{children}</p>;
 }

@@ -35,8 +35,8 @@ const steps = {
       dispatchEvent(new PopStateEvent("popstate"));
     }, path);
   },
-  async see({ page, text, gone = false, timeout = 15_000 }) {
-    await page.getByText(text).first().waitFor({ state: gone ? "hidden" : "visible", timeout });
+  async see({ page, text, timeout = 15_000 }) {
+    await page.getByText(text).locator("visible=true").first().waitFor({ timeout });
   },
   async text({ page }) {
     return page.locator("body").innerText();

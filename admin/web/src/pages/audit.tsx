@@ -2,7 +2,7 @@
 import { setFilters, usePlace } from "../route";
 import { clock } from "../text";
 import type { AuditEvent, Status } from "../types";
-import { Badge, Empty, Equivalent, Fields, Filter, Page, ProblemBox, Table } from "../ui";
+import { Decision, Empty, Equivalent, Fields, Filter, Page, ProblemBox, Table } from "../ui";
 import { useLoad } from "../use";
 
 export function Audit() {
@@ -40,7 +40,7 @@ export function Audit() {
             {
               name: "Decision",
               text: (row) => String(row.fields?.decision ?? ""),
-              show: (row) => (row.fields?.decision ? <Badge tone={row.fields.decision === "allow" ? "good" : "bad"}>{String(row.fields.decision)}</Badge> : ""),
+              show: (row) => <Decision value={row.fields?.decision} />,
             },
             { name: "Session", text: (row) => row.session, show: (row) => (row.session ? <a href={`/sessions/${row.session}`}>{row.session.slice(-8)}</a> : ""), wide: true },
             { name: "Fields", text: (row) => JSON.stringify(row.fields), show: (row) => <Fields fields={row.fields} without={["session", "decision"]} />, wide: true },

@@ -6,11 +6,12 @@ import "uplot/dist/uPlot.min.css";
 import { call } from "../api";
 import { bytes, clock, quoted, since } from "../text";
 import type { AuditEvent, Session, Status } from "../types";
-import { AskReason, Badge, Empty, Equivalent, Page, ProblemBox, Table } from "../ui";
+import { AskReason, Badge, Decision, Empty, Equivalent, Page, ProblemBox, Table } from "../ui";
 import { useAction, useLoad } from "../use";
 
 const POLL_S = 2;
 const KEPT = 300; // points of the chart: ten minutes
+const LEAST_S = 60; // that the chart spans
 
 export function Live() {
   const status = useLoad<Status>("/v1/status", POLL_S);
@@ -70,7 +71,7 @@ export function Live() {
             {decided.map((event) => (
               <li key={event.number}>
                 <time dateTime={event.at}>{clock(event.at)}</time>
-                <Badge tone={event.fields?.decision === "allow" ? "good" : "bad"}>{String(event.fields?.decision)}</Badge>
+                <Decision value={event.fields?.decision} />
                 <span>
                   {event.name} {String(event.fields?.principal ?? "")} {String(event.fields?.target ?? "")} {String(event.fields?.code ?? "")}
                 </span>
@@ -138,8 +139,8 @@ function Trend({ count }: { count?: number }) {
         height: 120,
         legend: { show: false },
         cursor: { show: false },
-        scales: { y: { range: (_, __, max) => [0, Math.max(4, max * 1.2)] } },
-        axes: [axis, { ...axis, size: 36 }],
+        scales: { x: { range: (_, min, max) => [Math.min(min, max - LEAST_S), max] }, y: { range: (_, __, max) => [0, Math.max(4, max * 1.2)] } },
+        axes: [axis, { ...axis, size: 36, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] }],
         series: [{}, { stroke: color, width: 2, fill: `${color}22`, points: { show: false } }],
       },
       points.current,

@@ -57,6 +57,7 @@ export function Policy() {
             accept=".yaml,.yml,.bin,.krl"
             onChange={(event) => {
               const chosen = [...(event.currentTarget.files ?? [])];
+              setFiles([]); // until they are read, nothing can be checked
               void Promise.all(chosen.map(read)).then((all) => {
                 setFiles(all);
                 setOpen(0);

@@ -1,7 +1,7 @@
 // One session: who, where, how it was proven, what it did.
 import { bytes, clock, quoted, since } from "../text";
 import type { AuditEvent, Explanation, Session } from "../types";
-import { Badge, CopyLine, Empty, Fields, Page, ProblemBox, Table } from "../ui";
+import { CopyLine, Decision, Empty, Fields, Page, ProblemBox, Table } from "../ui";
 import { useLoad } from "../use";
 import { Outcome } from "./sessions";
 
@@ -64,7 +64,7 @@ export function SessionPage({ id }: { id: string }) {
               {
                 name: "Decision",
                 text: (row) => String(row.fields?.decision ?? ""),
-                show: (row) => (row.fields?.decision ? <Badge tone={row.fields.decision === "allow" ? "good" : "bad"}>{String(row.fields.decision)}</Badge> : ""),
+                show: (row) => <Decision value={row.fields?.decision} />,
               },
               { name: "Fields", text: (row) => JSON.stringify(row.fields), show: (row) => <Fields fields={row.fields} without={["session", "decision"]} />, wide: true },
             ]}
