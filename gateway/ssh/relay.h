@@ -208,6 +208,7 @@ class Relay {
   std::deque<std::string> untaped_events_;
   std::vector<Notice> asides_;                     // not yet shown to the person
   std::size_t refusals_told_ = 0;
+  bool shortage_told_ = false;  // of channels
   std::vector<std::string> remote_forwards_;       // "tcp host port" / "unix path" that were granted
   bool agent_granted_ = false;
   bool x11_granted_ = false;

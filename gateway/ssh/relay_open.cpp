@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "gateway/ssh/agent_gate.h"
 #include "gateway/ssh/jump_stream.h"
@@ -31,8 +32,11 @@ void Relay::on_open(Side from, std::span<const std::byte> payload) {
   const std::uint32_t max_packet = reader.u32();
   if (!reader.ok() || type.size() > 128) return break_protocol(from, "malformed CHANNEL_OPEN");
   if (ending_ || draining_) return refuse_open(from, peer_id, message::k_administratively_prohibited, "the session is ending");
-  if (channels_.size() >= k_most_channels) tell_refused(UINT32_MAX, type, "SP-5008");
-  if (channels_.size() >= k_most_channels) return refuse_open(from, peer_id, message::k_resource_shortage, render(make_notice("SP-5008")));
+  if (channels_.size() >= k_most_channels) {
+    if (!std::exchange(shortage_told_, true)) tell_refused(UINT32_MAX, type, "SP-5008");  // once, until there is room again
+    return refuse_open(from, peer_id, message::k_resource_shortage, render(make_notice("SP-5008")));
+  }
+  shortage_told_ = false;
   if (max_packet < 64) return refuse_open(from, peer_id, message::k_resource_shortage, "maximum packet size too small");
   auto owned = std::make_unique<Channel>();
   Channel& channel = *owned;
