@@ -161,6 +161,7 @@ void Requests::open_for(Session& session, RequestRow row, std::uint32_t channel,
   row.created_us = authority_.now_us();
   auto fresh = std::make_unique<Open>();
   fresh->row = row;
+  fresh->stored = false;
   Open& open = *fresh;
   open_.emplace(row.id, std::move(fresh));
   watch(open);
@@ -171,7 +172,13 @@ void Requests::open_for(Session& session, RequestRow row, std::uint32_t channel,
       "request.created", json.str(), session.label,
       [this, row](const Result<Appended>& stored) {
         if (!stored) return close(row.id, "cancelled", "it could not be written to the journal");
-        authority_.store->put_request(row, {}, [](const Result<void>&) {});
+        if (find_open(row.id) == nullptr) return;  // given up meanwhile, and stored as that
+        authority_.store->put_request(row, {}, [this, id = row.id](const Result<void>&) {
+          Open* here = find_open(id);
+          if (here == nullptr) return;
+          here->stored = true;
+          tell_waiters(*here);
+        });
         changed(row, "request.created");
       },
       true);
@@ -192,6 +199,7 @@ void Requests::add_waiter(Open& open, const Session& session, std::uint32_t chan
 }
 
 void Requests::tell_waiters(const Open& open) {
+  if (!open.stored) return;
   const RequestRow& row = open.row;
   std::string text = "waiting for the approval of " + approvers_text(row) + ", request " + row.id;
   if (const std::size_t yes = yes_of(row); yes > 0) text += ", " + std::to_string(yes) + " said yes";

@@ -84,6 +84,7 @@ class Requests {
     RequestRow row;
     std::vector<std::shared_ptr<Waiter>> waiters;
     Deadlines::Handle deadline = 0;  ///< of the decision, then of the grant
+    bool stored = true;              ///< nobody is told of one that a restart would forget
   };
 
   /// The person who asks is the session's; what is the same question joins what is open.
