@@ -76,6 +76,7 @@ class Demo {
   fs::path rings_;
   DemoAccount account_;
   int port_ = 0;
+  int page_port_ = 0;
   std::vector<std::string> public_keys_;  ///< in the order of k_principals
   std::vector<DemoTarget> targets_;
   ChildProgram gateway_;
@@ -104,14 +105,18 @@ Result<void> Demo::make_places() {
   auto port = options_.port != 0 ? Result<int>(options_.port) : free_port();
   if (!port) return tl::unexpected(port.error());
   port_ = *port;
+  auto page = free_port();
+  if (!page) return tl::unexpected(page.error());
+  page_port_ = *page;
   const std::string listen = "127.0.0.1:" + std::to_string(port_);
   auto written = write_text(at("sallyport.yaml"), "node: demo\nstate_dir: " + at("state").string() + "\nrun_dir: " + at("run").string() + "\nring_dir: " +
                                                       (rings_ / "rings").string() + "\nlisten: [\"" + listen + "\"]\npublic_address: " + listen +
                                                       "\npolicy_dir: " + at("policy").string() +
-                                                      "\nsessions: {drain: 1s}\nrecording: {min_free: 16MiB, syslog: false, witness: [" +
+                                                      "\nadmin: {listen: [\"127.0.0.1:" + std::to_string(page_port_) + "\"]}\nsessions: {drain: 1s}\nrecording: {min_free: 16MiB, syslog: false, witness: [" +
                                                       at("witness.log").string() + "]}\n");
   if (!written) return written;
-  return write_text(at("sp"), "#!/bin/sh\nexec '" + own_path() + "' --config '" + at("sallyport.yaml").string() + "' \"$@\"\n", 0700);
+  // The checkpoints that `verify` keeps at home belong to the demo as well.
+  return write_text(at("sp"), "#!/bin/sh\nXDG_STATE_HOME='" + at("home").string() + "' exec '" + own_path() + "' --config '" + at("sallyport.yaml").string() + "' \"$@\"\n", 0700);
 }
 
 Result<void> Demo::make_client_keys() {
@@ -175,6 +180,8 @@ std::string Demo::policy_text() const {
           "        accounts: [" + account_.name + "]\n"
           "        directions: [up, down]\n"
           "        env: [LANG, \"LC_*\"]\n"
+          "    guard:\n"
+          "      - {targets: all, packs: [all], opaque: alert}\n"
           "  - name: model-delivery\n"
           "    allow:\n"
           "      - channels: [sftp, scp]\n"
@@ -182,7 +189,7 @@ std::string Demo::policy_text() const {
           "        accounts: [" + account_.name + "]\n"
           "        directions: [up, down]\n"
           "  - {name: audits, admin: [audit, view]}\n"
-          "  - {name: rules, admin: [policy, lock, secret]}\n"
+          "  - {name: rules, admin: [policy, lock, secret, audit, view]}\n"
           "bindings:\n"
           "  - {role: operator, groups: [recommender]}\n"
           "  - {role: model-delivery, groups: [recommender]}\n"
@@ -244,6 +251,8 @@ void Demo::print() const {
   std::printf("A denial, and why:\n");
   std::printf("  %strain-1                  # a shell there is not granted\n", ssh.c_str());
   std::printf("  %s/sp explain --as engineer --target train-1\n", d.c_str());
+  std::printf("  %srecs-1 'rm -rf /srv/models'   # the command guard; the same in a shell\n", ssh.c_str());
+  std::printf("  %s/sp guard check 'x=rm; $x -rf /srv/models'\n", d.c_str());
   std::printf("As auditor:\n");
   std::printf("  %s/sp sessions\n", d.c_str());
   std::printf("  %s/sp play last --reason 'a look around'\n", d.c_str());
@@ -253,6 +262,7 @@ void Demo::print() const {
   std::printf("  %s/sp lock set --principal engineer --reason 'laptop lost'   # live sessions end within a second\n", d.c_str());
   std::printf("  %s/sp lock remove --principal engineer\n", d.c_str());
   std::printf("  %s/sp plan -f %s/policy    # edit %s/policy/fleet.yaml first\n", d.c_str(), d.c_str(), d.c_str());
+  std::printf("  %s/sp token create --for admin --name page   # signs in at https://127.0.0.1:%d/ (its certificate is of its own making)\n", d.c_str(), page_port_);
   std::fflush(stdout);
 }
 
