@@ -175,6 +175,7 @@ class Arithmetic {
 std::string Walk::arithmetic(std::string_view expression) {
   const std::string text = expand_here_document(expression);
   if (text.empty()) return "0";
+  if (!spend(8 * text.size())) return std::string(1, k_hole);
   const auto value = Arithmetic(*this, text).run();
   return value ? std::to_string(*value) : std::string(1, k_hole);
 }

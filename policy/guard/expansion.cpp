@@ -254,7 +254,7 @@ class Expansion {
     // A name of its own for each, so that what reads it finds its text.
     const std::string path = "/dev/fd/63." + std::to_string(walk_.overlay_.files.size());
     if (raw[at] == '<') {
-      const Walk::Overlay before = walk_.overlay_;
+      const Walk::Overlay before = walk_.saved();
       Output text = walk_.run_text(inside, Input{Input::Kind::nothing, "", ""}, "<( )");
       walk_.leave(before);
       KnownFile file;
@@ -262,7 +262,7 @@ class Expansion {
       file.is_content_known = true;
       walk_.overlay_.files[path] = std::move(file);
     } else {
-      const Walk::Overlay before = walk_.overlay_;
+      const Walk::Overlay before = walk_.saved();
       (void)walk_.run_text(inside, Input{Input::Kind::pipe, std::nullopt, "another command"}, ">( )");
       walk_.leave(before);
     }
@@ -275,7 +275,7 @@ class Expansion {
     Output text;
     std::string_view trimmed = inside;
     while (!trimmed.empty() && (trimmed.front() == ' ' || trimmed.front() == '\n')) trimmed.remove_prefix(1);
-    const Walk::Overlay before = walk_.overlay_;
+    const Walk::Overlay before = walk_.saved();
     if (trimmed.starts_with('<') && !trimmed.starts_with("<<") && !trimmed.starts_with("<(")) {
       const std::string path = walk_.expand_string(trimmed.substr(1 + std::min(trimmed.substr(1).find_first_not_of(" \t"), trimmed.size() - 1)));
       Command read;
@@ -600,6 +600,7 @@ class Expansion {
     if (op == '#' || op == '%') {
       if (has_hole(value)) return std::string(1, k_hole);
       const std::string pattern = pattern_of(rest.substr(doubled ? 2 : 1));
+      if (!walk_.spend(has_glob(pattern) ? value.size() * value.size() / 8 : value.size() / 8)) return std::string(1, k_hole);
       return op == '#' ? without_prefix(value, pattern, doubled) : without_suffix(value, pattern, doubled);
     }
     if (op == '/') {
@@ -616,6 +617,9 @@ class Expansion {
       }
       const std::string pattern = pattern_of(body.substr(0, slash));
       const std::string with = slash == k_none ? std::string() : operand(body.substr(slash + 1));
+      // Each place, each length, each way of the pattern's wildcards.
+      const std::size_t length = std::min<std::size_t>(value.size(), 1000);
+      if (!walk_.spend(has_glob(pattern) ? length * length * length / 16 : value.size() / 4)) return std::string(1, k_hole);
       return replaced(value, pattern, with, doubled);
     }
     return std::string(1, k_hole);

@@ -12,6 +12,7 @@ namespace sallyport::guard {
 namespace {
 
 constexpr std::size_t k_longest_text = 64 * 1024;
+constexpr std::uint64_t k_judging_budget = 240'000;  // about 2 ms
 constexpr std::array<std::string_view, 6> k_verdicts{"allow", "alert", "confirm", "approve", "deny", "kill"};
 constexpr std::array<std::string_view, k_opaque_kinds> k_opaque_names{"none", "hidden-command", "unseen-input", "unseen-code", "unseen-file", "nested-shell", "history", "unreadable"};
 
@@ -181,9 +182,13 @@ Judgement Guard::judge_inside(std::string_view text, Dialect dialect, Origin ori
     }
     out.incomplete = walk.is_incomplete;
     out.enters = walk.enters;
+    std::uint64_t budget = k_judging_budget;
     for (const Command& command : walk.commands) {
       SimpleCommand form = shown_form(command);
-      rules.judge(command, form, out.findings);
+      if (!rules.judge(command, form, out.findings, budget)) {
+        opaque(Opaque::unreadable, "this takes too long to judge", form.text.substr(0, 200));
+        break;
+      }
       if (rules.document.allow_list_only && !command.argv.empty()) {
         const bool listed = std::any_of(rules.document.allowed.begin(), rules.document.allowed.end(), [&](const std::string& pattern) { return wildcard_match(pattern, form.text, true); });
         if (!listed) out.findings.push_back(Finding{Verdict::deny, "allow-list", form.text, "only listed commands are permitted here", "Ask an administrator to list it.", "SP-9005", form.confidence, Opaque::none});

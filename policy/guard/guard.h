@@ -8,7 +8,7 @@
 // What it cannot see is reported, never guessed: such a part is `opaque`, with a reason, and the rule set says what verdict that
 // has. It is a guard against slips and unprepared misuse that leaves evidence; see docs/guard.md for the list of what it misses.
 //
-// Bounds: 64 KiB of text, 32 levels of nesting, a fixed budget of work (about 2 ms); beyond any of them the text is opaque.
+// Bounds: 64 KiB of text, 32 levels of nesting, a fixed budget of work (at most 5 ms); beyond any of them the text is opaque.
 #pragma once
 
 #include <array>
@@ -129,8 +129,8 @@ class RuleSet {
   RuleSet(const RuleSet&) = delete;
   RuleSet& operator=(const RuleSet&) = delete;
   ~RuleSet();
-  /// Reads what compile_rules() made. Errc::invalid when the bytes are not a rule set. Cheap (patterns are compiled at the first
-  /// judgement that needs one, at most 8 MiB), so that a change reaches a thousand sessions at once.
+  /// Reads what compile_rules() made. Errc::invalid when the bytes are not a rule set. Cheap (a regular expression is compiled at the
+  /// first judgement that needs it, at most 128 KiB each), so that a change reaches a thousand sessions at once.
   [[nodiscard]] static Result<std::shared_ptr<const RuleSet>> from_bytes(std::span<const std::byte> bytes);
   /// No rule at all: everything is allowed, nothing is judged.
   [[nodiscard]] static std::shared_ptr<const RuleSet> none();

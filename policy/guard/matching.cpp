@@ -80,7 +80,17 @@ struct PreparedEffects {
   List changes;
   List edits;
 
+  /// Of comparing each path with the patterns of all rules.
+  [[nodiscard]] std::uint64_t cost() const {
+    std::uint64_t sum = 0;
+    for (const List* list : {&reads, &writes, &deletes, &changes, &edits}) {
+      for (const Path& path : *list) sum += 150 + 20 * path.whole.parts.size() + (has_marks(path.whole.text) ? 3000 + 40 * path.whole.text.size() : 0);
+    }
+    return sum;
+  }
+
  private:
+  static bool has_marks(std::string_view path) { return has_glob(path) || has_hole(path); }
   static List prepared(const std::vector<std::string>& paths) {
     List out;
     out.reserve(paths.size());
@@ -253,13 +263,14 @@ RuleSet::Impl::Impl(RuleDocument made) : document(std::move(made)) {
 
 RuleSet::Impl::~Impl() = default;
 
-void RuleSet::Impl::judge(const Command& command, const SimpleCommand& shown_command, std::vector<Finding>& findings) const {
+bool RuleSet::Impl::judge(const Command& command, const SimpleCommand& shown_command, std::vector<Finding>& findings, std::uint64_t& budget) const {
   const std::string name = command.argv.empty() ? std::string() : shown(program_name(command.argv[0]));
   std::vector<std::uint32_t> candidates;
   if (!command.argv.empty() && has_glob(program_name(command.argv[0]))) {
     // /bin/r?: every program that it may name
+    const PathText wanted(program_name(command.argv[0]));
     for (const auto& [program, rules] : by_program_) {
-      if (path_may_match(program, program_name(command.argv[0]))) candidates.insert(candidates.end(), rules.begin(), rules.end());
+      if (PathPattern(program).may_match(wanted)) candidates.insert(candidates.end(), rules.begin(), rules.end());
     }
   } else if (const auto found = by_program_.find(name); found != by_program_.end()) {
     candidates = found->second;
@@ -269,15 +280,22 @@ void RuleSet::Impl::judge(const Command& command, const SimpleCommand& shown_com
     if (std::any_of(rule.programs.begin(), rule.programs.end(), [&](const std::string& p) { return p.find('*') != std::string::npos && wildcard_match(p, name, true); })) candidates.push_back(index);
   }
   candidates.insert(candidates.end(), any_program_.begin(), any_program_.end());
-  if (candidates.empty() && document.denied.empty()) return;
+  if (candidates.empty() && document.denied.empty()) return true;
 
   const Effects effects = effects_of(command);
   const PreparedEffects prepared(effects);
+  const std::uint64_t cost = 400 + candidates.size() * (4 + command.argv.size() / 2) + shown_command.text.size() / 4 + prepared.cost();
+  if (cost > budget) {
+    budget = 0;
+    return false;
+  }
+  budget -= cost;
   for (const std::uint32_t index : candidates) judge_rule(index, command, prepared, shown_command, findings);
   for (const std::string& denied : document.denied) {
     if (!wildcard_match(denied, shown_command.text, true)) continue;
     findings.push_back(Finding{Verdict::deny, "deny-list", shown_command.text, "the policy denies `" + denied + "`", "Ask an administrator if you need it.", "SP-9001", shown_command.confidence, Opaque::none});
   }
+  return true;
 }
 
 void RuleSet::Impl::judge_rule(std::size_t index, const Command& command, const PreparedEffects& prepared, const SimpleCommand& shown_command, std::vector<Finding>& findings) const {

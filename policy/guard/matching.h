@@ -19,7 +19,8 @@ struct RuleSet::Impl {
   explicit Impl(RuleDocument document);
   ~Impl();
 
-  void judge(const Command& command, const SimpleCommand& shown_command, std::vector<Finding>& findings) const;
+  /// False when `budget` does not last for this command.
+  [[nodiscard]] bool judge(const Command& command, const SimpleCommand& shown_command, std::vector<Finding>& findings, std::uint64_t& budget) const;
 
   RuleDocument document;
   std::string id;

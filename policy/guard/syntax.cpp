@@ -485,6 +485,7 @@ class Parser {
       fail();
       return make(NodeKind::sequence);
     }
+    if (!spend(60)) return make(NodeKind::sequence);
     const std::uint32_t self = command_inside();
     --depth_;
     return self;

@@ -7,7 +7,7 @@
 namespace sallyport::guard {
 namespace {
 
-constexpr std::uint64_t k_budget = 400'000;  // about 2 ms
+constexpr std::uint64_t k_budget = 320'000;  // about 2 ms
 constexpr int k_deepest = 24;
 constexpr int k_most_commands = 512;
 constexpr std::size_t k_most_values = 4;
@@ -110,7 +110,7 @@ Output Walk::run_text(std::string_view text, const Input& input, std::string_vie
 
 Output Walk::run_argv(std::vector<std::string> argv, const Input& input, std::string_view nest) {
   if (argv.empty()) return {};
-  if (depth_ >= k_deepest || !spend(16)) {
+  if (depth_ >= k_deepest || !spend(40 + 12 * argv.size())) {
     note(Opaque::unreadable, "this is nested too deep", argv[0]);
     return std::string(1, k_hole);
   }
@@ -141,6 +141,7 @@ void Walk::emit(Command command) {
   for (const std::string& word : command.argv) key += word + '\x01';
   for (const auto& [name, value] : command.assignments) key += name + "=" + value + '\x01';
   for (const Redirect& r : command.redirects) key += r.op + r.target + '\x01';
+  if (!spend(100 + 8 * command.argv.size() + key.size() / 4)) return;  // run() says so
   if (!emitted_texts_.insert(std::move(key)).second) return;
   ++emitted_;
   command.nesting = nesting();
@@ -233,6 +234,11 @@ void Walk::write_file(std::string_view path, std::string content, bool appends) 
   overlay_.files[key] = std::move(file);
 }
 
+Walk::Overlay Walk::saved() {
+  (void)spend(4 + 24 * (overlay_.variables.size() + overlay_.files.size() + overlay_.functions.size() + overlay_.aliases.size()));
+  return overlay_;
+}
+
 void Walk::leave(Overlay before) {
   before.files = std::move(overlay_.files);
   overlay_ = std::move(before);
@@ -275,7 +281,7 @@ void Walk::merge(const Overlay& other) {
 // ---- nodes
 
 Output Walk::node(const Script& script, std::uint32_t index, const Input& input) {
-  if (index >= script.nodes.size() || depth_ > k_deepest + 16 || !spend(8)) return {};
+  if (index >= script.nodes.size() || depth_ > k_deepest + 16 || !spend(80)) return {};
   const Node& self = script.nodes[index];
   if (self.kind == NodeKind::simple) return simple(script, self, input);
   if (self.kind == NodeKind::function) {
@@ -303,7 +309,7 @@ Output Walk::node(const Script& script, std::uint32_t index, const Input& input)
   }
   const auto child = [&](std::size_t i) { return i < self.children.size() ? node(script, self.children[i], own) : Output(); };
   const auto branch = [&](std::size_t i) {
-    const Overlay before = overlay_;
+    const Overlay before = saved();
     Output out = child(i);
     merge(before);
     return out;
@@ -318,7 +324,7 @@ Output Walk::node(const Script& script, std::uint32_t index, const Input& input)
     case NodeKind::pipeline: {
       Input from = own;
       for (std::size_t i = 0; i < self.children.size(); ++i) {
-        const Overlay before = overlay_;
+        const Overlay before = saved();
         output = node(script, self.children[i], from);
         leave(before);
         from = Input{};
@@ -330,7 +336,7 @@ Output Walk::node(const Script& script, std::uint32_t index, const Input& input)
       break;
     }
     case NodeKind::subshell: {
-      const Overlay before = overlay_;
+      const Overlay before = saved();
       output = child(0);
       leave(before);
       break;
@@ -470,7 +476,7 @@ void Walk::write_output(const std::vector<Redirect>& redirects, Output& output) 
 
 void Walk::assign(std::string_view raw, std::vector<std::pair<std::string, std::string>>* seen) {
   const std::size_t prefix = assignment_prefix(raw);
-  if (prefix == 0) return;
+  if (prefix == 0 || !spend(40)) return;
   std::string_view name = raw.substr(0, prefix - 1);
   const bool adds = name.ends_with('+');
   if (adds) name.remove_suffix(1);
@@ -585,7 +591,7 @@ Output Walk::simple_once(const Node& node, const Input& input) {
       command.is_assignment = true;
     } else if (!node.assignments.empty()) {
       // In front of a command: for the command alone.
-      const Overlay before = overlay_;
+      const Overlay before = saved();
       for (const std::string_view raw : node.assignments) assign(raw, &command.assignments);
       leave(before);
     }

@@ -110,6 +110,8 @@ class Walk {
   void assign(std::string_view raw, std::vector<std::pair<std::string, std::string>>* seen);
   /// Variables that differ from `other` may have either value from now on.
   void merge(const Overlay& other);
+  /// The state to come back to; paid for by its size.
+  [[nodiscard]] Overlay saved();
   /// Leaves a subshell: everything as before, but files stay written.
   void leave(Overlay before);
   [[nodiscard]] std::string nesting() const;

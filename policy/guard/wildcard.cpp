@@ -228,7 +228,7 @@ std::string clean_path(std::string_view path) {
 
 namespace {
 
-constexpr std::size_t k_longest_matched = 256;  // patterns over longer values cost too much: the result is unknown
+constexpr std::size_t k_longest_matched = 100;  // patterns over longer values cost too much: the result is unknown
 
 }  // namespace
 

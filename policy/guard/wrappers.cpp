@@ -280,7 +280,7 @@ bool Walk::shell_program(const Command& command, Output& output) {
     if (i >= argv.size()) return true;
     const std::optional<std::vector<std::string>> outer = overlay_.arguments;
     overlay_.arguments = set_arguments(i + 2);
-    const Overlay before = overlay_;
+    const Overlay before = saved();
     if (i + 1 < argv.size()) set_variable("0", argv[i + 1]);
     output = run_text(plain(argv[i]), command.input, std::string(name) + " -c");
     leave(before);
@@ -288,14 +288,14 @@ bool Walk::shell_program(const Command& command, Output& output) {
     return true;
   }
   if (i < argv.size() && !reads_input) {
-    const Overlay before = overlay_;
+    const Overlay before = saved();
     (void)run_file(argv[i], set_arguments(i + 1), command, std::string(name), output);
     leave(before);
     return true;
   }
   const std::optional<std::vector<std::string>> outer = overlay_.arguments;
   if (reads_input) overlay_.arguments = set_arguments(i);
-  const Overlay before = overlay_;
+  const Overlay before = saved();
   switch (command.input.kind) {
     case Input::Kind::nothing: break;
     case Input::Kind::terminal:
