@@ -22,7 +22,7 @@ constexpr std::size_t k_longest_input_line = 64 * 1024;
 [[nodiscard]] std::string sentence(const guard::Finding* worst) {
   if (worst == nullptr) return {};
   std::string why = worst->rule + ": " + worst->reason;
-  if (!worst->remedy.empty()) why += " " + worst->remedy;
+  if (!worst->remedy.empty()) why += (why.ends_with('.') ? " " : ". ") + worst->remedy;
   while (why.ends_with('.')) why.pop_back();
   return why;
 }

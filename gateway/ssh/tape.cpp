@@ -1,10 +1,12 @@
 #include "gateway/ssh/tape.h"
 
+#include <openssl/crypto.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <utility>
 
+#include "platform/crypto/random.h"
 #include "platform/model/json_text.h"
 
 namespace sallyport::gateway {
@@ -120,10 +122,17 @@ Tape::Put Tape::end(std::string_view reason) {
 
 void Tape::know(Secret value) {
   // As it stands in JSON, when that differs.
-  const std::string quoted = json_quote(value.reveal_text());
-  if (quoted.size() > 2 && std::string_view(quoted).substr(1, quoted.size() - 2) != value.reveal_text()) known_.emplace_back(std::string_view(quoted).substr(1, quoted.size() - 2));
-  known_.push_back(std::move(value));
+  std::string quoted = json_quote(value.reveal_text());
+  if (quoted.size() > 2 && std::string_view(quoted).substr(1, quoted.size() - 2) != value.reveal_text()) keep_hash(Secret(std::string_view(quoted).substr(1, quoted.size() - 2)));
+  OPENSSL_cleanse(quoted.data(), quoted.size());
+  keep_hash(std::move(value));
   make_set();
+}
+
+void Tape::keep_hash(Secret value) {
+  if (own_key_.empty()) own_key_ = crypto::random_secret(crypto::system_random(), 32);
+  if (const auto hashed = seal::mask_value(own_key_.reveal(), value.reveal())) own_.push_back(*hashed);
+  else known_.push_back(std::move(value));
 }
 
 void Tape::recognise(Secret key, std::vector<seal::MaskValue> values) {
@@ -136,6 +145,7 @@ void Tape::make_set() {
   std::vector<Secret> known;
   for (const Secret& value : known_) known.push_back(value.clone());
   mask_ = seal::MaskSet(std::move(known), mask_key_.clone(), recognised_);
+  mask_.add(own_key_.clone(), own_, seal::MaskSet::Span::Why::login_password);
 }
 
 bool Tape::needs_mask(const Channel& channel, const StreamTape& tape) const {

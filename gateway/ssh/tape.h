@@ -28,6 +28,7 @@ class Tape {
   void start(std::function<void()> on_room, std::function<void(std::string)> on_failed);
   void open(std::unique_ptr<seal::SessionLog> log) { log_ = std::move(log); }
   /// A value that must not be stored: the password of this login. From now on, in every stream, event and typed line.
+  /// Only its hash is kept, unless it is too short or too long for that.
   void know(Secret value);
   /// Values lent to the principal elsewhere, told by their hashes (control::MaskValues).
   void recognise(Secret key, std::vector<seal::MaskValue> values);
@@ -71,6 +72,7 @@ class Tape {
   Put put_masked(Channel& channel, StreamTape& tape, seal::Stream stream, std::span<const std::byte> data, std::size_t& done);
   Put run_steps(const Channel& channel, StreamTape& tape, seal::Stream stream);
   [[nodiscard]] bool needs_mask(const Channel& channel, const StreamTape& tape) const;
+  void keep_hash(Secret value);
   void make_set();
   Put close_hash(Channel& channel, StreamTape& tape, seal::Stream stream);
 
@@ -80,7 +82,9 @@ class Tape {
   std::unique_ptr<seal::SessionLog> log_;
   std::function<void()> on_room_;
   std::function<void(std::string)> on_failed_;
-  std::vector<Secret> known_;
+  std::vector<Secret> known_;               ///< what cannot be recognised by its hash
+  Secret own_key_;
+  std::vector<seal::MaskValue> own_;        ///< of this login
   Secret mask_key_;
   std::vector<seal::MaskValue> recognised_;
   seal::MaskSet mask_;

@@ -37,18 +37,39 @@ std::optional<MaskValue> mask_value(ByteView key, ByteView value) {
   return MaskValue{static_cast<std::uint32_t>(value.size()), folded(hash, rolling.mix), crypto::hmac_sha256(key, value)};
 }
 
-MaskSet::MaskSet(std::vector<Secret> known, Secret key, std::vector<MaskValue> recognised)
-    : known_(std::move(known)), key_(std::move(key)), recognised_(std::move(recognised)) {
+MaskSet::MaskSet(std::vector<Secret> known, Secret key, std::vector<MaskValue> recognised) : known_(std::move(known)) {
   std::erase_if(known_, [](const Secret& value) { return value.size() < k_shortest_known; });
-  std::erase_if(recognised_, [](const MaskValue& value) { return value.length < k_mask_window || value.length > k_longest_masked; });
-  if (recognised_.empty()) return;
-  std::sort(recognised_.begin(), recognised_.end(), [](const MaskValue& a, const MaskValue& b) { return a.window < b.window; });
-  const Rolling rolling = rolling_of(key_.reveal());
-  base_ = rolling.base;
-  top_ = rolling.top;
-  mix_ = rolling.mix;
-  windows_.resize(1024);
-  for (const MaskValue& value : recognised_) windows_[(value.window >> 8) >> 6] |= 1ULL << ((value.window >> 8) & 63);
+  add(std::move(key), std::move(recognised), Span::Why::lent_value);
+}
+
+void MaskSet::add(Secret key, std::vector<MaskValue> recognised, Span::Why why) {
+  std::erase_if(recognised, [](const MaskValue& value) { return value.length < k_mask_window || value.length > k_longest_masked; });
+  if (recognised.empty()) return;
+  std::sort(recognised.begin(), recognised.end(), [](const MaskValue& a, const MaskValue& b) { return a.window < b.window; });
+  const Rolling rolling = rolling_of(key.reveal());
+  Hashed hashed{std::move(key), std::move(recognised), std::vector<std::uint64_t>(1024), rolling.base, rolling.top, rolling.mix, why};
+  for (const MaskValue& value : hashed.values) hashed.windows[(value.window >> 8) >> 6] |= 1ULL << ((value.window >> 8) & 63);
+  hashed_.push_back(std::move(hashed));
+}
+
+std::size_t MaskSet::scan_hashed(const Hashed& hashed, ByteView bytes, std::vector<Span>& found) {
+  std::size_t open = bytes.size();
+  std::uint64_t hash = 0;
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    if (i >= k_mask_window) hash -= byte_value(bytes[i - k_mask_window]) * hashed.top;
+    hash = hash * hashed.base + byte_value(bytes[i]);
+    if (i + 1 < k_mask_window) continue;
+    const std::uint32_t window = folded(hash, hashed.mix);
+    if ((hashed.windows[(window >> 8) >> 6] >> ((window >> 8) & 63) & 1) == 0) continue;
+    const std::size_t begin = i + 1 - k_mask_window;
+    for (auto at = std::lower_bound(hashed.values.begin(), hashed.values.end(), window, [](const MaskValue& value, std::uint32_t wanted) { return value.window < wanted; });
+         at != hashed.values.end() && at->window == window; ++at) {
+      if (begin + at->length > bytes.size()) open = std::min(open, begin);
+      else if (crypto::equal_constant_time(crypto::hmac_sha256(hashed.key.reveal(), bytes.subspan(begin, at->length)), at->digest))
+        found.push_back({begin, at->length, hashed.why});
+    }
+  }
+  return open;
 }
 
 std::size_t MaskSet::scan(ByteView bytes, std::vector<Span>& found) const {
@@ -65,23 +86,8 @@ std::size_t MaskSet::scan(ByteView bytes, std::vector<Span>& found) const {
         break;
       }
   }
-  if (!recognised_.empty() && bytes.size() >= k_mask_window) {
-    std::uint64_t hash = 0;
-    for (std::size_t i = 0; i < bytes.size(); ++i) {
-      if (i >= k_mask_window) hash -= byte_value(bytes[i - k_mask_window]) * top_;
-      hash = hash * base_ + byte_value(bytes[i]);
-      if (i + 1 < k_mask_window) continue;
-      const std::uint32_t window = folded(hash, mix_);
-      if ((windows_[(window >> 8) >> 6] >> ((window >> 8) & 63) & 1) == 0) continue;
-      const std::size_t begin = i + 1 - k_mask_window;
-      for (auto at = std::lower_bound(recognised_.begin(), recognised_.end(), window, [](const MaskValue& value, std::uint32_t wanted) { return value.window < wanted; });
-           at != recognised_.end() && at->window == window; ++at) {
-        if (begin + at->length > bytes.size()) open = std::min(open, begin);
-        else if (crypto::equal_constant_time(crypto::hmac_sha256(key_.reveal(), bytes.subspan(begin, at->length)), at->digest))
-          found.push_back({begin, at->length, Span::Why::lent_value});
-      }
-    }
-  }
+  if (bytes.size() >= k_mask_window)
+    for (const Hashed& hashed : hashed_) open = std::min(open, scan_hashed(hashed, bytes, found));
   std::sort(found.begin(), found.end(), [](const Span& a, const Span& b) { return a.begin < b.begin; });
   return open;
 }

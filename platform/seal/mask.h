@@ -35,12 +35,14 @@ class MaskSet {
   /// `known`: values that this process holds itself (recognised to the byte, at any length from 4 on). `key` is that of `recognised`.
   MaskSet(std::vector<Secret> known, Secret key, std::vector<MaskValue> recognised);
 
-  [[nodiscard]] bool empty() const noexcept { return known_.empty() && recognised_.empty(); }
+  [[nodiscard]] bool empty() const noexcept { return known_.empty() && hashed_.empty(); }
 
   struct Span {
     std::size_t begin = 0, length = 0;
     enum class Why : std::uint8_t { login_password = 1, lent_value = 2, private_key = 3, access_key = 4 } why = Why::login_password;
   };
+  /// More values, hashed with another key.
+  void add(Secret key, std::vector<MaskValue> recognised, Span::Why why);
   /// Every value that stands whole in `bytes`, in order; and from where on `bytes` could be the beginning of one (bytes.size(): nowhere).
   std::size_t scan(ByteView bytes, std::vector<Span>& found) const;
   [[nodiscard]] bool is_in(ByteView bytes) const;
@@ -48,11 +50,17 @@ class MaskSet {
   [[nodiscard]] std::string masked(std::string_view text) const;
 
  private:
+  struct Hashed {
+    Secret key;
+    std::vector<MaskValue> values;               ///< by window
+    std::vector<std::uint64_t> windows;          ///< a bit for each of 2^16 prefixes of windows that occur
+    std::uint64_t base = 0, top = 0, mix = 0;    ///< of the rolling hash
+    Span::Why why = Span::Why::lent_value;
+  };
+  static std::size_t scan_hashed(const Hashed& hashed, ByteView bytes, std::vector<Span>& found);
+
   std::vector<Secret> known_;
-  Secret key_;
-  std::vector<MaskValue> recognised_;          ///< by window
-  std::vector<std::uint64_t> windows_;         ///< a bit for each of 2^16 prefixes of windows that occur
-  std::uint64_t base_ = 0, top_ = 0, mix_ = 0; ///< of the rolling hash
+  std::vector<Hashed> hashed_;
 };
 
 }  // namespace sallyport::seal

@@ -139,6 +139,19 @@ TEST_CASE("what only looks like a value is stored as it came", "[gateway][mask]"
   CHECK(set.is_in(bytes_of("correct horse battery")));
 }
 
+TEST_CASE("values hashed with two keys are masked side by side and say what they are", "[gateway][mask]") {
+  const Secret lent_key = crypto::random_secret(crypto::system_random(), 32), own_key = crypto::random_secret(crypto::system_random(), 32);
+  seal::MaskSet set({}, lent_key.clone(), {*seal::mask_value(lent_key.reveal(), bytes_of("correct horse battery"))});
+  set.add(own_key.clone(), {*seal::mask_value(own_key.reveal(), bytes_of("hunter2!x"))}, seal::MaskSet::Span::Why::login_password);
+  const std::string stream = "a hunter2!x b correct horse battery c hunter2!";
+  CHECK(run(set, stream, {}) == "a ********* b ********************* c hunter2!");
+  std::vector<seal::MaskSet::Span> found;
+  CHECK(set.scan(bytes_of(stream), found) == stream.find("hunter2!", 3));
+  REQUIRE(found.size() == 2);
+  CHECK(found[0].why == seal::MaskSet::Span::Why::login_password);
+  CHECK(found[1].why == seal::MaskSet::Span::Why::lent_value);
+}
+
 TEST_CASE("private key blocks and AWS secret keys are masked, their surroundings are not", "[gateway][mask]") {
   const seal::MaskSet none;
   const std::string begin = "-----BEGIN OPENSSH " "PRIVATE KEY-----\n", end = "-----END OPENSSH " "PRIVATE KEY-----\n";
