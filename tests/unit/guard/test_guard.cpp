@@ -181,6 +181,14 @@ TEST_CASE("bounds hold: long, deep and endless text ends opaque, never a crash",
   for (int i = 0; i < 3000; ++i) many += "echo " + std::to_string(i) + ";";
   CHECK(stops(many));
   CHECK(stops("eval \"$(eval \"$(eval \"$(cat /opt/x)\")\")\""));
+  // Wildcards in ${x//...} try every place and length.
+  std::string wild = "x=" + std::string(99, 'a') + "; ";
+  for (int i = 0; i < 1500; ++i) wild += "y=${x//*a*a*a*a*b/};";
+  CHECK(notes(judged(wild), Opaque::unreadable));
+  // Wide globs against every path rule.
+  std::string globs = "cat";
+  for (int i = 0; i < 4000; ++i) globs += " /e?c/*/.ss?/i*";
+  CHECK(notes(judged(globs), Opaque::unreadable));
 }
 
 TEST_CASE("a rule set survives its bytes, and foreign bytes are refused", "[guard][rules]") {
