@@ -112,7 +112,7 @@ void Recorder::on_peer_gone(PeerId id) {
   const std::string session = peer->session;
   peers_.remove(id);
   if (kind == control::PEER_SESSION && desk_) desk_->hang_up(session);
-  if (kind == control::PEER_VAULT && asked_) asked_->until = {};
+  if (kind == control::PEER_VAULT && asked_ && asked_->is_sent) asked_->until = {};
   if (kind == k_control) {
     if (!configured_) done_ = true;
     keeper_gone_ = true;
@@ -146,7 +146,7 @@ void Recorder::handle(Peer& peer, control::Received received) {
   if (peer.kind == control::PEER_VAULT && envelope.reply() && asked_ && envelope.call() == asked_->call)
     return on_checkpoint_answer(envelope);
   if (envelope.has_resume()) {  // the vault began anew: what it was asked is lost
-    if (peer.kind == control::PEER_VAULT && asked_) asked_->until = {};
+    if (peer.kind == control::PEER_VAULT && asked_ && asked_->is_sent) asked_->until = {};
     return;
   }
   // From one of our own services a stray message is a fault to be seen, not a reason to be without it.
@@ -191,9 +191,9 @@ void Recorder::on_reload(Peer& peer, const control::Envelope& envelope) {
     event.data.u64 = k_tag_syncer;
     ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, syncer_->event_fd(), &event);
     desk_ = std::make_unique<RingDesk>(options_, *this, clock_);
-    leftovers_at_ = clock_.boot() + boot_of(options_.leftover_grace);
-    leftovers_due_ = true;
     open_journal();
+    leftovers_at_ = clock_.boot() + boot_of(options_.leftover_grace);  // recovering a journal may have taken longer than that
+    leftovers_due_ = true;
     next_checkpoint_ = clock_.boot() + std::min(k_first_checkpoint, boot_of(options_.checkpoint_interval));
   }
   use_store(*settings);
@@ -223,7 +223,7 @@ void Recorder::on_attach(control::Received received) {
   auto added = peers_.add(attach.peer(), session, std::move(descriptors[0]));
   if (!added) return notice("attaching a link: " + added.error().detail);
   if (!is_session) {
-    if (attach.peer() == control::PEER_VAULT && asked_) asked_->until = {};
+    if (attach.peer() == control::PEER_VAULT && asked_ && asked_->is_sent) asked_->until = {};
     if (attach.peer() != control::PEER_AUTHORITY) return;
     told_trouble_ = "not told yet";
     if (attach.again()) {  // what the recorder before this one had read and not answered is lost: it shall be asked again
@@ -297,8 +297,8 @@ void Recorder::turn() {
   if (is_tick) next_tick_ = now + boot_of(options_.commit_interval);
   if (is_tick || desk_->has_bells()) desk_->drain(is_tick);
   if (leftovers_due_ && journal_ && now >= leftovers_at_) {
-    leftovers_due_ = false;
-    desk_->take_leftovers(true);
+    leftovers_due_ = desk_->take_leftovers(true);
+    leftovers_at_ = now + boot_of(options_.leftover_grace);
   }
   flush();
   if (shipping_) shipping_->tick();
@@ -334,7 +334,7 @@ void Recorder::open_journal() {
   ring_event({}, is_first ? "recorder.started" : "recorder.recovered",
              "{\"frames_read\":" + std::to_string(recovery.frames) + ",\"leaves\":" + std::to_string(journal_->log().size()) + "}");
   desk_->use_journal(journal_.get());
-  desk_->take_leftovers(false);
+  (void)desk_->take_leftovers(false);
   if (!is_first) {
     leftovers_due_ = true;
     leftovers_at_ = std::max(leftovers_at_, clock_.boot());
@@ -370,11 +370,12 @@ void Recorder::sync_when_due() {
     return desk_->durable();
   }
   const BootTime now = clock_.boot();
-  const bool is_awaited = !waiting_sync_.empty() || desk_->wants_sync() || stopping_;
+  const bool is_awaited = !waiting_sync_.empty() || desk_->wants_sync() || stopping_ || (asked_ && !asked_->is_sent);
   if (!is_awaited && now < sync_by_) return;
   syncing_position_ = journal_->position();
   for (auto& waiter : std::exchange(waiting_sync_, {})) syncing_.push_back(std::move(waiter));
   desk_->sync_begins();
+  if (asked_) asked_->is_covered = true;
   syncer_->start(std::exchange(unsynced_, {}));
 }
 
@@ -388,6 +389,7 @@ void Recorder::on_synced() {
     tell_stored(waiter);
   }
   desk_->durable();
+  if (asked_ && asked_->is_covered && !asked_->is_sent) send_checkpoint();
 }
 
 void Recorder::journal_failed(const std::string& why) {
@@ -473,30 +475,33 @@ void Recorder::ask_checkpoint() {
     grew_ = false;
     return;
   }
-  AskedCheckpoint asked;
-  asked.call = ++last_call_;
-  asked.body = crypto::checkpoint_body({options_.origin, journal_->log().size(), journal_->log().root(), {}});
-  Peer* const vault = peers_.service(control::PEER_VAULT);
-  asked.until = vault != nullptr ? now + k_signature_within : BootTime{};
-  if (vault != nullptr) {
-    control::Envelope question;
-    question.set_call(asked.call);
-    auto& checkpoint = *question.mutable_sign_checkpoint();
-    checkpoint.set_body(asked.body);
-    checkpoint.set_newest(journal_->newest_checkpoint());
-    // A key hands over only in a checkpoint over what no power loss can take back.
-    bool is_durable = !syncer_->is_busy() && !journal_->has_pending();
-    for (const auto& file : unsynced_) is_durable = is_durable && ::fdatasync(file->get()) == 0;
-    checkpoint.set_may_rotate(is_durable);
-    say(vault, std::move(question));
-  }
   grew_ = false;
-  asked_ = std::move(asked);
+  asked_.emplace();
+  asked_->call = ++last_call_;
+  asked_->body = crypto::checkpoint_body({options_.origin, journal_->log().size(), journal_->log().root(), {}});
+  asked_->is_covered = unsynced_.empty();
+  if (asked_->is_covered && !syncer_->is_busy()) send_checkpoint();
+}
+
+/// Signed is only what no power loss can take back: a key that hands over is gone, and could not sign it a second time.
+void Recorder::send_checkpoint() {
+  const BootTime now = clock_.boot();
+  Peer* const vault = peers_.service(control::PEER_VAULT);
   if (vault == nullptr) {  // nobody to sign: again soon
     asked_.reset();
     grew_ = true;
     next_checkpoint_ = now + k_first_checkpoint;
+    return;
   }
+  asked_->is_sent = true;
+  asked_->until = now + k_signature_within;
+  control::Envelope question;
+  question.set_call(asked_->call);
+  auto& checkpoint = *question.mutable_sign_checkpoint();
+  checkpoint.set_body(asked_->body);
+  checkpoint.set_newest(journal_->newest_checkpoint());
+  checkpoint.set_may_rotate(true);
+  say(vault, std::move(question));
 }
 
 void Recorder::on_checkpoint_answer(const control::Envelope& envelope) {

@@ -39,7 +39,9 @@ class Recorder final : public RingNews {
   struct AskedCheckpoint {
     std::uint64_t call = 0;
     std::string body;
-    BootTime until{};
+    bool is_covered = false;  ///< a sync that began after it was made is under way
+    bool is_sent = false;
+    BootTime until = BootTime::max();
   };
 
   // what comes in
@@ -70,6 +72,7 @@ class Recorder final : public RingNews {
   // checkpoints and the end
   void checkpoint_when_due();
   void ask_checkpoint();
+  void send_checkpoint();
   void on_checkpoint_answer(const control::Envelope& envelope);
   void begin_stop(std::chrono::milliseconds grace);
   [[nodiscard]] bool may_end();

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <set>
 
 #include "platform/model/json_text.h"
 
@@ -349,7 +350,8 @@ void RingDesk::append_heads() {
   for (SessionTrail* trail : journal_->trails()) journal_->append_head(*trail, HeadWhy::checkpoint);
 }
 
-void RingDesk::take_leftover(const std::string& label, bool finish_it) {
+// False: somebody still holds it.
+bool RingDesk::take_leftover(const std::string& label, bool finish_it) {
   auto ring = std::make_unique<Ring>();
   ring->session = label;
   ring->has_link = false;
@@ -357,28 +359,31 @@ void RingDesk::take_leftover(const std::string& label, bool finish_it) {
   ring->trail = journal_->find_trail(label);
   if (ring->trail != nullptr && ring->trail->is_final()) {
     ring->is_over = true;
-    return remove_ring_file(*ring, false);
+    remove_ring_file(*ring, false);
+    return true;
   }
   const Fd file(::open(path_of(label).c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
-  if (!file) return;
+  if (!file) return true;
+  if (finish_it && seal::is_ring_held(file.get())) return false;
   auto opened = open_ring(*ring, file);
   if (!finish_it) {
     // Its session may still be there and will be attached: take what stands, judge nothing.
-    if (!opened || !ring->consumer->has_news()) return;
+    if (!opened || !ring->consumer->has_news()) return true;
     if (ring->trail == nullptr) ring->trail = &journal_->trail_of(label);
     while (journal_->drain(*ring->trail, *ring->consumer).more) {
     }
-    return;
+    return true;
   }
   if (!opened) refuse(*ring, opened.error().detail);
   finish(*ring);
   if (ring->trail != nullptr && ring->trail->last_sequence > 0)
     news_.ring_event(label, "recording.recovered", "{\"entries\":" + std::to_string(ring->trail->last_sequence) + "}");
   rings_[label] = std::move(ring);
+  return true;
 }
 
-void RingDesk::take_leftovers(bool finish_them) {
-  if (journal_ == nullptr) return;
+bool RingDesk::take_leftovers(bool finish_them) {
+  if (journal_ == nullptr) return false;
   std::error_code error;
   std::vector<std::string> labels;
   for (const auto& entry : std::filesystem::directory_iterator(options_.ring_dir, error)) {
@@ -387,11 +392,13 @@ void RingDesk::take_leftovers(bool finish_them) {
     std::string label = name.substr(0, name.size() - k_suffix.size());
     if (seal::label_of(label) && !rings_.contains(label)) labels.push_back(std::move(label));
   }
-  for (const std::string& label : labels) take_leftover(label, finish_them);
-  if (!finish_them) return;
+  std::set<std::string> held;
+  for (const std::string& label : labels)
+    if (!take_leftover(label, finish_them)) held.insert(label);
+  if (!finish_them) return false;
   for (SessionTrail* trail : journal_->trails()) {
     const std::string label(seal::text_of(trail->label));
-    if (rings_.contains(label)) continue;
+    if (rings_.contains(label) || held.contains(label)) continue;
     if (trail->is_final() || trail->last_sequence == 0) {
       journal_->forget_trail(label);
       continue;
@@ -402,6 +409,7 @@ void RingDesk::take_leftovers(bool finish_them) {
     news_.session_recorded(label, trail->ended, trail->last_sequence);
     journal_->forget_trail(label);
   }
+  return !held.empty();
 }
 
 }  // namespace sallyport::recorder

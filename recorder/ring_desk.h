@@ -72,8 +72,9 @@ class RingDesk {
   void append_heads();
 
   /// Rings in ring_dir that nobody attached: their entries go into the journal. With `finish` their sessions are over, too,
-  /// as are sessions of the journal that have neither end nor ring.
-  void take_leftovers(bool finish);
+  /// as are sessions of the journal that have neither end nor ring. A ring that somebody still holds is never finished here:
+  /// its session lives and will be attached, however late. True: there are such rings; ask again.
+  bool take_leftovers(bool finish);
 
  private:
   struct Ring;
@@ -84,7 +85,7 @@ class RingDesk {
   void finish(Ring& ring);
   void remove_ring_file(Ring& ring, bool keep_for_inspection);
   void wake(Ring& ring);
-  void take_leftover(const std::string& label, bool finish);
+  [[nodiscard]] bool take_leftover(const std::string& label, bool finish);
   [[nodiscard]] Result<void> open_ring(Ring& ring, const Fd& file);
   [[nodiscard]] std::string path_of(const std::string& session) const;
 

@@ -1,6 +1,7 @@
 #include "platform/seal/ring.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -86,12 +87,15 @@ Result<Fd> create_ring_file(const std::string& path, const SessionId& session, s
   auto allocated = allocate(file.get(), k_ring_header_bytes + capacity);
   if (allocated && ::pwrite(file.get(), header.data(), header.size(), 0) != static_cast<ssize_t>(header.size()))
     allocated = fail(Errc::unavailable, path + ": " + std::strerror(errno));
+  if (allocated && ::flock(file.get(), LOCK_EX | LOCK_NB) != 0) allocated = fail(Errc::unavailable, path + ": locking: " + std::strerror(errno));
   if (!allocated) {
     ::unlink(path.c_str());
     return tl::unexpected(allocated.error());
   }
   return file;
 }
+
+bool is_ring_held(int fd) { return ::flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK; }
 
 Result<RingMapping> RingMapping::map(int fd) {
   struct stat facts {};

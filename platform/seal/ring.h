@@ -26,8 +26,13 @@ constexpr std::size_t k_slot_header_bytes = 16;
 constexpr std::size_t k_slot_align = 16;
 
 /// Makes `path` (mode 0600, must not exist), allocates all of it and writes its header. `capacity` is rounded up to whole
-/// pages and must be within the limits. Errc::unavailable: no space; Errc::conflict: exists; Errc::invalid: bad label or size.
+/// pages and must be within the limits. The ring is held (is_ring_held) until the last descriptor and mapping made from the
+/// returned one, in whatever process, is gone. Errc::unavailable: no space; Errc::conflict: exists; Errc::invalid: bad label or size.
 [[nodiscard]] Result<Fd> create_ring_file(const std::string& path, const SessionId& session, std::size_t capacity);
+
+/// True while the process that made this ring, or any that it handed it to, has it open or mapped: more may be written to it.
+/// `fd` must be from an open() of one's own; when this answers false, it holds the ring from then on.
+[[nodiscard]] bool is_ring_held(int fd);
 
 /// A shared mapping of a ring file, unmapped on destruction.
 class RingMapping {

@@ -70,7 +70,7 @@ void RecorderNode::attach_service(control::Peer peer, const Fd& service_end, boo
   REQUIRE(keeper_.send(envelope, std::span(&fd, 1)));
 }
 
-void RecorderNode::start() {
+void RecorderNode::start(bool with_sessions) {
   REQUIRE(pid_ == -1);
   auto pair = control::Link::make_pair().value();
   keeper_ = control::Link(std::move(pair.first));
@@ -100,16 +100,20 @@ void RecorderNode::start() {
   attach_service(control::PEER_VAULT, vault_service_end_, started_before_);
   attach_service(control::PEER_AUTHORITY, authority_service_end_, started_before_);
   attach_service(control::PEER_KEEPER, keeper_service_end_, started_before_);
+  if (with_sessions) attach_sessions();
+  started_before_ = true;
+  REQUIRE(pump_until([this] { return ready_; }, 20'000));
+}
+
+void RecorderNode::attach_sessions() {
   for (const auto& [label, session] : sessions_) {
     control::Envelope envelope;
     envelope.mutable_attach()->set_peer(control::PEER_SESSION);
     envelope.mutable_attach()->set_session(label);
     envelope.mutable_attach()->set_again(true);
     const std::array fds{session->service_end.get(), session->ring_file.get()};
-    REQUIRE(pump_until([&] { return static_cast<bool>(keeper_.send(envelope, fds)); }));
+    REQUIRE(pump_until([&] { return static_cast<bool>(keeper_.send(envelope, fds)); }, 20'000));
   }
-  started_before_ = true;
-  REQUIRE(pump_until([this] { return ready_; }));
 }
 
 void RecorderNode::kill9() {
@@ -158,6 +162,8 @@ void RecorderNode::session_gone(PlayedSession& session) {
   session.link.close();
   session.service_end.reset();
   session.ring_file.reset();
+  session.log.reset();
+  session.mapping = {};
 }
 
 void RecorderNode::take(control::Link& link, const char* who) {

@@ -39,13 +39,15 @@ class RecorderNode {
   std::function<void()> in_child;        ///< run in the recorder's process before it serves
   bool signs = true;                     ///< the vault answers
 
-  void start();                          ///< again, after a kill: hands everything over anew
+  void start(bool with_sessions = true);  ///< again, after a kill: hands everything over anew
   void kill9();
   int stop();                            ///< Shutdown; the exit code
   [[nodiscard]] pid_t pid() const { return pid_; }
 
   /// A kit: ring and link made, handed to the recorder, log ready (no header yet).
   std::unique_ptr<PlayedSession> make_session(bool with_log = true, std::size_t ring_bytes = seal::k_ring_default_capacity);
+  /// What start() does for each session that is there, later.
+  void attach_sessions();
   /// The keeper drops what it holds of a session: its process is gone, or never was.
   void session_gone(PlayedSession& session);
 

@@ -327,6 +327,41 @@ TEST_CASE("rings that a crash of everything left behind are drained and closed a
   CHECK(journal.count_events("recording.recovered") == 2);
 }
 
+TEST_CASE("a session that is handed over again long after the grace has lost nothing", "[recorder][service]") {
+  RecorderNode node;
+  node.settings.set("leftover_grace_ms", "20");
+  node.start();
+  auto late = node.make_session();
+  auto gone = node.make_session();
+  begin(*late);
+  begin(*gone);
+  put(*late, "before, ");
+  REQUIRE(node.pump_until([&] { return read_journal(node.journal_dir).entries.size() == 2; }));
+  node.kill9();
+  put(*late, "without a recorder, ");
+  node.session_gone(*gone);
+  node.start(false);
+  // The grace is over for certain when the one that nobody holds is closed; the held one is looked at several times more.
+  REQUIRE(node.pump_until([&] { return node.recorded.size() == 1; }));
+  CHECK_FALSE(node.pump_until([&] { return node.recorded.size() != 1 || !ring_exists(node, *late); }, 200));
+  put(*late, "after the grace, ");
+  node.attach_sessions();
+  put(*late, "attached");
+  end(*late);
+  ring_if_needed(*late);
+  REQUIRE(node.pump_until([&] { return node.recorded.size() == 2; }));
+  CHECK(node.recorded[1].session() == late->id.str());
+  CHECK(node.recorded[1].complete());
+  node.session_gone(*late);
+  CHECK(node.pump_until([&] { return std::filesystem::is_empty(node.ring_dir); }));
+  CHECK(node.stop() == 0);
+  const auto journal = read_journal(node.journal_dir);
+  CHECK(journal.wrong.empty());
+  CHECK(journal.count_events("recording.ring_refused") == 0);
+  CHECK(open_session(late->id.str(), late->key, journal.entries.at(late->id.str())).out == "before, without a recorder, after the grace, attached");
+  CHECK(journal.heads.at(late->id.str()).back().why == HeadWhy::end);
+}
+
 TEST_CASE("draining a ring twice changes nothing, also when its file comes back from the dead", "[recorder][service]") {
   RecorderNode node;
   node.start();
