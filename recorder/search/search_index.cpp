@@ -37,6 +37,7 @@ constexpr std::string_view k_put_line = "INSERT INTO search_line(session, number
 constexpr std::string_view k_put_word = "INSERT INTO search_word(token, session, places) VALUES(?, ?, ?)";
 constexpr std::size_t k_nonce = crypto::k_aead_nonce_size;
 constexpr std::size_t k_tag = crypto::k_aead_tag_size;
+constexpr std::int64_t k_common_word = 500;  ///< sessions
 constexpr std::size_t k_most_words = 16;  ///< of a query that are asked for
 
 void put_varint(Bytes& to, std::uint64_t value) {
@@ -102,7 +103,8 @@ struct SearchIndex::State {
     IndexedSession session;
     std::optional<std::vector<std::uint64_t>> places;  ///< nothing: all lines
   };
-  Result<std::vector<Candidate>> candidates(const Query& query, const std::vector<std::string>& words);
+  /// Each session that may have what is asked for, newest first, until `look` says false.
+  Result<void> each_candidate(const Query& query, const std::vector<std::string>& words, const std::function<Result<bool>(const Candidate&)>& look);
 };
 
 SearchIndex::SearchIndex(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -248,7 +250,7 @@ Result<std::uint64_t> SearchIndex::reach(const SessionId& session) {
   return *found ? static_cast<std::uint64_t>(row->integer(0)) : 0;
 }
 
-Result<std::vector<SearchIndex::State::Candidate>> SearchIndex::State::candidates(const Query& query, const std::vector<std::string>& words) {
+Result<void> SearchIndex::State::each_candidate(const Query& query, const std::vector<std::string>& words, const std::function<Result<bool>(const Candidate&)>& look) {
   // The rarest word leads; the others only cut its places down.
   struct Asked {
     std::int64_t token = 0;
@@ -261,13 +263,17 @@ Result<std::vector<SearchIndex::State::Candidate>> SearchIndex::State::candidate
     if (!count) return tl::unexpected(count.error());
     if (auto row = count->bind(one.token).step(); !row) return tl::unexpected(row.error());
     one.count = count->integer(0);
-    if (one.count == 0) return std::vector<Candidate>();
+    if (one.count == 0) return {};
     asked.push_back(one);
   }
   std::sort(asked.begin(), asked.end(), [](const Asked& a, const Asked& b) { return a.count < b.count; });
   if (asked.size() > k_most_words) asked.resize(k_most_words);
   std::string text = "SELECT s.id, s.label, s.principal, s.account, s.target, s.began, s.last, s.boot, s.entries";
-  if (!asked.empty()) text += ", w.places FROM search_word w JOIN search_session s ON s.id = w.session WHERE w.token = ?";
+  // A word of many sessions is looked up session by session, newest first: the first ones that have it are usually enough. SQLite
+  // keeps the order of a CROSS JOIN; to others it is a join like any.
+  if (!asked.empty() && asked.front().count > k_common_word)
+    text += ", w.places FROM search_session s CROSS JOIN search_word w WHERE w.session = s.id AND w.token = ?";
+  else if (!asked.empty()) text += ", w.places FROM search_word w JOIN search_session s ON s.id = w.session WHERE w.token = ?";
   else text += " FROM search_session s WHERE 1 = 1";
   if (!query.principal.empty()) text += " AND s.principal = ?";
   if (!query.target.empty()) text += " AND s.target = ?";
@@ -284,11 +290,10 @@ Result<std::vector<SearchIndex::State::Candidate>> SearchIndex::State::candidate
   if (query.until_us != 0) rows->bind_at(++at, query.until_us);
   auto other = database.prepare("SELECT places FROM search_word WHERE token = ? AND session = ?");
   if (!other) return tl::unexpected(other.error());
-  std::vector<Candidate> found;
   for (;;) {
     auto row = rows->step();
     if (!row) return tl::unexpected(row.error());
-    if (!*row) return found;
+    if (!*row) return {};
     Candidate candidate;
     candidate.id = rows->integer(0);
     candidate.session = {SessionId(rows->text(1)), rows->text(2), rows->text(3), rows->text(4), rows->integer(5), rows->integer(6), rows->integer(7),
@@ -307,7 +312,9 @@ Result<std::vector<SearchIndex::State::Candidate>> SearchIndex::State::candidate
       if (places.empty()) continue;
       candidate.places = std::move(places);
     }
-    found.push_back(std::move(candidate));
+    auto more = look(candidate);
+    if (!more) return tl::unexpected(more.error());
+    if (!*more) return {};
   }
 }
 
@@ -325,8 +332,6 @@ Result<std::vector<Hit>> SearchIndex::find(const Query& query) {
   }
   const auto words = query.regex ? words_of_expression(query.text) : words_to_ask(phrase);
   if (!query.regex && words.empty()) return fail(Errc::invalid, "there is no word to look for in `" + query.text + "`");
-  const auto candidates = state.candidates(query, words);
-  if (!candidates) return tl::unexpected(candidates.error());
   auto one = state.database.prepare("SELECT number, channel, wall, boot, sequence, command, status, sealed FROM search_line WHERE session = ? AND number = ?");
   if (!one) return tl::unexpected(one.error());
   auto all = state.database.prepare("SELECT number, channel, wall, boot, sequence, command, status, sealed FROM search_line WHERE session = ? ORDER BY number");
@@ -345,7 +350,7 @@ Result<std::vector<Hit>> SearchIndex::find(const Query& query) {
     hits.push_back({candidate.session, std::move(line)});
     return {};
   };
-  for (const auto& candidate : *candidates) {
+  const auto look_in = [&](const State::Candidate& candidate) -> Result<bool> {
     if (candidate.places) {
       for (const std::uint64_t number : *candidate.places) {
         one->reset();
@@ -353,9 +358,9 @@ Result<std::vector<Hit>> SearchIndex::find(const Query& query) {
         if (!row) return tl::unexpected(row.error());
         if (!*row) continue;
         if (auto looked = look(candidate, *one); !looked) return tl::unexpected(looked.error());
-        if (hits.size() >= query.limit) return hits;
+        if (hits.size() >= query.limit) return false;
       }
-      continue;
+      return true;
     }
     all->reset();
     all->bind(candidate.id);
@@ -364,9 +369,11 @@ Result<std::vector<Hit>> SearchIndex::find(const Query& query) {
       if (!row) return tl::unexpected(row.error());
       if (!*row) break;
       if (auto looked = look(candidate, *all); !looked) return tl::unexpected(looked.error());
-      if (hits.size() >= query.limit) return hits;
+      if (hits.size() >= query.limit) return false;
     }
-  }
+    return true;
+  };
+  if (auto all_seen = state.each_candidate(query, words, look_in); !all_seen) return tl::unexpected(all_seen.error());
   return hits;
 }
 
