@@ -13,6 +13,11 @@ const POLL_S = 2;
 const KEPT = 300; // points of the chart: ten minutes
 const LEAST_S = 60; // that the chart spans
 
+function spanOf(times: number[]): [number, number] {
+  const now = Date.now() / 1000;
+  return [Math.min(times[0] ?? now, now - LEAST_S), now];
+}
+
 export function Live() {
   const status = useLoad<Status>("/v1/status", POLL_S);
   const sessions = useLoad<{ sessions: Session[] }>("/v1/sessions?state=live&limit=1000", POLL_S);
@@ -139,8 +144,8 @@ function Trend({ count }: { count?: number }) {
         height: 120,
         legend: { show: false },
         cursor: { show: false },
-        scales: { x: { range: (_, min, max) => [Math.min(min, max - LEAST_S), max] }, y: { range: (_, __, max) => [0, Math.max(4, max * 1.2)] } },
-        axes: [axis, { ...axis, size: 36, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] }],
+        scales: { x: { range: () => spanOf(points.current[0]) }, y: { range: (_, __, max) => [0, Math.max(4, max * 1.2)] } },
+        axes: [axis, { ...axis, size: 36, space: 18, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] }],
         series: [{}, { stroke: color, width: 2, fill: `${color}22`, points: { show: false } }],
       },
       points.current,

@@ -57,6 +57,7 @@ export function Policy() {
             accept=".yaml,.yml,.bin,.krl"
             onChange={(event) => {
               const chosen = [...(event.currentTarget.files ?? [])];
+              event.currentTarget.value = ""; // or the same files, changed meanwhile, could not be chosen again
               setFiles([]); // until they are read, nothing can be checked
               void Promise.all(chosen.map(read)).then((all) => {
                 setFiles(all);
