@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <boost/json.hpp>
+#include <cctype>
 #include <chrono>
 #include <cstdio>
 #include <fstream>
@@ -73,12 +74,12 @@ Result<std::vector<Item>> load(const std::string& folder) {
   return items;
 }
 
-/// The baseline of products that match words: any of these as a whole word.
+/// The baseline of products that match words: any of these as a whole word, in capitals or not.
 bool word_list_flags(std::string_view command) {
-  static constexpr std::array<std::string_view, 57> k_words{
+  static constexpr std::array<std::string_view, 62> k_words{
       "rm", "mkfs", "dd", "shutdown", "reboot", "halt", "poweroff", "init", "fdisk", "parted", "wipefs", "shred", "ssh", "scp", "sftp", "rsync", "telnet", "nc", "ncat", "netcat", "socat", "mosh", "nmap", "su", "sudo",
       "passwd", "useradd", "usermod", "userdel", "visudo", "chmod", "chown", "chattr", "iptables", "ufw", "setenforce", "auditctl", "history", "crontab", "insmod", "rmmod", "modprobe", "kill", "pkill", "killall", "mount",
-      "umount", "mkswap", "lvremove", "vgremove", "shadow", "HISTFILE", "flushall", "kubectl", "docker", "pkexec", "setcap"};
+      "umount", "mkswap", "lvremove", "vgremove", "shadow", "HISTFILE", "flushall", "kubectl", "docker", "pkexec", "setcap", "tcpdump", "base64", "eval", "nohup", "at"};
   const auto is_word = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; };
   for (std::size_t i = 0; i < command.size();) {
     if (!is_word(command[i])) {
@@ -88,7 +89,8 @@ bool word_list_flags(std::string_view command) {
     std::size_t end = i;
     while (end < command.size() && is_word(command[end])) ++end;
     const std::string_view word = command.substr(i, end - i);
-    if (std::find(k_words.begin(), k_words.end(), word) != k_words.end()) return true;
+    const auto same_letter = [](char x, char y) { return std::tolower(static_cast<unsigned char>(x)) == std::tolower(static_cast<unsigned char>(y)); };
+    if (std::any_of(k_words.begin(), k_words.end(), [&](std::string_view w) { return std::equal(w.begin(), w.end(), word.begin(), word.end(), same_letter); })) return true;
     i = end;
   }
   return false;
