@@ -53,7 +53,8 @@ TEST_CASE("past decisions are made again with the same verdicts under the policy
   };
   int number = 0;
   const auto feed = [&](const AccessRequest& request, const Locks& in_force) {
-    history.feed("channel.decided", event_of(request, decide(*then, in_force, request), 7), "E" + std::to_string(++number), "S", number, take);
+    ++number;
+    history.feed("channel.decided", event_of(request, decide(*then, in_force, request), 7), "E" + std::to_string(number), "S", number, take);
   };
   feed(ask(ChannelKind::shell), {});
   feed(ask(ChannelKind::exec), {});
