@@ -242,6 +242,11 @@ void LineGuard::tick(std::int64_t now, Actions& actions) {
     wake_at_ = 0;
     return;
   }
+  if (phase_ == Phase::clearing && interrupt_due_) {
+    if (now - last_output_ >= k_quiet || now - denied_at_ >= k_noisy) return interrupt(now, actions);
+    wake_at_ = last_output_ + k_quiet;
+    return;
+  }
   if (!probe_sent_) {
     probe_sent_ = true;
     probe_at_ = now;
@@ -667,15 +672,23 @@ void LineGuard::deny(const Notice& notice, std::int64_t now, Actions& actions) {
   denied_line_ = screen_.logical_begin(screen_.cursor().line);
   denied_row_ = view.before + view.rest;
   clear_tries_ = 0;
-  actions.to_target.push_back(std::byte{0x03});
-  last_forward_ = now;
   phase_ = Phase::clearing;
-  probe_sent_ = probe_back_ = told_lag_ = false;
+  // A program that still prints is not back in its read: there it may lose a Ctrl-C, or take it for what comes next.
+  interrupt_due_ = true;
+  denied_at_ = now;
   wake_at_ = now + k_quiet;
+}
+
+void LineGuard::interrupt(std::int64_t now, Actions& actions) {
+  interrupt_due_ = false;
+  actions.to_target.push_back(std::byte{0x03});
   if (keys_.in_paste()) {
     const auto end = bytes_of(std::string_view("\x1b[201~\x03"));
     actions.to_target.insert(actions.to_target.end(), end.begin(), end.end());
   }
+  last_forward_ = now;
+  probe_sent_ = probe_back_ = told_lag_ = false;
+  wake_at_ = now + k_quiet;
 }
 
 void LineGuard::check_cleared(std::int64_t now, Actions& actions) {

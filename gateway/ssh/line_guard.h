@@ -109,6 +109,7 @@ class LineGuard {
   void judge(Reading reading, std::int64_t now, Actions& actions);
   void release(Actions& actions, std::int64_t now);
   void deny(const Notice& notice, std::int64_t now, Actions& actions);
+  void interrupt(std::int64_t now, Actions& actions);
   void check_cleared(std::int64_t now, Actions& actions);
   /// A login at another host, as its client shows it: the same rules as for the command that leads there.
   void watch_for_hops(std::int64_t now, Actions& actions);
@@ -158,6 +159,8 @@ class LineGuard {
   std::string answer_;
   std::uint64_t hop_line_ = UINT64_MAX;
   int clear_tries_ = 0;
+  bool interrupt_due_ = false;       ///< a denied line waits for its Ctrl-C
+  std::int64_t denied_at_ = 0;
   std::uint64_t denied_line_ = 0;
   std::string denied_row_;
 };

@@ -131,6 +131,7 @@ TEST_CASE("a denied line never reaches the shell and is cleared", "[gateway][gua
   lab.prompt();
   lab.echoes("rm -rf /data");
   lab.types("\r");
+  lab.waits(30);
   CHECK(lab.to_target == "rm -rf /data\x03");
   CHECK(lab.to_client.find("SP-9100") != std::string::npos);
   lab.shows("^C\r\n$ ");
@@ -210,6 +211,7 @@ TEST_CASE("a block is judged as a whole when the shell asks for more", "[gateway
   lab.waits(100);
   lab.echoes("/data");
   lab.types("\r");
+  lab.waits(30);
   CHECK(lab.to_target == "rm -rf \\\r/data\x03");
 }
 
@@ -323,11 +325,13 @@ TEST_CASE("a reason lets a line go on, nothing is lost or leaked", "[gateway][gu
   }
   SECTION("refused") {
     lab.types("\x03");
+    lab.waits(30);
     CHECK(lab.to_target == "rm -rf /data\x03");
     CHECK_FALSE(lab.judged.at(0).went_on);
   }
   SECTION("nobody answers") {
     lab.waits(121'000);
+    lab.waits(30);
     CHECK(lab.to_target.starts_with("rm -rf /data\x03"));
     CHECK(lab.to_target.find('\r') == std::string::npos);
   }
