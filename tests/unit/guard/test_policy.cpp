@@ -11,7 +11,7 @@ namespace {
 
 constexpr const char* k_head = R"(principals:
   - name: engineer
-    type: human
+    type: person
     keys: ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ2Fn0Z8Q9TQK5lXQ5q8mYwV1bq9mPz4dY0b0bqk1v0x engineer"]
 targets:
   - {name: prod-db-1, address: 127.0.0.1, port: 22, labels: {env: prod}, accounts: [{name: root}, {name: deploy}]}
