@@ -24,7 +24,8 @@ TEST_CASE("leaves are proven to be in a tree, and no others", "[crypto][merkle]"
         given.back().second[0] ^= std::byte{1};
         REQUIRE(root_from_leaves(given, size, proof) != root);
         given.back().second[0] ^= std::byte{1};
-        REQUIRE(root_from_leaves(given, size + 1, proof) != root);
+        // A size is told from another only by leaves at the end: a hidden subtree may have any size. Heads sign the size.
+        if (last + 1 == size) REQUIRE_FALSE(root_from_leaves(given, size + 1, proof));
         proof.push_back(root);
         REQUIRE_FALSE(root_from_leaves(given, size, proof));
         given.emplace_back(size, root);
