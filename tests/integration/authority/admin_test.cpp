@@ -80,7 +80,7 @@ TEST_CASE("the admin API answers with problems that a program can read", "[autho
   Gateway gateway(fleet(target.port()));
   CHECK(gateway.admin("GET", "/").first == 404);
   CHECK(gateway.admin("GET", "/v2/status").first == 404);
-  CHECK(gateway.admin("POST", "/v1/status").first == 400);
+  CHECK(gateway.admin("POST", "/v1/status").first == 405);
   CHECK(gateway.admin("POST", "/v1/locks", "{").first == 400);
   CHECK(gateway.admin("POST", "/v1/locks", "[1]").first == 400);
   CHECK(gateway.admin("POST", "/v1/locks", R"({"reason":"nobody"})").first == 400);
