@@ -14,8 +14,8 @@ constexpr const char* k_head = R"(principals:
     type: person
     keys: ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ2Fn0Z8Q9TQK5lXQ5q8mYwV1bq9mPz4dY0b0bqk1v0x engineer"]
 targets:
-  - {name: prod-db-1, address: 127.0.0.1, port: 22, labels: {env: prod}, accounts: [{name: root}, {name: deploy}]}
-  - {name: dev-1, address: 127.0.0.1, port: 22, labels: {env: dev}, accounts: [{name: deploy}]}
+  - {name: prod-db-1, address: 127.0.0.1, port: 22, labels: {env: prod}, host_keys: ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ2Fn0Z8Q9TQK5lXQ5q8mYwV1bq9mPz4dY0b0bqk1v0x"], accounts: [{name: root}, {name: deploy}]}
+  - {name: dev-1, address: 127.0.0.1, port: 22, labels: {env: dev}, host_keys: ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ2Fn0Z8Q9TQK5lXQ5q8mYwV1bq9mPz4dY0b0bqk1v0x"], accounts: [{name: deploy}]}
 bindings:
   - {role: operator, principals: [engineer]}
 )";
