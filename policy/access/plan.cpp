@@ -44,8 +44,13 @@ void compare(std::string_view kind, const Definitions& before, const Definitions
       continue;
     }
     PlanChange change{Verb::changed, std::string(kind), name, {}, definition.place};
-    for (std::size_t i = 0; i < definition.fields.size(); ++i) {
-      if (definition.fields[i] != old->second.fields[i]) change.fields.emplace_back(definition.fields[i].first);
+    // Not everything has every field: a role without an approval has none to compare.
+    const auto& was = old->second.fields;
+    for (const auto& field : definition.fields)
+      if (std::find(was.begin(), was.end(), field) == was.end()) change.fields.emplace_back(field.first);
+    for (const auto& field : was) {
+      const auto same_name = [&](const auto& one) { return one.first == field.first; };
+      if (std::none_of(definition.fields.begin(), definition.fields.end(), same_name)) change.fields.emplace_back(field.first);
     }
     if (!change.fields.empty()) out.push_back(std::move(change));
   }
