@@ -119,7 +119,7 @@ TEST_CASE("rules that do nothing are named with the reason", "[policy][tests]") 
   CHECK(why(role_with("[{channels: [shell], targets: {names: [api-2]}, accounts: [root]}]")) == std::vector<std::string>{"dead: it reaches no account of any target"});
   const auto shadowed = why(role_with("[{channels: [shell, exec], targets: all, accounts: [\"*\"]}, {channels: [exec], targets: {names: [api-1]}, accounts: [deploy]}]"));
   REQUIRE(shadowed.size() == 1);
-  CHECK(shadowed.front().find("shadowed by role r, allow 0") == 0);
+  CHECK(shadowed.front().find("shadowed by role r, allow 1") == 0);
   // A condition, a limit or a wider reach makes it a rule of its own.
   CHECK(why(role_with("[{channels: [shell], targets: {names: [api-1]}, accounts: [deploy]}, {channels: [shell], targets: all, accounts: [deploy], networks: [10.0.0.0/8]}]")).empty());
   CHECK(why(role_with("[{channels: [shell], targets: all, accounts: [deploy]}, {channels: [shell], targets: {names: [api-1]}, accounts: [deploy], max_duration: 1h}]")).empty());
