@@ -20,7 +20,7 @@ struct RecorderOptions {
   std::vector<std::string> witness_files;
   bool syslog = true;
   std::chrono::milliseconds commit_interval{50};  ///< of draining and writing while sessions are active
-  std::chrono::milliseconds sync_interval{200};   ///< fdatasync follows a write within it, at once where somebody waits for it
+  std::chrono::milliseconds sync_interval{50};    ///< fdatasync follows a write within it, at once where somebody waits for it
   std::chrono::milliseconds sleep_after{1'000};   ///< a ring without news this long gets no more looks until its bell
   std::chrono::milliseconds leftover_grace{10'000};  ///< after a start: rings that no session claimed by then are finished
 };
