@@ -129,7 +129,8 @@ TEST_CASE("killed at any point, shipping loses and doubles nothing", "[recorder]
     INFO("killed at point " << n);
     node.check_copy(store);
     std::uint64_t total = 0, journal_total = 0;
-    for (const auto& key : store.list("gw-1/journal/").value()) {
+    const auto keys = store.list("gw-1/journal/").value();
+    for (const auto& key : keys) {
       const auto parsed = parse_parcel_key(key);
       REQUIRE(parsed);
       total += parsed->span.to - parsed->span.from;
