@@ -253,7 +253,7 @@ int main(int argc, char** argv) {
   if (delays.empty()) delays = {0, 20, 100, 400};
   std::ifstream in(file);
   if (!in) {
-    std::cout << "skipped: there is no " << file << "\n";
+    std::cout << "skipped: " << (file.empty() ? "SALLYPORT_PTY_SCRIPTS names no more keystroke scripts" : "there is no " + file) << "\n";
     return 77;
   }
   int wrong = 0, scripts = 0, must = 0, denied = 0;
