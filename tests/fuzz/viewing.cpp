@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <csignal>
 #include <cstdint>
 #include <span>
 #include <thread>
@@ -14,6 +15,9 @@ using namespace sallyport::replay;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size < 2 || size > 65536) return 0;
+  // The viewer leaves when it is handed nonsense; who hands it on must outlive that (app/verbs/playing.cpp does the same).
+  static const auto ignored = ::signal(SIGPIPE, SIG_IGN);
+  static_cast<void>(ignored);
   const ByteView bytes = std::as_bytes(std::span(data, size));
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return 0;
