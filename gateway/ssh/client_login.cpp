@@ -196,6 +196,7 @@ boost::asio::awaitable<std::optional<control::Identity>> Session::log_in() {
     client_->flush();
     if (identity) {
       client_->forget_packets(false);
+      client_->lift_bounds();
       co_return identity;
     }
   }

@@ -224,9 +224,10 @@ void Relay::write_asides(Channel& channel) {
   for (const Notice& notice : std::exchange(asides_, {})) tell_person(channel, notice);
 }
 
-void Relay::tell_refused(std::uint32_t channel, std::string_view what, std::string_view code) {
+void Relay::tell_refused(std::uint32_t channel, std::string_view what, std::string_view code, Side by) {
   // Clients send their locale with every channel: a long-lived connection must not end for that.
-  if (!what.starts_with("env ") && ++refusals_told_ > k_most_refusals) return break_protocol(Side::client, "more than 1024 refused requests");
+  if (!what.starts_with("env ") && ++refusals_told_[by == Side::client ? 0 : 1] > k_most_refusals)
+    return break_protocol(by, "more than 1024 refused requests");
   control::Envelope told;
   told.mutable_session_event()->set_name("relay.refused");
   told.mutable_session_event()->set_json(

@@ -33,7 +33,7 @@ void Relay::on_open(Side from, std::span<const std::byte> payload) {
   if (!reader.ok() || type.size() > 128) return break_protocol(from, "malformed CHANNEL_OPEN");
   if (ending_ || draining_) return refuse_open(from, peer_id, message::k_administratively_prohibited, "the session is ending");
   if (channels_.size() >= k_most_channels) {
-    if (!std::exchange(shortage_told_, true)) tell_refused(UINT32_MAX, type, "SP-5008");  // once, until there is room again
+    if (!std::exchange(shortage_told_, true)) tell_refused(UINT32_MAX, type, "SP-5008", from);  // once, until there is room again
     return refuse_open(from, peer_id, message::k_resource_shortage, render(make_notice("SP-5008")));
   }
   shortage_told_ = false;
@@ -124,7 +124,7 @@ void Relay::open_from_target(std::string_view type, Channel& channel, std::span<
     const bool granted = std::find(remote_forwards_.begin(), remote_forwards_.end(), wanted) != remote_forwards_.end() ||
                          (is_tcp && std::find(remote_forwards_.begin(), remote_forwards_.end(), fmt::format("tcp * {}", port)) != remote_forwards_.end());
     if (!granted) {
-      tell_refused(id, type, "SP-2011");
+      tell_refused(id, type, "SP-2011", Side::target);
       return refuse(message::k_administratively_prohibited, "not asked for");
     }
     channel.kind = ChannelKind::tunnel_in;
@@ -152,7 +152,7 @@ void Relay::open_from_target(std::string_view type, Channel& channel, std::span<
     channel.program = "x11";
     return forward_open(channel, Side::client, type, specific);
   }
-  tell_refused(id, type, type == "auth-agent@openssh.com" ? "SP-2018" : type == "x11" ? "SP-2019" : "SP-2009");
+  tell_refused(id, type, type == "auth-agent@openssh.com" ? "SP-2018" : type == "x11" ? "SP-2019" : "SP-2009", Side::target);
   refuse(message::k_administratively_prohibited, "not permitted");
 }
 

@@ -178,7 +178,7 @@ void Relay::on_channel_request(Side from, std::span<const std::byte> payload) {
   Channel* channel = find(id);
   if (channel == nullptr || !channel->half(from).open || channel->half(from).got_close) return;  // late, after the close
   if (is_small_talk(name) || channel->kind != ChannelKind::session) {
-    if (!is_small_talk(name)) tell_refused(id, name, "SP-2009");
+    if (!is_small_talk(name)) tell_refused(id, name, "SP-2009", from);
     if (want_reply) reply_request(*channel, from, false);
     return;
   }

@@ -66,6 +66,7 @@ boost::asio::awaitable<void> Session::serve() {
   first_exchange_ = Fd(::dup(handover_.client.get()));
   client_ = std::make_unique<net::SshPump>(io_, std::move(*session), std::move(handover_.client));
   client_->forget_packets(true);
+  client_->bound_input({});
   watch();
   if (!co_await exchange_keys()) co_return;
   auto identity = co_await log_in();

@@ -128,7 +128,10 @@ boost::asio::awaitable<int> Session::drive_auth(std::function<int()> step) {
     target_->flush();
     if (status != SSH_AUTH_AGAIN) co_return status;
     if (target_->is_closed() || client_->is_closed() || !over_.empty() || ending_) co_return SSH_AUTH_ERROR;
-    if (!co_await wake_.wait(until)) co_return SSH_AUTH_ERROR;
+    if (!co_await wake_.wait(until)) {
+      target_silent_ = true;
+      co_return SSH_AUTH_ERROR;
+    }
   }
 }
 
@@ -192,7 +195,8 @@ boost::asio::awaitable<Result<std::string>> Session::log_in_at_target(const cont
       }
     }
     if (status == SSH_AUTH_SUCCESS) co_return kind;
-    if (target_->is_closed()) co_return fail(Errc::unavailable, "the target closed the connection during login");
+    if (target_silent_) co_return fail(Errc::unavailable, fmt::format("no answer to the login within {} seconds", k_login_deadline.count()));
+    if (target_->is_closed()) co_return fail(Errc::unavailable, "during the login: " + printable(target_->close_reason(), 200));
     last = Error{Errc::denied, kind + " was not accepted"};
   }
   co_return tl::unexpected(last);
@@ -242,6 +246,7 @@ boost::asio::awaitable<bool> Session::reach_target() {
   }
   target_ = std::make_unique<net::SshPump>(io_, std::move(*session), std::move(received.descriptors.front()));
   target_->forget_packets(true);
+  target_->bound_input({});
   const auto until = std::chrono::steady_clock::now() + k_exchange_deadline;
   int status = ssh_connect(target_->raw());
   target_->start([this] { wake_.notify(); });
@@ -254,7 +259,8 @@ boost::asio::awaitable<bool> Session::reach_target() {
   if (status != SSH_OK) {
     const bool silent = status == SSH_AGAIN && !target_->is_closed();
     const char* error = ssh_get_error(target_->raw());
-    const std::string why = silent ? "nothing usable came within 10 seconds" : printable(error != nullptr ? error : "", 200);
+    const std::string ended = error != nullptr && *error != '\0' ? error : target_->close_reason();
+    const std::string why = silent ? "nothing usable came within 10 seconds" : printable(ended, 200);
     tell_outcome(control::TargetOutcome::KEX_FAILED, why);
     target_->close();
     // A target that offers only other host key types than the pinned ones is not the target.
@@ -286,7 +292,7 @@ boost::asio::awaitable<bool> Session::reach_target() {
     target_->close();
     const bool gone = logged_in.error().code == Errc::unavailable;
     const bool sealed = logged_in.error().code == Errc::sealed;
-    relay_->refuse_all(make_notice(gone ? "SP-3009" : sealed ? "SP-3011" : "SP-3007", logged_in.error().detail));
+    relay_->refuse_all(make_notice(target_silent_ ? "SP-3001" : gone ? "SP-3009" : sealed ? "SP-3011" : "SP-3007", logged_in.error().detail));
     co_return false;
   }
   tell_outcome(control::TargetOutcome::READY, "", *logged_in);
@@ -304,6 +310,7 @@ boost::asio::awaitable<bool> Session::reach_target() {
   };
   ssh_session_set_payload_handler(target_->raw(), 80, 100, to_relay, this);
   relay_->serve_target(*target_, grant_);
+  target_->lift_bounds();
   target_->forget_packets(false);
   os::wipe_freed_memory(false);
   co_return true;

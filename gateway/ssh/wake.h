@@ -20,7 +20,8 @@ class Wake {
     timer_.cancel();
   }
 
-  /// True when notified, false when `until` came first.
+  /// True when notified, false when `until` is over, also where notice follows notice without a pause: who sends for ever is not
+  /// waited for for ever.
   boost::asio::awaitable<bool> wait(std::chrono::steady_clock::time_point until = std::chrono::steady_clock::time_point::max()) {
     if (!signalled_) {
       timer_.expires_at(until);
@@ -29,7 +30,7 @@ class Wake {
     }
     const bool was = signalled_;
     signalled_ = false;
-    co_return was;
+    co_return was && (until == std::chrono::steady_clock::time_point::max() || std::chrono::steady_clock::now() < until);
   }
 
  private:

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -13,6 +14,7 @@ namespace {
 
 // Large reads: a packet that two of them share is copied together first. What no bulk touches takes no memory.
 constexpr std::size_t k_read_size = 256 * 1024;
+constexpr std::size_t k_bounded_read = 16 * 1024;      // of a stranger: what one read brings is looked at only afterwards
 constexpr int k_reads_per_turn = 2;                    // then the other leg has its turn
 constexpr std::size_t k_low_mark = 64 * 1024;          // below it the producers are told
 std::array<char, k_read_size> read_buffer;             // one loop, one thread: the legs share it
@@ -46,6 +48,30 @@ void SshPump::forget_packets(bool on) {
 #endif
 }
 
+void SshPump::bound_input(const Bounds& bounds) { bounds_ = bounds; }
+
+void SshPump::lift_bounds() { bounds_.reset(); }
+
+std::size_t SshPump::most_to_read() const {
+  if (!bounds_) return read_buffer.size();
+  const std::uint64_t room = bounds_->bytes > received_ ? bounds_->bytes - received_ : 0;
+  return static_cast<std::size_t>(std::min<std::uint64_t>(k_bounded_read, room + 1));
+}
+
+bool SshPump::is_beyond_bounds(std::size_t size) {
+  if (!bounds_) return false;
+  if (received_ > bounds_->bytes) {
+    end("more than " + std::to_string(bounds_->bytes) + " bytes came before the login");
+    return true;
+  }
+  // libssh passes over any number of lines before the version (RFC 4253 section 4.2 gives no bound).
+  if (ssh_get_serverbanner(session_.get()) != nullptr) return false;
+  greeting_lines_ += static_cast<std::uint64_t>(std::count(read_buffer.begin(), read_buffer.begin() + static_cast<std::ptrdiff_t>(size), '\n'));
+  if (greeting_lines_ <= bounds_->greeting_lines && received_ <= bounds_->greeting_bytes) return false;
+  end("too many lines came before the version of SSH");
+  return true;
+}
+
 void SshPump::wait_readable() {
   reading_ = true;
   socket_.async_wait(boost::asio::posix::stream_descriptor::wait_read, [this](const boost::system::error_code& error) {
@@ -57,7 +83,8 @@ void SshPump::wait_readable() {
 
 void SshPump::on_readable() {
   for (int turn = 0; turn < k_reads_per_turn && !closed_; ++turn) {
-    const ssize_t size = ::recv(socket_.native_handle(), read_buffer.data(), read_buffer.size(), 0);
+    const std::size_t wanted = most_to_read();
+    const ssize_t size = ::recv(socket_.native_handle(), read_buffer.data(), wanted, 0);
     if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) break;
     if (size < 0) {
       end(std::string("connection lost: ") + std::strerror(errno));
@@ -75,7 +102,8 @@ void SshPump::on_readable() {
       end(why != nullptr ? why : "protocol error");
       return;
     }
-    if (static_cast<std::size_t>(size) < read_buffer.size()) break;
+    if (is_beyond_bounds(static_cast<std::size_t>(size))) return;
+    if (static_cast<std::size_t>(size) < wanted) break;
   }
   flush();
   if (!closed_ && !held_ && !reading_) wait_readable();

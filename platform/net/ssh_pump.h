@@ -12,6 +12,7 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "platform/os/fd.h"
@@ -41,12 +42,21 @@ class SshPump {
 
   /// While held, nothing is read: the peer feels it by TCP. Used when the peer floods us with what needs answers.
   void hold_reading(bool hold);
+  /// What a peer may send before it has proven anything: so many bytes in all and, before its version line, so many other lines
+  /// and bytes. More ends the connection. lift_bounds() when it is logged in.
+  struct Bounds {
+    std::uint64_t bytes = 1024 * 1024;
+    std::uint64_t greeting_bytes = 64 * 1024;
+    std::uint64_t greeting_lines = 1024;
+  };
+  void bound_input(const Bounds& bounds);
+  void lift_bounds();
   /// While on, what a packet held is overwritten when the next one comes: for the time in which passwords pass.
   void forget_packets(bool on);
 
   [[nodiscard]] ssh_session raw() const noexcept { return session_.get(); }
   [[nodiscard]] bool is_closed() const noexcept { return closed_; }
-  /// True when the peer ended or broke the protocol, false after close().
+  /// Why the peer's end or breach closed it; empty after close().
   [[nodiscard]] const std::string& close_reason() const noexcept { return reason_; }
   /// Bytes that wait to be sent, those held back by a key exchange included.
   [[nodiscard]] std::size_t queued_output() const { return ssh_session_queued_output(session_.get()); }
@@ -60,12 +70,16 @@ class SshPump {
   void wait_readable();
   void on_readable();
   void wait_writable();
+  [[nodiscard]] std::size_t most_to_read() const;
+  [[nodiscard]] bool is_beyond_bounds(std::size_t size);
   void end(std::string reason);
 
   SshSessionHandle session_;
   boost::asio::posix::stream_descriptor socket_;
   std::function<void()> progress_;
   std::string reason_;
+  std::optional<Bounds> bounds_;
+  std::uint64_t greeting_lines_ = 0;
   std::uint64_t received_ = 0;
   std::uint64_t sent_ = 0;
   bool closed_ = false;

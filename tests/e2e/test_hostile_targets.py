@@ -57,6 +57,12 @@ def for_ever(data):
     return behave
 
 
+def drip(connection, data):
+    while True:
+        connection.sendall(data)
+        time.sleep(0.1)
+
+
 def after_banner(data, stay=True):
     def behave(connection):
         connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
@@ -74,6 +80,7 @@ BEFORE_LOGIN = {
     "endless-banner": for_ever(b"A" * 65536),
     "endless-lines": for_ever(b"welcome to this machine\r\n" * 2000),
     "endless-version": lambda c: (c.sendall(b"SSH-2.0-"), for_ever(b"B" * 65536)(c)),
+    "dripping-lines": lambda c: drip(c, b"welcome\r\n"),
     "old": lambda c: (c.sendall(b"SSH-1.5-ancient\r\n"), time.sleep(0.5)),
     "huge-packet": after_banner(u32(0xfffffff0) + b"\4" + bytes(70000)),
     "huge-lists": after_banner(plain_packet(b"\x14" + bytes(16) + u32(0x7fffffff) + b"a" * 4000)),
@@ -85,6 +92,13 @@ BEFORE_LOGIN = {
 }
 
 
+# What the person reads is more than a number.
+REASONS = {
+    "endless-lines": rb"too many lines came before the version", "endless-ignore": rb"more than 1048576 bytes came before the login",
+    "dripping-lines": rb"nothing usable came within 10 seconds",
+}
+
+
 class Bent(paramiko.ServerInterface if paramiko else object):
     """Lets the gateway in; what it then does is named by the command."""
 
@@ -93,6 +107,9 @@ class Bent(paramiko.ServerInterface if paramiko else object):
 
     def check_auth_password(self, username, password):
         return paramiko.AUTH_SUCCESSFUL if password == PASSWORD else paramiko.AUTH_FAILED
+
+    def check_auth_none(self, username):
+        return paramiko.AUTH_FAILED
 
     def get_allowed_auths(self, username):
         return "password"
@@ -214,6 +231,15 @@ class Bent(paramiko.ServerInterface if paramiko else object):
         time.sleep(5)
 
 
+class FloodingLogin(Bent):
+    """Answers the login with messages that may be ignored, for ever."""
+
+    def check_auth_password(self, username, password):
+        while self.transport.is_active():
+            self.send(bytes([2]), string(bytes(30000)))
+        return paramiko.AUTH_FAILED
+
+
 @unittest.skipIf(paramiko is None, "python3-paramiko is not installed")
 class HostileTargets(unittest.TestCase):
     @classmethod
@@ -222,7 +248,8 @@ class HostileTargets(unittest.TestCase):
         cls.lab = Lab(targets=1, start=False)
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", cls.lab.folder / "bent"], check=True)
         cls.key = paramiko.Ed25519Key.from_private_key_file(str(cls.lab.folder / "bent"))
-        cls.bent = RawTarget(cls.serve_bent)
+        cls.bent = RawTarget(lambda connection: cls.serve_bent(connection, Bent))
+        cls.flooding = RawTarget(lambda connection: cls.serve_bent(connection, FloodingLogin))
         cls.lab.policy_text = cls.policy
         cls.lab.start()
         subprocess.run([BIN / "sallyport", "--config", cls.lab.folder / "sallyport.yaml", "secret", "put", "pw/bent"], input=PASSWORD.encode(),
@@ -235,16 +262,16 @@ class HostileTargets(unittest.TestCase):
         for stream in (cls.neighbour.stdin, cls.neighbour.stdout, cls.neighbour.stderr):
             stream.close()
         cls.neighbour.wait(10)
-        for target in (*cls.raw.values(), cls.bent):
+        for target in (*cls.raw.values(), cls.bent, cls.flooding):
             target.close()
         cls.lab.stop()
 
     @classmethod
-    def serve_bent(cls, connection):
+    def serve_bent(cls, connection, kind):
         transport = paramiko.Transport(connection)
         transport.add_server_key(cls.key)
         try:
-            transport.start_server(server=Bent(transport))
+            transport.start_server(server=kind(transport))
         except (paramiko.SSHException, EOFError):
             return
         while transport.is_active():
@@ -255,7 +282,7 @@ class HostileTargets(unittest.TestCase):
         host_key = " ".join((cls.lab.folder / "bent.pub").read_text().split()[:2])
         more = "".join(f"  - {{name: {name}, address: 127.0.0.1, port: {port}, allow_networks: [loopback], labels: {{env: lab}}, host_keys: [\"{host_key}\"], "
                        f"accounts: [{{name: {cls.lab.account}, credentials: [{{password: pw/bent}}]}}]}}\n"
-                       for name, port in [*((name, target.port) for name, target in cls.raw.items()), ("bent", cls.bent.port)])
+                       for name, port in [*((name, target.port) for name, target in cls.raw.items()), ("bent", cls.bent.port), ("flooding-login", cls.flooding.port)])
         return cls.lab.default_policy().replace("roles:\n", more + "roles:\n", 1)
 
     def setUp(self):
@@ -296,19 +323,30 @@ class HostileTargets(unittest.TestCase):
 
         def one(name):
             began = time.monotonic()
-            results[name] = (self.visit(name), time.monotonic() - began)
+            try:
+                results[name] = (self.visit(name), time.monotonic() - began)
+            except Exception as failure:  # shown by the test, not by the thread
+                results[name] = (failure, time.monotonic() - began)
         visitors = [threading.Thread(target=one, args=(name,)) for name in self.raw]
         for visitor in visitors:
             visitor.start()
         for visitor in visitors:
             visitor.join()
         for name in self.raw:
-            self.assertIn(name, results)
             done, took = results[name]
+            self.assertIsInstance(done, subprocess.CompletedProcess, f"{name}: {done} after {took:.1f} s")
             self.assertEqual(done.returncode, 255, name)
             self.assertRegex(done.stderr, rb"SP-300[1389]", name)
+            self.assertRegex(done.stderr, REASONS.get(name, rb"SP-"), name)
             self.assertLess(len(done.stderr), 1200, name)
             self.assertLess(took, 20, name)
+
+    def test_a_login_that_is_flooded_ends_in_bounds(self):
+        began = time.monotonic()
+        done = self.visit("flooding-login")
+        self.assertEqual(done.returncode, 255)
+        self.assertRegex(done.stderr, rb"SP-3009.*more than 1048576 bytes came before the login")
+        self.assertLess(time.monotonic() - began, 20)
 
     def test_the_bent_target_works_when_it_behaves(self):
         done = self.visit("bent", "good")
@@ -329,6 +367,8 @@ class HostileTargets(unittest.TestCase):
             done = self.visit("bent", command)
             print(f"{command}: {done.returncode} {done.stdout[-20:]!r} {done.stderr[:120]!r}", flush=True)
             self.assertLess(time.monotonic() - began, 25, command)
+            if command == "opens":
+                self.assertIn(b"the target broke the protocol: more than 1024 refused requests", done.stderr)
         self.assertEqual(self.visit("bent", "good").stdout, b"good\n")
 
     def test_endless_errors_to_a_reader_that_never_reads_cost_a_bounded_memory(self):
