@@ -50,7 +50,7 @@ Rect Cells::clamped(Rect area) const {
 }
 
 void Cells::put(int row, int column, char32_t glyph, std::uint16_t pen) {
-  if (row < 0 || row >= rows_ || column < 0 || column >= columns_) return;
+  if (!holds(row, column)) return;
   glyphs_[index(row, column)] = glyph;
   if (!pens_.empty()) pens_[index(row, column)] = pen;
 }

@@ -26,8 +26,8 @@ class Cells {
   [[nodiscard]] int rows() const noexcept { return rows_; }
   [[nodiscard]] int columns() const noexcept { return columns_; }
   void put(int row, int column, char32_t glyph, std::uint16_t pen);
-  [[nodiscard]] char32_t glyph(int row, int column) const { return glyphs_[index(row, column)]; }
-  [[nodiscard]] std::uint16_t pen(int row, int column) const { return pens_.empty() ? 0 : pens_[index(row, column)]; }
+  [[nodiscard]] char32_t glyph(int row, int column) const { return holds(row, column) ? glyphs_[index(row, column)] : k_blank; }
+  [[nodiscard]] std::uint16_t pen(int row, int column) const { return pens_.empty() || !holds(row, column) ? std::uint16_t{0} : pens_[index(row, column)]; }
   void erase(Rect area, std::uint16_t pen);
   /// What is at (row + down, column + right) moves to (row, column); what nothing moves to is erased.
   void scroll(Rect area, int down, int right, std::uint16_t pen);
@@ -39,6 +39,7 @@ class Cells {
   [[nodiscard]] std::size_t index(int row, int column) const {
     return static_cast<std::size_t>(row) * static_cast<std::size_t>(columns_) + static_cast<std::size_t>(column);
   }
+  [[nodiscard]] bool holds(int row, int column) const { return row >= 0 && row < rows_ && column >= 0 && column < columns_; }
   [[nodiscard]] Rect clamped(Rect area) const;
 
   int rows_ = 0;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "platform/terminal/cells.h"
+#include "platform/terminal/sequences.h"
 
 namespace sallyport::terminal {
 namespace {
@@ -14,6 +15,7 @@ namespace {
 constexpr std::size_t k_most_combined = 2048;
 constexpr std::size_t k_most_pens = 4096;
 constexpr std::size_t k_longest_title = 256;
+constexpr std::size_t k_longest_command = 64;
 
 struct FreeTerm {
   void operator()(VTerm* term) const noexcept { vterm_free(term); }
@@ -77,12 +79,10 @@ struct Screen::Model {
     vterm_output_set_callback(term.get(), [](const char*, size_t, void*) {}, nullptr);
     state = vterm_obtain_state(term.get());
     vterm_state_set_callbacks(state, &callbacks(), this);
-    vterm_state_set_unrecognised_fallbacks(state, &fallbacks(), this);
     vterm_state_reset(state, 1);
   }
 
   static const VTermStateCallbacks& callbacks();
-  static const VTermParserCallbacks& fallbacks();
 
   [[nodiscard]] Cells& cells() { return alternate ? other : main; }
   [[nodiscard]] const Cells& cells() const { return alternate ? other : main; }
@@ -140,19 +140,42 @@ struct Screen::Model {
 
   void put(const VTermGlyphInfo& info, VTermPos pos) {
     Cells& shown = cells();
-    if (pos.row < 0 || pos.row >= shown.rows() || pos.col < 0 || pos.col >= shown.columns()) return;
+    if (info.width < 0 || pos.row < 0 || pos.row >= shown.rows() || pos.col < 0 || pos.col >= shown.columns()) return;
     ++version;
     if (pos.col == 0 && last_put_full && last_put_row == pos.row - 1) shown.set_wrapped(pos.row, true);
     const std::uint16_t number = pen_number();
     // Half of a wide character that is overwritten takes the other half with it.
-    if (shown.glyph(pos.row, pos.col) == k_wide_tail) shown.put(pos.row, pos.col - 1, k_blank, number);
+    if (pos.col > 0 && shown.glyph(pos.row, pos.col) == k_wide_tail) shown.put(pos.row, pos.col - 1, k_blank, number);
     const int beyond = pos.col + info.width;
     if (beyond < shown.columns() && shown.glyph(pos.row, beyond) == k_wide_tail) shown.put(pos.row, beyond, k_blank, number);
-    shown.put(pos.row, pos.col, glyph_of(info.chars), number);
+    const char32_t glyph = glyph_of(info.chars);
+    shown.put(pos.row, pos.col, glyph, number);
+    if (info.width > 0) {
+      last_glyph = glyph;
+      last_width = info.width;
+    }
     for (int column = pos.col + 1; column < beyond; ++column) shown.put(pos.row, column, k_wide_tail, number);
     last_put_row = pos.row;
     // A wide character that does not fit leaves the last column empty and wraps all the same.
     last_put_full = beyond >= shown.columns() - 1;
+  }
+
+  /// REP, at most one row of it.
+  void repeat(std::uint32_t count) {
+    if (last_width == 0) return;
+    std::string text;
+    const auto fitting = static_cast<std::uint32_t>(main.columns() / last_width);
+    for (std::uint32_t i = 0; i < std::min(count, fitting); ++i) append_glyph(text, last_glyph);
+    vterm_input_write(term.get(), text.data(), text.size());
+  }
+
+  void command(std::string_view text) {
+    if (text.starts_with("0;") || text.starts_with("2;")) {
+      title.assign(text.substr(2, k_longest_title));
+      ++version;
+    } else if (owner != nullptr && owner->on_command) {
+      owner->on_command(text.substr(0, k_longest_command));
+    }
   }
 
   void moved(VTermPos pos) {
@@ -240,8 +263,6 @@ struct Screen::Model {
       if (!wanted) other = Cells{};
     } else if (property == VTERM_PROP_CURSORVISIBLE) {
       cursor_visible = value.boolean != 0;
-    } else if (property == VTERM_PROP_TITLE && value.string != nullptr) {
-      title.assign(std::string_view(value.string).substr(0, k_longest_title));
     }
     return true;
   }
@@ -276,6 +297,9 @@ struct Screen::Model {
   std::vector<Pen> pens;
   std::map<Pen, std::uint16_t> pen_index;
   std::string title;
+  Sequences sequences;
+  char32_t last_glyph = k_blank;
+  int last_width = 0;  ///< 0: nothing was shown yet
   int last_put_row = -1;
   bool last_put_full = false;  ///< the newest character reached the right edge and the cursor has not left it since
 };
@@ -319,19 +343,6 @@ const VTermStateCallbacks& Screen::Model::callbacks() {
   return table;
 }
 
-const VTermParserCallbacks& Screen::Model::fallbacks() {
-  static const VTermParserCallbacks table = [] {
-    VTermParserCallbacks out{};
-    out.osc = [](const char* command, size_t length, void* user) {
-      const auto* model = static_cast<Model*>(user);
-      if (model->owner != nullptr && model->owner->on_command) model->owner->on_command(std::string_view(command, length));
-      return 1;
-    };
-    return out;
-  }();
-  return table;
-}
-
 Screen::Screen(Options options) : model_(std::make_unique<Model>(options)) { model_->owner = this; }
 Screen::~Screen() = default;
 Screen::Screen(Screen&& other) noexcept
@@ -347,7 +358,12 @@ Screen& Screen::operator=(Screen&& other) noexcept {
 }
 
 void Screen::feed(std::string_view output) {
-  if (!output.empty()) vterm_input_write(model_->term.get(), output.data(), output.size());
+  while (!output.empty()) {
+    const Sequences::Piece piece = model_->sequences.take(output);
+    if (!piece.bytes.empty()) vterm_input_write(model_->term.get(), piece.bytes.data(), piece.bytes.size());
+    if (piece.repeats > 0) model_->repeat(piece.repeats);
+    if (!piece.command.empty()) model_->command(piece.command);
+  }
 }
 
 void Screen::feed(std::span<const std::byte> output) {
@@ -370,6 +386,8 @@ void Screen::reset() {
   m.main.erase({0, m.main.rows(), 0, m.main.columns()}, 0);
   m.last_put_full = false;
   m.pen = Pen{};
+  m.sequences = {};
+  m.last_width = 0;
   m.start();
   ++m.version;
 }

@@ -122,3 +122,65 @@ TEST_CASE("one idle terminal is small", "[terminal]") {
   screen.feed(endless);
   CHECK(screen.memory() < 28 * 1024);
 }
+
+TEST_CASE("a repeated character stays within its row whatever count is asked", "[terminal]") {
+  Screen screen({.columns = 10, .rows = 3});
+  screen.feed("\x1b[5b");  // nothing to repeat yet
+  CHECK(screen.line_text(0).empty());
+  screen.feed("a\x1b[2bc\x1b[");
+  screen.feed("0b");
+  CHECK(screen.line_text(0) == "aaacc");
+  screen.feed("\r\n\xe6\xbc\xa2\x1b[1b");
+  CHECK(screen.line_text(1) == "\xe6\xbc\xa2\xe6\xbc\xa2");
+  screen.feed("\r\nx\x1b[99999999999b");
+  CHECK(screen.top() <= 1);
+}
+
+TEST_CASE("no way of writing a repeat reaches libvterm", "[terminal]") {
+  // Each of these held libvterm for good before the sequences were taken apart.
+  for (const std::string_view hostile : {"\x1b[99999999b", "\x1b]0;open\x1b[9b", "\x1b\x1b[9b", "\x1b[\r9\nb", "\x1b[9\x7f""b", "\x1b\x80[9b", "\x1b(\x80[9b",
+                                         "\xc2\x9b" "9b", "\x9b" "9b", "\x1b[9;9b", "\x1b[:9b", "\x1bPq\x1b[9b", "\x1b[\x1b[9b", "\x1b[?9b", "\x1b[9 b",
+                                         "\xe2\x80\x8b\x1b[9b", "\xcc\x81\x1b[9b", "\x1b[\x18\x1b[9b", "\x1b/[9b", "\x1b([9b", "\x1b(/[9b"}) {
+    for (std::size_t cut = 0; cut < hostile.size(); ++cut) {
+      Screen screen({.columns = 10, .rows = 3});
+      screen.feed(hostile.substr(0, cut));
+      screen.feed(hostile.substr(cut));
+      screen.feed("\x1b[H\x1b[2Jok");
+      CHECK(screen.line_text(screen.top()) == "ok");
+    }
+  }
+}
+
+TEST_CASE("control characters inside a sequence act at once and the sequence goes on", "[terminal]") {
+  Screen screen({.columns = 10, .rows = 4});
+  screen.feed("ab\x1b[\r\n2Cx");
+  CHECK(screen.line_text(0) == "ab");
+  CHECK(screen.line_text(1) == "  x");
+}
+
+TEST_CASE("strings come whole however they are cut, and hide nothing after their end", "[terminal]") {
+  for (const std::string_view text : {"\x1b]133;A\x07z", "\x1b]133;A\x1b\\z", "\xc2\x9d" "133;A\xc2\x9cz", "\x1b]133;A\x1b[mz"}) {
+    for (std::size_t cut = 0; cut <= text.size(); ++cut) {
+      Screen screen({});
+      std::string seen;
+      screen.on_command = [&](std::string_view command) { seen += command; };
+      screen.feed(text.substr(0, cut));
+      screen.feed(text.substr(cut));
+      CHECK(seen == "133;A");
+      CHECK(screen.line_text(0) == "z");
+    }
+  }
+  Screen screen({});
+  screen.feed("\x1bPq hidden\x1b\\a\x1b_k\x18" "b\x1b]2;\xc2\xa3 title\x07" "c\xc2\xa3");
+  CHECK(screen.line_text(0) == "abc\xc2\xa3");
+  CHECK(screen.title() == "\xc2\xa3 title");
+}
+
+TEST_CASE("more parameters than libvterm holds are cut off, and the rest of the sequence acts", "[terminal]") {
+  Screen screen({.columns = 20, .rows = 3, .attributes = true});
+  screen.feed("\x1b[1;31" + std::string(200, ':') + "mred\x1b[0" + std::string(100, ';') + "m");
+  CHECK(screen.line_text(0) == "red");
+  screen.feed("\x1b[0002;000000005Hx\x1b[99999999999999;1Hy\x1b[?>7hz\x1b[1$$pz");
+  CHECK(screen.line_text(1) == "    x");
+  CHECK(screen.line_text(2) == "yzz");
+}
