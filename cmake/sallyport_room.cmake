@@ -11,7 +11,7 @@ function(sallyport_room name)
     list(FILTER sources EXCLUDE REGEX "${pattern}")
   endforeach()
   if(NOT sources)
-    file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/${name}_empty.cpp "")
+    file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/${name}_empty.cpp CONTENT "")  # writes only what changed
     set(sources ${CMAKE_CURRENT_BINARY_DIR}/${name}_empty.cpp)
   endif()
   add_library(${name} STATIC ${sources})
