@@ -2,7 +2,7 @@
 """Reads and verifies a Sallyport journal, from docs/format/journal.md alone and with none of Sallyport's code.
   sallyport_reader.py JOURNAL_FOLDER [--vkey LINE|FILE] [--checkpoint FILE]           verify, list the sessions
   sallyport_reader.py JOURNAL_FOLDER --session LABEL --key HEX                        ... and decode one, as JSON lines
-  sallyport_reader.py --bundle FILE [--vkey LINE|FILE]                                verify and decode a slice that was handed to you
+  sallyport_reader.py --bundle FILE [--vkey LINE|FILE]                                a slice, with sallyport_bundle.py beside this file
   sallyport_reader.py JOURNAL_FOLDER --session LABEL --recipient-key K.pem --recipient-cert C.pem
 Needs Python 3.8, libcrypto 3, libzstd and, to unwrap keys, the `openssl` command. Exit status: 0 verified, 8 something was found.
 """
@@ -11,12 +11,12 @@ import argparse, base64, ctypes, ctypes.util, glob, hashlib, hmac, json, os, re,
 crypto, zstd = (ctypes.CDLL(ctypes.util.find_library(name)) for name in ("crypto", "zstd"))
 for name in ("EVP_PKEY_new_raw_public_key", "EVP_MD_CTX_new", "EVP_CIPHER_CTX_new", "EVP_aes_256_gcm"):
     getattr(crypto, name).restype = ctypes.c_void_p
-zstd.ZSTD_getFrameContentSize.restype = ctypes.c_ulonglong
 P, Z = ctypes.c_void_p, ctypes.c_size_t
-zstd.ZSTD_decompress.restype = Z
+zstd.ZSTD_getFrameContentSize.restype, zstd.ZSTD_decompress.restype = ctypes.c_ulonglong, Z
 KINDS = ["?", "header", "event", "data_in", "data_out", "data_err", "typed", "line_key", "line_dropped", "bulk_marker", "resize", "exit", "end"]
 findings, CRC = [], []
 sha = lambda data: hashlib.sha256(data).digest()
+checkpoint = lambda note: (int(note.split("\n")[1]), base64.b64decode(note.split("\n")[2]))  # its size and root
 
 def find(text):
     findings.append(text)
@@ -48,8 +48,7 @@ class Tree:  # RFC 9162 section 2.1; the roots of the perfect subtrees, and the 
         self.roots.append(root)
 
 def hkdf(key, salt, info):  # RFC 5869, 32 bytes
-    prk = hmac.new(salt or bytes(32), key, hashlib.sha256).digest()
-    return hmac.new(prk, info + b"\1", hashlib.sha256).digest()
+    return hmac.new(hmac.new(salt or bytes(32), key, hashlib.sha256).digest(), info + b"\1", hashlib.sha256).digest()
 
 def gcm_open(key, sequence, aad, body, tag):  # None: broken
     context, out, got = P(crypto.EVP_CIPHER_CTX_new()), ctypes.create_string_buffer(len(body) + 16), ctypes.c_int()
@@ -79,9 +78,6 @@ def signed_by(note, vkey):  # C2SP signed-note, Ed25519
             crypto.EVP_DigestVerifyInit(context, None, None, None, pkey)
             return crypto.EVP_DigestVerify(context, blob[4:], Z(64), body.encode(), Z(len(body.encode()))) == 1
     return False
-
-def checkpoint(note):
-    return int(note.split("\n")[1]), base64.b64decode(note.split("\n")[2])
 
 def frames(folder):  # (type, payload) of every frame, in order
     expected = 1
@@ -137,11 +133,8 @@ class Session:
                     find(f"session {self.label}: entry {sequence}: the seal is broken")
             elif flags & 2:
                 body, out["state"] = None, "not_echoed" if fate == 8 else "unsettled"
-            if kind == 1:
-                out["header"] = self.info
-            elif body is not None and kind != 7:
-                out["body"] = base64.b64encode(body).decode()
-            print(json.dumps(out))
+            shown = {} if body is None or kind == 7 else {"body": base64.b64encode(body).decode()}
+            print(json.dumps({**out, **({"header": self.info} if kind == 1 else shown)}))
 
 def take(kind, payload, sessions, log, newest, keys):
     if kind == 1:
@@ -167,89 +160,17 @@ def take(kind, payload, sessions, log, newest, keys):
         elif keys:  # the key may name its successor, which alone signs from here on
             keys += re.findall(r"^next-key (.*)$", payload.decode(), re.M)
 
-def follow(note, keys, handovers):  # whether a key given, or one that the handovers lead to, signed it
-    for handover in [None] + handovers:
-        if handover and signed_by(handover, keys[-1]):
-            keys = keys + re.findall(r"^next-key (.*)$", handover, re.M)
-        if signed_by(note, keys[-1]):
-            return True
-    return False
-
-def inclusion(leaf, index, size, path):  # RFC 9162 section 2.1.3.2
-    last, node = size - 1, index
-    for sibling in path:
-        if node & 1 or node == last:
-            leaf = sha(b"\1" + sibling + leaf)
-            while not node & 1 and node:
-                node, last = node >> 1, last >> 1
-        else:
-            leaf = sha(b"\1" + leaf + sibling)
-        node, last = node >> 1, last >> 1
-    return leaf if last == 0 else None
-
-def range_root(leaves, first, size, proof):  # leaves: {index: hash}; proof: hashes of the subtrees without any of them
-    if not any(first <= index < first + size for index in leaves):
-        return proof.pop(0)
-    if size == 1:
-        return leaves[first]
-    split = 1 << (size - 1).bit_length() - 1
-    left = range_root(leaves, first, split, proof)
-    return sha(b"\1" + left + range_root(leaves, first + split, size - split, proof))
-
-def bundle(path, vkey):  # docs/format/bundle.md
-    data = json.load(open(path, encoding="utf-8"))
-    unb = base64.b64decode
-    label, proof, leaves, previous = data["session"], data["proof"], {}, None
-    size, root = checkpoint(proof["checkpoint"])
-    if data["format"] != "sallyport bundle 1" or (vkey and not follow(proof["checkpoint"], [vkey], data["handovers"])):
-        find("the checkpoint is not signed by the key of this log")
-    head = unb(proof["head"])
-    entries, head_root, head_label = struct.unpack_from("<Q", head, 16)[0], head[24:56], head[62:88].decode()
-    if head_label != label or inclusion(sha(b"\0\3" + head), proof["head_leaf"], size, list(map(unb, proof["head_inclusion"]))) != root:
-        find("the session's head is not in the log of the checkpoint")
-    for row in data["entries"]:
-        if "leaf" in row:
-            leaves[row["sequence"] - 1], previous = unb(row["leaf"]), None
-            print(json.dumps({"sequence": row["sequence"], "redacted": True}))
-            continue
-        raw, session = unb(row["entry"]), Session(label)
-        leaves[row["sequence"] - 1] = sha(b"\0" + raw)
-        sequence, kind, flags, _, channel, wall, boot, segment, length, extra = struct.unpack_from("<QBBHIqqIIQ", raw)
-        previous = bytes.fromhex(row["previous"]) if "previous" in row else previous
-        aad, body, tag, key = label.encode() + raw[:48] + previous, raw[48:48 + length], raw[48 + length:], data["segment_keys"].get(str(segment))
-        out = {"sequence": sequence, "kind": KINDS[kind] if kind < len(KINDS) else kind, "channel": channel, "wall": wall}
-        if sequence != row["sequence"] or (not flags & 2 and sha(b"sallyport plain entry v1" + aad + body)[:16] != tag):
-            find(f"entry {sequence}: the tag is wrong")
-        if flags & 2:
-            body = gcm_open(bytes.fromhex(key), sequence, aad, body, tag) if key and kind != 6 else None
-            if body is None and key and kind != 6:
-                find(f"entry {sequence}: the seal is broken")
-            body = unzstd(body) if body is not None and flags & 1 else body
-        if body is not None and kind != 7:
-            out["body"] = base64.b64encode(body).decode()
-        print(json.dumps(out))
-        previous = tag
-    rest = list(map(unb, proof["entries"]))
-    try:
-        right = range_root(leaves, 0, entries, rest) == head_root and not rest
-    except (IndexError, KeyError):
-        right = False
-    if not right:
-        find("the entries are not those of the session")
-    print(f"{label}: {len(leaves)} entries under a checkpoint of {size} leaves:", f"{len(findings)} findings" if findings else "verified", "" if vkey else "(no checkpoint key: signature not checked)", file=sys.stderr)
-    return 8 if findings else 0
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("journal", nargs="?")
     for option in ("--bundle", "--vkey", "--checkpoint", "--session", "--key", "--recipient-key", "--recipient-cert"):
         parser.add_argument(option)
     args = parser.parse_args()
-    vkey, sessions, log, newest = args.vkey, {}, Tree(), [0]
-    vkey = open(vkey).read().strip() if vkey and os.path.exists(vkey) else vkey
+    vkey = open(args.vkey).read().strip() if args.vkey and os.path.exists(args.vkey) else args.vkey
     if args.bundle:
+        from sallyport_bundle import bundle
         return bundle(args.bundle, vkey)
-    keys = [vkey] if vkey else []
+    sessions, log, newest, keys = {}, Tree(), [0], [vkey] if vkey else []
     for number, (kind, payload) in enumerate(frames(args.journal), 1):
         try:
             take(kind, payload, sessions, log, newest, keys)
@@ -269,11 +190,11 @@ def main():
                                            "-inkey", args.recipient_key], check=True, capture_output=True).stdout.hex()
         session.decode(bytes.fromhex(args.key))
     for label, session in sessions.items() if not args.session else ():
-        state = {3: "complete", 4: "truncated"}.get(session.final, "open")
-        print(label, state, len(session.entries), "entries", session.info.get("principal"), session.info.get("target"))
+        print(label, {3: "complete", 4: "truncated"}.get(session.final, "open"), len(session.entries), "entries", session.info.get("principal"), session.info.get("target"))
     for text in ["roll-back (no outside checkpoint)"] * (not args.checkpoint) + ["signatures (no checkpoint key)"] * (not vkey):
         print("not checked:", text, file=sys.stderr)
     print(f"{len(log.roots) - 1} leaves, {newest[0]} under checkpoints:", f"{len(findings)} findings" if findings else "verified", file=sys.stderr)
     return 8 if findings else 0
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())
