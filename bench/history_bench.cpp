@@ -20,7 +20,7 @@ constexpr WallTime k_now{std::chrono::microseconds(1'795'003'200'000'000)};
 
 std::shared_ptr<const Snapshot> make_policy() {
   Documents d;
-  for (int i = 0; i < 1000; ++i) {
+  for (int i = 0; i < 10'000; ++i) {
     Target target;
     target.name = TargetId("target-" + std::to_string(i));
     target.address = "192.0.2.1";
@@ -35,7 +35,7 @@ std::shared_ptr<const Snapshot> make_policy() {
     principal.name = PrincipalId("person-" + std::to_string(i));
     d.principals.push_back(std::move(principal));
   }
-  for (int i = 0; i < 100; ++i) {
+  for (int i = 0; i < 1'000; ++i) {
     Role role;
     role.name = "role-" + std::to_string(i);
     Rule rule;
@@ -46,7 +46,7 @@ std::shared_ptr<const Snapshot> make_policy() {
     d.roles.push_back(std::move(role));
     Binding binding;
     binding.role = "role-" + std::to_string(i);
-    for (int p = 0; p < 100; ++p) binding.principals.emplace_back("person-" + std::to_string((i * 10 + p) % 1000));
+    for (int p = 0; p < 100; ++p) binding.principals.emplace_back("person-" + std::to_string((i * 10 + p) % 10'000));
     d.bindings.push_back(std::move(binding));
   }
   std::vector<Diagnostic> problems;
@@ -62,10 +62,10 @@ int main(int argc, char** argv) {
   const auto policy = make_policy();
   if (!policy) return 1;
   std::vector<std::string> events;
-  for (int i = 0; i < 1000; ++i) {
+  for (int i = 0; i < 10'000; ++i) {
     AccessRequest request;
     request.principal = PrincipalId("person-" + std::to_string(i));
-    request.target = TargetId("target-" + std::to_string(i * 7 % 1000));
+    request.target = TargetId("target-" + std::to_string(i * 7 % 10'000));
     request.account = AccountName("deploy");
     request.kind = i % 3 == 0 ? ChannelKind::shell : i % 3 == 1 ? ChannelKind::exec : ChannelKind::sftp;
     request.source = *IpAddress::parse("10.1.2.3");

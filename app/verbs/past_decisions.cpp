@@ -16,10 +16,11 @@ namespace json = boost::json;
 constexpr std::size_t k_most_rows = 1000;
 
 Result<void> walk(const std::filesystem::path& journal, policy::History& history,
-                  const std::function<void(const policy::PastDecision&, const policy::Locks&)>& take) {
+                  const std::function<void(const policy::PastDecision&, const policy::Locks&)>& take, const std::function<bool()>& goes_on = {}) {
   auto files = replay::JournalFiles::open(journal);
   if (!files) return tl::unexpected(files.error());
   while (auto frame = files->next()) {
+    if (goes_on && !goes_on()) break;
     if (frame->header.type != 2) continue;  // an event, docs/format/journal.md section 6
     const auto event = replay::parse_audit_event(frame->payload);
     if (event && frame->crc_right) history.feed(event->name, event->json, event->id, event->session, event->wall_us, take);
@@ -36,9 +37,11 @@ json::object row_of(const policy::Differing& one) {
                       {"target", r.target.str()},
                       {"account", r.account.str()},
                       {"kind", std::string(policy::name_of(r.kind))},
+                      {"act", !one.past.act ? "channel" : one.past.act->kind == policy::PastAct::Kind::command ? "command" : one.past.act->operation == policy::FileOperation::up ? "write" : "read"},
+                      {"path", one.past.act && one.past.act->kind == policy::PastAct::Kind::file ? printable(one.past.act->text.substr(0, 400)) : std::string()},
                       {"command", printable(r.command.substr(0, 200))},
                       {"was", one.past.verdict},
-                      {"would_be", std::string(policy::verdict_of(one.now))},
+                      {"would_be", one.verdict},
                       {"code", one.now.code},
                       {"why", one.now.why},
                       {"rule", one.now.rule.role.empty() ? std::string() : one.now.rule.str()}};
@@ -46,14 +49,19 @@ json::object row_of(const policy::Differing& one) {
 
 }  // namespace
 
-Result<Replayed> replay_decisions(const std::filesystem::path& journal, std::shared_ptr<const policy::Snapshot> policy, std::int64_t since_us) {
+Result<Replayed> replay_decisions(const std::filesystem::path& journal, std::shared_ptr<const policy::Snapshot> policy, std::int64_t since_us, std::chrono::seconds budget) {
   policy::History history;
   policy::Comparison comparison(std::move(policy), k_most_rows);
+  const auto until = std::chrono::steady_clock::now() + budget;
+  bool complete = true;
   auto walked = walk(journal, history, [&](const policy::PastDecision& past, const policy::Locks& locks) {
     if (past.at_us >= since_us) comparison.judge(past, locks);
+  }, [&, frames = std::uint64_t{0}]() mutable {
+    if (++frames % 4096 == 0 && std::chrono::steady_clock::now() > until) complete = false;
+    return complete;
   });
   if (!walked) return tl::unexpected(walked.error());
-  Replayed out{comparison.judged(), history.not_replayed(), comparison.differ_in_all(), {}};
+  Replayed out{comparison.judged(), history.not_replayed(), comparison.differ_in_all(), {}, complete};
   for (const policy::Differing& one : comparison.differing()) out.rows.push_back(row_of(one));
   return out;
 }
@@ -83,11 +91,12 @@ Result<Replayed> check_decisions(const std::filesystem::path& journal,
 std::string text_of(const Replayed& replayed) {
   std::string out = std::to_string(replayed.decisions) + " past decisions were made again; " +
                     (replayed.differ == 0 ? std::string("none differs") : std::to_string(replayed.differ) + (replayed.differ == 1 ? " differs" : " differ")) + ".\n";
-  if (replayed.not_replayed > 0) out += std::to_string(replayed.not_replayed) + " decisions not replayed.\n";
+  if (replayed.not_replayed > 0) out += std::to_string(replayed.not_replayed) + " decisions not replayed (sealed, or without their whole input).\n";
+  if (!replayed.complete) out += "The time for it was over before the journal was: there are later decisions.\n";
   const auto text = [](const json::object& row, const char* key) { return std::string(std::string_view(row.at(key).get_string())); };
   for (const json::value& each : replayed.rows) {
     const json::object& row = each.get_object();
-    out += "  " + text(row, "at") + " " + text(row, "principal") + " " + text(row, "kind") + " on " + text(row, "account") + "@" + text(row, "target") + ": was " +
+    out += "  " + text(row, "at") + " " + text(row, "principal") + " " + text(row, "kind") + (text(row, "act") == "channel" ? std::string() : " " + text(row, "act") + (text(row, "path").empty() ? std::string() : " of " + text(row, "path"))) + " on " + text(row, "account") + "@" + text(row, "target") + ": was " +
            text(row, "was") + ", would be " + text(row, "would_be") + (text(row, "code").empty() ? "" : " (" + text(row, "code") + " " + text(row, "why") + ")") +
            (text(row, "rule").empty() ? "" : " by " + text(row, "rule")) + ", event " + text(row, "event") + "\n";
   }

@@ -78,6 +78,65 @@ TEST_CASE("past decisions are made again with the same verdicts under the policy
   CHECK_FALSE(other.differing().front().now.allowed());
 }
 
+TEST_CASE("commands and files of the past are judged again: all the same under the policy of their time, and what another one changes", "[policy][history]") {
+  const std::string allow = "[{channels: [exec], targets: all, accounts: [deploy]}, {channels: [sftp], targets: all, accounts: [deploy], files: [{path: /srv, allow: [up, down]}]}]";
+  const auto guarded = [&](const std::string& rules, const std::string& guard) {
+    return must_load(fleet_with("roles:\n  - name: r\n    allow: " + rules + "\n    guard: [" + guard + "]\nbindings: [{role: r, principals: [engineer]}]\n"));
+  };
+  const auto then = guarded(allow, "{deny: [\"reboot*\"]}");
+  const auto stricter = guarded("[{channels: [exec], targets: all, accounts: [deploy]}, {channels: [sftp], targets: all, accounts: [deploy], files: [{path: /srv/a, allow: [down]}]}]",
+                                "{deny: [\"reboot*\", uptime]}");
+  const auto looser = guarded("[{channels: [exec, sftp], targets: all, accounts: [deploy]}]", "{deny: [halt]}");
+  History history;
+  Comparison same(then), strict(stricter), loose(looser);
+  const auto take = [&](const PastDecision& past, const Locks& at) {
+    same.judge(past, at);
+    strict.judge(past, at);
+    loose.judge(past, at);
+  };
+  int number = 0;
+  const auto feed = [&](const std::string& name, const std::string& json) {
+    ++number;
+    history.feed(name, json, "E" + std::to_string(number), "S", number, take);
+  };
+  const auto open = [&](ChannelKind kind, const std::string& channel, const std::string& command) {
+    AccessRequest request = ask(kind);
+    request.command = command;
+    std::string json = event_of(request, decide(*then, {}, request), 7);
+    json.insert(1, "\"channel\":" + channel + ",");
+    feed("channel.decided", json);
+  };
+  open(ChannelKind::exec, "0", "uptime");
+  open(ChannelKind::exec, "1", "reboot now");
+  feed("guard.judged", R"({"session":"S","reported":{"channel":1,"source":"exec","verdict":"deny","decision":"deny","code":"SP-9110","text":"reboot now"}})");
+  feed("channel.closed", R"({"channel":1})");
+  feed("channel.closed", R"({"channel":0})");
+  open(ChannelKind::sftp, "2", "");
+  feed("file.opened", R"({"reported":{"path":"/srv/b","direction":"up","flags":"w","result":"ok"}})");
+  feed("file.opened", R"({"reported":{"path":"/srv/a/x","direction":"down","flags":"r","result":"ok"}})");
+  feed("file.refused", R"({"reported":{"operation":"read","path":"/etc/passwd","decision":"deny","code":"SP-6001"}})");
+  feed("file.refused", R"({"reported":{"operation":"mkdir","path":"/etc/x","decision":"deny","code":"SP-6002"}})");
+  CHECK(history.decisions() == 8);
+  CHECK(same.judged() == 8);
+  CHECK(same.differ_in_all() == 0);
+  REQUIRE(strict.differ_in_all() == 2);
+  CHECK(strict.differing()[0].past.act->text == "uptime");
+  CHECK(strict.differing()[0].verdict == "deny");
+  CHECK(strict.differing()[1].past.act->text == "/srv/b");
+  CHECK(strict.differing()[1].now.code == "SP-6001");
+  REQUIRE(loose.differ_in_all() == 2);
+  CHECK(loose.differing()[0].past.act->text == "reboot now");
+  CHECK(loose.differing()[1].past.act->text == "/etc/passwd");
+  CHECK(loose.differing()[1].verdict == "allow");
+  // After a change of rules in mid-transfer, and after the session, nothing is followed any more.
+  feed("channel.rules_changed", R"({"channel":2})");
+  feed("file.opened", R"({"reported":{"path":"/srv/b","direction":"up","flags":"w","result":"ok"}})");
+  open(ChannelKind::exec, "3", "uptime");
+  feed("session.ended", "{}");
+  feed("channel.closed", R"({"channel":3})");
+  CHECK(history.decisions() == 9);
+}
+
 TEST_CASE("a policy whose own tests fail is refused at the test's place", "[policy][tests]") {
   const std::string base = fleet_with(role_with("[{channels: [shell], targets: {names: [api-1]}, accounts: [deploy]}]"));
   const auto with = [&](const std::string& test) { return load_text(base + "tests:\n  - " + test + "\n"); };
