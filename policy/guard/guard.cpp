@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <exception>
+#include <utility>
 
 #include "policy/guard/dialects.h"
+#include "policy/guard/effects.h"
 #include "policy/guard/matching.h"
 #include "policy/guard/walk.h"
 #include "policy/guard/wildcard.h"
@@ -215,10 +217,45 @@ void Guard::ran(std::string_view text, Dialect dialect) {
     Walk walk(state_, Origin::script);
     walk.run(text);
     walk.apply_to(state_);
+    std::vector<std::string> written = walk.written_files();
+    // What an editor or a program has in its hands is not what it was.
+    std::vector<std::string> edited;
+    if (!state_.files.empty()) {
+      for (const Command& command : walk.commands) {
+        const Effects effects = effects_of(command);
+        for (const std::vector<std::string>* list : {&effects.edits, &effects.writes, &effects.deletes}) {
+          for (const std::string& path : *list) {
+            const KnownFile* known = walk.find_file(path);
+            if (known == nullptr || std::find(written.begin(), written.end(), walk.key_of_file(path)) != written.end()) continue;
+            edited.push_back(walk.key_of_file(path));
+          }
+        }
+      }
+    }
+    for (const std::string& path : edited) {
+      KnownFile& file = state_.files[path];
+      file = KnownFile{};
+    }
+    written.insert(written.end(), edited.begin(), edited.end());
+    for (const std::string& path : written) {
+      if (written_.size() < 64 && std::find(written_.begin(), written_.end(), path) == written_.end()) written_.push_back(path);
+    }
   } catch (const std::exception&) {
     state_.cwd.clear();  // what is not known any more must not be relied on
     state_.variables.clear();
   }
+}
+
+std::vector<std::pair<std::string, std::optional<std::string>>> Guard::take_written() {
+  std::vector<std::pair<std::string, std::optional<std::string>>> out;
+  for (const std::string& path : std::exchange(written_, {})) {
+    const auto found = state_.files.find(path);
+    if (found == state_.files.end() || path.starts_with("/dev/") || path.starts_with("/proc/")) continue;
+    const KnownFile& file = found->second;
+    const bool is_known = file.is_content_known && file.program.empty() && !has_hole(file.content);
+    out.emplace_back(path, is_known ? std::optional(plain(file.content)) : std::nullopt);
+  }
+  return out;
 }
 
 void Guard::file_written(std::string_view path, std::string_view sha256, std::optional<std::string_view> content) {

@@ -21,6 +21,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "platform/model/result.h"
@@ -160,6 +161,8 @@ class Guard {
   void ran(std::string_view text, Dialect dialect = Dialect::shell);
   /// A file reached this target by scp, sftp or another session of the same principal. At most 512 files of 64 KiB are kept.
   void file_written(std::string_view path, std::string_view sha256, std::optional<std::string_view> content = std::nullopt);
+  /// Files that ran() saw written since the last call; nullopt: their contents are not known. At most 64.
+  [[nodiscard]] std::vector<std::pair<std::string, std::optional<std::string>>> take_written();
   /// New rules from now on; the shell's state stays.
   void set_rules(std::shared_ptr<const RuleSet> rules);
   [[nodiscard]] const RuleSet& rules() const noexcept { return *rules_; }
@@ -170,6 +173,7 @@ class Guard {
 
   std::shared_ptr<const RuleSet> rules_;
   ShellState state_;
+  std::vector<std::string> written_;
 };
 
 }  // namespace sallyport::guard

@@ -169,6 +169,7 @@ class CodeReader {
       }
     }
     files_and_network();
+    bulk_effects();
     if (calls == 0 && builds_names && names_dangerous_text()) walk_.note(Opaque::unseen_code, "code that builds the names of what it calls", code);
     if (calls == 0 && builds_names && is_obscure()) walk_.note(Opaque::unseen_code, "code that hides what it calls", code);
   }
@@ -337,6 +338,58 @@ class CodeReader {
         if (t.kind == Token::Kind::text && t.value.size() < 80 && t.value.find_first_of("\n ") == std::string::npos) made.argv.push_back(t.value);
       }
       walk_.emit(std::move(made));
+    }
+  }
+
+  [[nodiscard]] bool names_any(std::initializer_list<std::string_view> names) const {
+    return std::any_of(tokens_.begin(), tokens_.end(), [&](const Token& t) { return (t.kind == Token::Kind::name || t.kind == Token::Kind::text) && is_one_of(t.value, names); });
+  }
+  void emit_code(std::string_view what, std::string_view of) {
+    Command made;
+    made.is_resolved = true;
+    made.argv = {std::string(what), std::string(program_), std::string(of)};
+    walk_.emit(std::move(made));
+  }
+
+  /// Removing, sending or reconfiguring what the code itself looks up: no path or host needs to stand there.
+  void bulk_effects() {
+    const bool talks_to_cloud = names_any({"boto3", "botocore", "google", "azure", "kubernetes", "openstack", "redis", "Redis", "StrictRedis", "AWS", "Aws", "pymongo", "MongoClient", "elasticsearch", "kafka", "hcloud", "docker", "@aws-sdk", "aws-sdk"});
+    const bool talks_to_network = names_any({"requests", "httpx", "urllib", "urllib2", "urlopen", "aiohttp", "http", "https", "HTTP", "LWP", "fetch", "axios", "curl_exec", "curl_init", "ftplib", "FTP", "smtplib", "RestClient", "HTTParty", "Faraday"});
+    const bool reads_files = names_any({"open", "read", "readFile", "readFileSync", "file_get_contents", "File", "read_bytes", "read_text", "createReadStream", "slurp", "getoutput", "check_output", "environ", "popen"});
+    const bool sends = names_any({"post", "put", "patch", "data", "files", "POST", "PUT", "storbinary", "storlines", "sendmail", "send_message", "POSTFIELDS", "CURLOPT_POSTFIELDS", "body", "upload"});
+    const bool stays_here = std::any_of(tokens_.begin(), tokens_.end(), [](const Token& t) { return t.kind == Token::Kind::text && (t.value.find("//localhost") != std::string::npos || t.value.find("//127.0.0.1") != std::string::npos); });
+    if (talks_to_network && reads_files && sends && !stays_here) emit_code("code-uploads", "");
+    if (names_any({"psycopg2", "psycopg", "sqlite3", "pymysql", "MySQLdb", "sqlalchemy", "create_engine", "mysql", "pg", "PDO", "mysqli", "DBI", "cx_Oracle", "oracledb", "pyodbc", "asyncpg", "clickhouse_driver"})) {
+      for (const Token& t : tokens_) {
+        bool is_incomplete = false;
+        if (t.kind == Token::Kind::text && t.value.size() > 6 && t.value.find(' ') != std::string::npos) walk_sql(walk_, t.value, program_, is_incomplete);
+      }
+    }
+    bool has_deleted = false;
+    for (std::size_t i = 0; i < tokens_.size(); ++i) {
+      const Token& t = tokens_[i];
+      const bool is_callback = language_ == Language::php && t.kind == Token::Kind::text && t.value == "unlink";
+      if (t.kind != Token::Kind::name && !is_callback) continue;
+      const std::string_view owner = i >= 2 && (is_sign(i - 1, ".") || is_sign(i - 1, "::") || is_sign(i - 1, "->")) ? std::string_view(tokens_[i - 2].value) : std::string_view();
+      const bool is_certain = is_callback || is_one_of(t.value, {"rmtree", "rm_rf", "rm_r", "rmSync", "unlinkSync", "removedirs", "remove_tree", "delete_tree", "rmdirSync", "remove_dir_all"}) ||
+                              (t.value == "unlink" && (language_ == Language::perl || language_ == Language::php || language_ == Language::python || language_ == Language::node)) ||
+                              (is_one_of(t.value, {"remove", "delete", "rm", "unlink"}) && is_one_of(owner, {"os", "shutil", "File", "FileUtils", "fs", "Dir"}));
+      std::size_t next = i + 1;
+      while (is_sign(next, "(") || is_sign(next, "[") || is_sign(next, ",")) ++next;
+      if (is_certain && !has_deleted && (token(next).kind != Token::Kind::text || is_callback) && !(i > 0 && is_one_of(tokens_[i - 1].value, {"def", "import"}))) {
+        has_deleted = true;
+        emit_code("code-deletes", t.value);
+      }
+      if (!talks_to_cloud) continue;
+      const std::string_view verb = t.value;
+      const bool changes = verb.starts_with("delete_") || verb.starts_with("terminate_") || verb.starts_with("stop_") || verb.starts_with("drop_") || verb.starts_with("purge_") || verb.starts_with("put_bucket") || verb.starts_with("create_access") ||
+                           verb.starts_with("create_user") || verb.starts_with("attach_") || verb.starts_with("detach_") || verb.starts_with("disable_") || verb.starts_with("modify_") || verb.starts_with("deregister_") || verb.starts_with("schedule_key") ||
+                           verb.starts_with("authorize_") || verb.starts_with("revoke_") || verb.starts_with("update_assume") || verb.starts_with("config_set") || verb.starts_with("Delete") || verb.starts_with("Terminate") ||
+                           is_one_of(verb, {"flushall", "flushdb", "shutdown", "upload_file", "upload_fileobj", "drop", "get_secret_value", "replicaof", "slaveof"}) || (verb == "delete" && is_sign(i - 1, ".") && is_sign(i + 1, "("));
+      if (changes) {
+        emit_code("code-cloud", verb);
+        return;
+      }
     }
   }
 

@@ -69,11 +69,14 @@ struct CompiledRule {
 struct PreparedEffects {
   struct Path {
     PathText whole;
+    std::string literal_text;         ///< with wildcards as letters
+    std::optional<PathText> literal;
     std::optional<PathText> folder;  ///< ~/.ssh/* is what stands in ~/.ssh
   };
   using List = std::vector<Path>;
-  explicit PreparedEffects(const Effects& of) : effects(of), reads(prepared(of.reads)), writes(prepared(of.writes)), deletes(prepared(of.deletes)), changes(prepared(of.changes)), edits(prepared(of.edits)) {}
+  PreparedEffects(const Effects& of, std::string_view bare_text) : effects(of), bare(bare_text), reads(prepared(of.reads)), writes(prepared(of.writes)), deletes(prepared(of.deletes)), changes(prepared(of.changes)), edits(prepared(of.edits)) {}
   const Effects& effects;
+  std::string_view bare;  ///< the command's text without the assignments in front of it
   List reads;
   List writes;
   List deletes;
@@ -96,9 +99,17 @@ struct PreparedEffects {
     out.reserve(paths.size());
     for (const std::string& path : paths) {
       if (path.empty()) continue;
-      Path made{PathText(path), std::nullopt};
+      Path made{PathText(path), {}, std::nullopt, std::nullopt};
       if (path.size() > 2 && path.back() == k_star && path[path.size() - 2] == '/') made.folder.emplace(std::string_view(path).substr(0, path.size() - 2));
       out.push_back(std::move(made));
+    }
+    for (Path& path : out) {
+      if (!has_glob(path.whole.text) || has_hole(path.whole.text)) continue;
+      path.literal_text = std::string(path.whole.text);
+      for (char& c : path.literal_text) {
+        if (c == k_star || c == k_any || c == k_class) c = '\x7f';
+      }
+      path.literal.emplace(path.literal_text);
     }
     return out;
   }
@@ -140,13 +151,17 @@ bool has_flag(const Command& command, std::string_view flag) {
   return false;
 }
 
-bool one_path(const Paths& patterns, const Paths& except, const PathText& path) {
-  const auto matches = [&](const PathPattern& p) { return p.may_match(path); };
-  return std::any_of(patterns.begin(), patterns.end(), matches) && std::none_of(except.begin(), except.end(), matches);
+/// ~/.ssh/id_* names keys whatever it matches: that some of them may be exceptions does not excuse it. err.* names one by accident only.
+bool one_path(const Paths& patterns, const Paths& except, const PathText& path, const PathText& literal) {
+  const auto any = [](const Paths& all, const PathText& of) { return std::any_of(all.begin(), all.end(), [&](const PathPattern& p) { return p.may_match(of); }); };
+  if (!any(patterns, path)) return false;
+  return &literal != &path && any(patterns, literal) ? !any(except, literal) : !any(except, path);
 }
 
 bool any_path(const Paths& patterns, const Paths& except, const PreparedEffects::List& paths) {
-  return std::any_of(paths.begin(), paths.end(), [&](const PreparedEffects::Path& path) { return one_path(patterns, except, path.whole) || (path.folder && one_path(patterns, except, *path.folder)); });
+  return std::any_of(paths.begin(), paths.end(), [&](const PreparedEffects::Path& path) { 
+    return one_path(patterns, except, path.whole, path.literal ? *path.literal : path.whole) || (path.folder && one_path(patterns, except, *path.folder, path.literal ? *path.literal : *path.folder));
+  });
 }
 
 bool is_loopback(std::string_view host) {
@@ -283,7 +298,13 @@ bool RuleSet::Impl::judge(const Command& command, const SimpleCommand& shown_com
   if (candidates.empty() && document.denied.empty()) return true;
 
   const Effects effects = effects_of(command);
-  const PreparedEffects prepared(effects);
+  std::string bare;
+  if (!command.assignments.empty() && !command.argv.empty()) {
+    Command without = command;
+    without.assignments.clear();
+    bare = normalised(without);
+  }
+  const PreparedEffects prepared(effects, bare.empty() ? std::string_view(shown_command.text) : std::string_view(bare));
   const std::uint64_t cost = 400 + candidates.size() * (4 + command.argv.size() / 2) + shown_command.text.size() / 4 + prepared.cost();
   if (cost > budget) {
     budget = 0;
@@ -335,8 +356,10 @@ void RuleSet::Impl::judge_rule(std::size_t index, const Command& command, const 
     if (!found) return;
   }
   // Last, as it costs most.
-  if (!rule.pattern.empty() && !compiled.pattern.matches(rule.pattern, shown_command.text, true)) return;
-  if (!rule.unless.empty() && compiled.unless.matches(rule.unless, shown_command.text, false)) return;
+  // A=1 in front hides no command from a rule, and A=--help excuses none.
+  const bool has_assignments = prepared.bare.size() != shown_command.text.size();
+  if (!rule.pattern.empty() && !compiled.pattern.matches(rule.pattern, prepared.bare, true) && !(has_assignments && compiled.pattern.matches(rule.pattern, shown_command.text, true))) return;
+  if (!rule.unless.empty() && compiled.unless.matches(rule.unless, rule.env.empty() ? prepared.bare : std::string_view(shown_command.text), false)) return;
   Finding made;
   made.verdict = rule.verdict;
   made.rule = rule.id;

@@ -214,10 +214,35 @@ std::string Walk::absolute(std::string_view path) const {
 
 const KnownFile* Walk::find_file(std::string_view path) const {
   if (overlay_.files.empty() && base_.files.empty()) return nullptr;
-  const std::string key = absolute(path);
+  const std::string key = key_of_file(path);
+  if (key.empty()) return nullptr;
   if (const auto found = overlay_.files.find(key); found != overlay_.files.end()) return &found->second;
   if (const auto found = base_.files.find(key); found != base_.files.end()) return &found->second;
   return nullptr;
+}
+
+std::string Walk::key_of_file(std::string_view path) const {
+  const auto is_known = [&](const std::string& key) { return overlay_.files.find(key) != overlay_.files.end() || base_.files.find(key) != base_.files.end(); };
+  std::string key = absolute(path);
+  if (is_known(key)) return key;
+  // Below a folder that is not known for sure (the working directory at the start, the home directory): any file of that name will do.
+  std::string_view tail;
+  const std::string house = base_.home.empty() ? home() + "/" : std::string();
+  if (!house.empty() && key.starts_with(house)) tail = std::string_view(key).substr(house.size());
+  else if (!key.starts_with('/') && !key.starts_with("..")) tail = key;
+  while (tail.starts_with("./")) tail.remove_prefix(2);
+  if (tail.empty() || base_.files.empty()) return {};
+  for (const auto& [known, file] : base_.files) {
+    if (known == tail || (known.size() > tail.size() && known.ends_with(tail) && known[known.size() - tail.size() - 1] == '/')) return known;
+  }
+  return {};
+}
+
+std::vector<std::string> Walk::written_files() const {
+  std::vector<std::string> out;
+  out.reserve(overlay_.files.size());
+  for (const auto& [path, file] : overlay_.files) out.push_back(path);
+  return out;
 }
 
 void Walk::write_file(std::string_view path, std::string content, bool appends) {
@@ -348,12 +373,14 @@ Output Walk::node(const Script& script, std::uint32_t index, const Input& input)
     case NodeKind::loop: {
       // `while read` over known text runs once for each line.
       std::size_t last = *own.consumed;
+      const std::size_t first = commands.size();
       for (std::size_t n = 0; n < k_most_iterations; ++n) {
         output += child(0);
         output += branch(1);
         if (!own.text || *own.consumed == last || *own.consumed >= own.text->size() || budget_ == 0) break;
         last = *own.consumed;
       }
+      if (!self.children.empty()) note_endless_loop(script, self.children[0], first);
       break;
     }
     case NodeKind::for_words: {
@@ -627,6 +654,43 @@ void Walk::call_function(const Command& command, std::string_view body, Output& 
   functions_in_use_.erase(name);
 }
 
+void Walk::note_endless_loop(const Script& script, std::uint32_t condition, std::size_t first) {
+  const Node* asked = &script.nodes[condition];
+  while (asked->kind == NodeKind::sequence && asked->children.size() == 1) asked = &script.nodes[asked->children[0]];
+  if (asked->kind != NodeKind::simple || asked->words.size() != 1) return;
+  if (asked->words[0] != ":" && asked->words[0] != "true" && asked->words[0] != "false") return;
+  bool makes = false;
+  for (std::size_t i = first; i < commands.size(); ++i) {
+    const Command& command = commands[i];
+    if (command.argv.empty()) continue;
+    const std::string_view name = program_name(command.argv[0]);
+    for (const std::string_view pause : {"break", "exit", "return", "sleep", "usleep", "read", "wait", "inotifywait", "select", "timeout", "kill"}) {
+      if (name == pause) return;
+    }
+    for (const std::string_view maker : {"mkdir", "mktemp", "fallocate", "dd", "truncate", "cp", "touch", "yes", "split", "tee"}) makes = makes || name == maker;
+    for (const Redirect& r : command.redirects) makes = makes || (r.op.find('>') != std::string::npos && r.op.find('&') == std::string::npos && !r.target.starts_with("/dev/"));
+  }
+  if (!makes) return;
+  Command made;
+  made.argv = {"endless-loop"};
+  emit(std::move(made));
+}
+
+// /tmp/x, /dev/shm/.y: nobody knows who put it there. Deeper folders are builds and environments.
+void Walk::note_open_folder(std::string_view word) {
+  if (word.find('/') == std::string_view::npos) return;
+  const std::string path = absolute(word);
+  for (const std::string_view folder : {"/tmp/", "/var/tmp/", "/dev/shm/"}) {
+    if (!path.starts_with(folder)) continue;
+    const std::string_view rest = std::string_view(path).substr(folder.size());
+    if (rest.empty() || (rest.find('/') != std::string_view::npos && rest.find("/.") == std::string_view::npos && !rest.starts_with('.'))) return;
+    Command made;
+    made.argv = {"run-from-open-folder", path};
+    emit(std::move(made));
+    return;
+  }
+}
+
 Output Walk::dispatch(Command command) {
   if (command.argv.empty()) return {};
   if (command.argv[0].size() == 1 && command.argv[0][0] == k_class) command.argv[0] = "[";
@@ -659,7 +723,7 @@ Output Walk::dispatch(Command command) {
     return output;
   }
   if (has_glob(name)) note(Opaque::hidden_command, "the command's name is a pattern", shown(word));
-  if (word.find('/') != std::string::npos || find_file(word) != nullptr) {
+  if (word.find('/') != std::string::npos || overlay_.files.contains(absolute(word)) || base_.files.contains(absolute(word))) {
     if (const KnownFile* file = find_file(word)) {
       if (!file->program.empty()) {
         Command real = command;
@@ -674,11 +738,13 @@ Output Walk::dispatch(Command command) {
       }
       std::vector<std::string> arguments(command.argv.begin() + 1, command.argv.end());
       emit(command);
+      if (!file->is_content_known) note_open_folder(word);
       (void)run_file(word, std::move(arguments), command, word, output);
       return output;
     }
   }
   emit(command);
+  note_open_folder(word);
   remember_copies(command);
   if (builtin(command, output) || shell_program(command, output) || wrapper(command, output) || interpreter(command, output)) return output;
   if (const auto known = filter_output(*this, command.argv, command.input.text)) return *known;

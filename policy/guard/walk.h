@@ -82,6 +82,10 @@ class Walk {
   [[nodiscard]] std::string absolute(std::string_view path) const;
   [[nodiscard]] const KnownFile* find_file(std::string_view path) const;
   void write_file(std::string_view path, std::string content, bool appends);
+  /// The files that the run wrote, as find_file() knows them.
+  [[nodiscard]] std::vector<std::string> written_files() const;
+  /// What find_file() would find the file under; empty: nothing is known of it.
+  [[nodiscard]] std::string key_of_file(std::string_view path) const;
 
   /// Text that a shell would run: parsed, walked, judged. `nest` says how it came here.
   Output run_text(std::string_view text, const Input& input, std::string_view nest);
@@ -105,6 +109,9 @@ class Walk {
   Output simple(const Script& script, const Node& node, const Input& input);
   Output simple_once(const Node& node, const Input& input);
   Output dispatch(Command command);
+  void note_open_folder(std::string_view word);
+  /// A loop without a condition whose commands, from `first` on, write or make things and never end or pause it.
+  void note_endless_loop(const Script& script, std::uint32_t condition, std::size_t first);
   void take_redirects(const Node& node, Input& input, std::vector<Redirect>& redirects);
   void write_output(const std::vector<Redirect>& redirects, Output& output);
   void assign(std::string_view raw, std::vector<std::pair<std::string, std::string>>* seen);

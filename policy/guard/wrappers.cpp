@@ -130,6 +130,16 @@ bool is_shell_name(std::string_view name) {
   return is_one_of(name, {"sh", "bash", "dash", "zsh", "ksh", "ash", "mksh", "ksh93", "rbash", "lksh", "yash", "posh", "fish", "csh", "tcsh", "pwsh", "elvish", "nu", "static-sh", "bash-static", "sash"});
 }
 
+/// As one word that the shell takes literally.
+std::string shell_word(std::string_view text) {
+  std::string out = "'";
+  for (const char c : text) {
+    if (c == '\'') out += "'\\''";
+    else out.push_back(c);
+  }
+  return out + "'";
+}
+
 std::string joined(const Argv& words, std::size_t from, std::size_t to = static_cast<std::size_t>(-1)) {
   std::string all;
   for (std::size_t i = from; i < words.size() && i < to; ++i) all += (i == from ? "" : " ") + plain(words[i]);
@@ -361,11 +371,14 @@ bool Walk::wrapper(const Command& command, Output& output) {
     for (std::size_t i = 1; i < argv.size(); ++i) {
       const std::string& word = argv[i];
       std::string text;
-      if ((word == "-S" || word == "--split-string") && i + 1 < argv.size()) text = joined(argv, i + 1);
-      else if (word.starts_with("-S") && word.size() > 2) text = word.substr(2) + " " + joined(argv, i + 1);
-      else if (word.starts_with("--split-string=")) text = word.substr(15) + " " + joined(argv, i + 1);
-      else if (word.size() > 2 && word[0] == '-' && word[1] != '-' && word.back() == 'S' && i + 1 < argv.size()) text = joined(argv, i + 1);
+      // One word is split; those behind it stay as they are.
+      std::size_t rest = i + 2;
+      if ((word == "-S" || word == "--split-string") && i + 1 < argv.size()) text = plain(argv[i + 1]);
+      else if (word.starts_with("-S") && word.size() > 2) text = word.substr(2), rest = i + 1;
+      else if (word.starts_with("--split-string=")) text = word.substr(15), rest = i + 1;
+      else if (word.size() > 2 && word[0] == '-' && word[1] != '-' && word.back() == 'S' && i + 1 < argv.size()) text = plain(argv[i + 1]);
       if (!text.empty()) {
+        for (; rest < argv.size(); ++rest) text += " " + shell_word(plain(argv[rest]));
         output = run_text(text, command.input, "env -S");
         return true;
       }

@@ -1,0 +1,48 @@
+"""The command guard on sets by an author who did not read its rules (tests/data/guard): the score, and the goal on the half that nobody tuned on."""
+import json, os, subprocess, sys, unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "data", "guard"))
+import sets  # noqa: E402
+
+SALLYPORT = os.path.join(os.environ.get("SALLYPORT_BIN", os.path.join(HERE, "..", "..", "build", "release", "bin")), "sallyport")
+FLAGGED = ("confirm", "approve", "deny", "kill")
+
+
+class IndependentSets(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.items = sets.sets()
+        lines = "".join(json.dumps({"id": item["id"], "command": item["command"]}) + "\n" for item in cls.items)
+        run = subprocess.run([SALLYPORT, "guard", "score"], input=lines.encode(), stdout=subprocess.PIPE, timeout=120, check=True)
+        cls.answers = {answer["id"]: answer for answer in map(json.loads, run.stdout.decode().splitlines())}
+
+    def share(self, half, group):
+        chosen = [item for item in self.items if item["half"] == half
+                  and group == ("benign" if item["kind"] == "benign" else "base" if item["technique"] == "base" else "disguised")]
+        verdicts = [self.answers[item["id"]]["verdict"] for item in chosen]
+        flagged = 100.0 * sum(v in FLAGGED for v in verdicts) / len(chosen)
+        denied = 100.0 * sum(v in ("deny", "kill") for v in verdicts) / len(chosen)
+        print(f"{half:6} {group:10} {len(chosen):5} items  flagged {flagged:6.2f} %  denied {denied:6.2f} %")
+        return flagged
+
+    def test_every_item_is_answered_and_the_sets_are_large(self):
+        self.assertEqual(len(self.items), len(self.answers))
+        count = lambda test: sum(1 for item in self.items if test(item))
+        self.assertGreaterEqual(count(lambda i: i["technique"] == "base"), 600)
+        self.assertGreaterEqual(count(lambda i: i["technique"].startswith("obf:")), 600)
+        self.assertGreaterEqual(count(lambda i: i["kind"] == "benign"), 1000)
+
+    def test_the_goal_holds_on_the_half_that_was_kept_aside(self):
+        self.assertGreaterEqual(self.share("aside", "base"), 95.0)
+        self.assertGreaterEqual(self.share("aside", "disguised"), 92.0)
+        self.assertLessEqual(self.share("aside", "benign"), 2.0)
+
+    def test_what_was_reached_on_the_open_half_stays(self):
+        self.assertGreaterEqual(self.share("open", "base"), 98.0)
+        self.assertGreaterEqual(self.share("open", "disguised"), 97.0)
+        self.assertLessEqual(self.share("open", "benign"), 1.0)
+
+
+if __name__ == "__main__":
+    unittest.main()
