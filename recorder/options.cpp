@@ -19,6 +19,8 @@ Result<RecorderOptions> recorder_options(const Settings& settings) {
   options.commit_interval = settings.duration("commit_interval_ms", options.commit_interval);
   options.sync_interval = settings.duration("sync_interval_ms", options.sync_interval);
   options.sleep_after = settings.duration("ring_sleep_after_ms", options.sleep_after);
+  options.local_bytes = settings.number("store_local_bytes", options.local_bytes);
+  options.local_time = settings.duration("store_local_time_ms", options.local_time);
   options.leftover_grace = settings.duration("leftover_grace_ms", options.leftover_grace);
   return options;
 }

@@ -22,6 +22,8 @@ struct RecorderOptions {
   std::chrono::milliseconds commit_interval{50};  ///< of draining and writing while sessions are active
   std::chrono::milliseconds sync_interval{50};    ///< fdatasync follows a write within it, at once where somebody waits for it
   std::chrono::milliseconds sleep_after{1'000};   ///< a ring without news this long gets no more looks until its bell
+  std::uint64_t local_bytes = 0;            ///< of the journal that stay on this machine once they are in the store; 0: all
+  std::chrono::milliseconds local_time{0};  ///< for so long; 0: for ever
   std::chrono::milliseconds leftover_grace{10'000};  ///< after a start: rings that no session claimed by then are finished
 };
 

@@ -27,6 +27,8 @@ constexpr std::uint64_t k_tag_shipper = 2;
 constexpr control::Peer k_control = control::PEER_UNKNOWN;
 constexpr int k_packets_per_turn = 64;             ///< of one peer, so that none keeps the others waiting
 constexpr BootTime k_space_every = seconds(1);
+constexpr BootTime k_local_look_every = seconds(5);
+constexpr std::size_t k_removed_at_once = 16;
 constexpr BootTime k_open_again = seconds(1);
 constexpr BootTime k_open_corrupt_again = seconds(30);  ///< only an operator can help
 constexpr BootTime k_first_checkpoint = seconds(5);
@@ -190,6 +192,7 @@ void Recorder::on_reload(Peer& peer, const control::Envelope& envelope) {
     event.events = EPOLLIN;
     event.data.u64 = k_tag_syncer;
     ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, syncer_->event_fd(), &event);
+    local_ = std::make_unique<LocalFiles>(options_.journal_dir, (std::filesystem::path(options_.journal_dir).parent_path() / "holds").string());
     desk_ = std::make_unique<RingDesk>(options_, *this, clock_);
     open_journal();
     leftovers_at_ = clock_.boot() + boot_of(options_.leftover_grace);  // recovering a journal may have taken longer than that
@@ -203,13 +206,38 @@ void Recorder::on_reload(Peer& peer, const control::Envelope& envelope) {
 }
 
 void Recorder::use_store(const Settings& settings) {
-  if (settings.text("store_url").empty() && settings.text("syslog_tls").empty()) {
+  if (settings.text("store_url").empty() && settings.text("syslog_tls").empty() && settings.text("timestamp_url").empty()) {
     shipping_.reset();
     return;
   }
   if (shipping_) return shipping_->use_settings(settings.render());
   shipping_ = std::make_unique<ShippingDesk>(settings.render(), epoll_.get(), k_tag_shipper, clock_,
                                              [this](const std::string& name, const std::string& session, const std::string& json) { ring_event(session, name, json); });
+  if (local_) shipping_->hold(local_->held_sessions());
+}
+
+/// What is in the store need not stay here for ever. Removed is what the log says durably is removed.
+void Recorder::look_at_local_files() {
+  const BootTime now = clock_.boot();
+  if (!shipping_ || !local_ || !journal_ || stopping_ || !removal_.files.empty() || now < next_local_look_) return;
+  next_local_look_ = now + k_local_look_every;
+  std::uint64_t bytes = 0;
+  for (const auto& doomed : local_->due({options_.local_bytes, options_.local_time}, shipping_->report().file(), clock_.wall())) {
+    removal_.files.push_back(doomed.file);
+    bytes += doomed.bytes;
+    if (removal_.files.size() == k_removed_at_once) break;
+  }
+  if (removal_.files.empty()) return;
+  removal_.is_covered = false;
+  ring_event({}, "journal.local_removed", "{\"first_file\":" + std::to_string(removal_.files.front()) + ",\"last_file\":" + std::to_string(removal_.files.back()) +
+                                              ",\"bytes\":" + std::to_string(bytes) + ",\"why\":\"they are in the object store\"}");
+}
+
+void Recorder::remove_local_files() {
+  if (!removal_.is_covered) return;
+  for (const std::uint64_t file : removal_.files)
+    if (auto removed = local_->remove(file); !removed) notice("removing a journal file that is in the store: " + removed.error().detail);
+  removal_ = {};
 }
 
 void Recorder::on_attach(control::Received received) {
@@ -261,6 +289,11 @@ void Recorder::on_append(Peer& peer, const control::Envelope& envelope) {
     answer.mutable_failure()->set_code("SP-4004");
     return say(&peer, std::move(answer));
   }
+  if (peer.kind == control::PEER_AUTHORITY && local_) {
+    const auto changed = local_->take_event(event.name(), event.json());
+    if (!changed) notice("a legal hold could not be kept: " + changed.error().detail);
+    if (changed && *changed && shipping_) shipping_->hold(local_->held_sessions());
+  }
   put(waiter.appended, std::move(*appended));
   waiting_write_.push_back(std::move(waiter));
   if (peer.kind == control::PEER_AUTHORITY && !event.outcome_of().empty()) keep_outcome(event.outcome_of());
@@ -302,6 +335,7 @@ void Recorder::turn() {
   }
   flush();
   if (shipping_) shipping_->tick();
+  look_at_local_files();
   look_at_space(false);
   checkpoint_when_due();
   if (witness_)
@@ -376,6 +410,7 @@ void Recorder::sync_when_due() {
   for (auto& waiter : std::exchange(waiting_sync_, {})) syncing_.push_back(std::move(waiter));
   desk_->sync_begins();
   if (asked_) asked_->is_covered = true;
+  removal_.is_covered = !removal_.files.empty();
   syncer_->start(std::exchange(unsynced_, {}));
 }
 
@@ -389,6 +424,7 @@ void Recorder::on_synced() {
     tell_stored(waiter);
   }
   desk_->durable();
+  remove_local_files();
   if (asked_ && asked_->is_covered && !asked_->is_sent) send_checkpoint();
 }
 
@@ -397,6 +433,7 @@ void Recorder::journal_failed(const std::string& why) {
   journal_.reset();
   unsynced_.clear();
   asked_.reset();
+  removal_ = {};
   next_open_ = clock_.boot() + k_open_again;
   notice("recording failed: " + why);
   desk_->use_journal(nullptr);

@@ -13,6 +13,7 @@
 #include "platform/model/clock.h"
 #include "recorder/journal/journal.h"
 #include "recorder/journal/syncer.h"
+#include "recorder/local_files.h"
 #include "recorder/options.h"
 #include "recorder/peers.h"
 #include "recorder/ring_desk.h"
@@ -66,6 +67,8 @@ class Recorder final : public RingNews {
   void journal_failed(const std::string& why);
   void look_at_space(bool now);
   void use_store(const Settings& settings);
+  void look_at_local_files();
+  void remove_local_files();
   [[nodiscard]] std::string trouble() const;
   void tell_health();
 
@@ -103,6 +106,13 @@ class Recorder final : public RingNews {
   std::unique_ptr<Journal> journal_;
   std::unique_ptr<RingDesk> desk_;
   std::unique_ptr<ShippingDesk> shipping_;  ///< none without a store
+  std::unique_ptr<LocalFiles> local_;
+  struct Removal {
+    std::vector<std::uint64_t> files;  ///< their event is written, not yet durable
+    bool is_covered = false;           ///< a sync that began after that is under way
+  };
+  Removal removal_;
+  BootTime next_local_look_{};
   Journal::Position syncing_position_;
   bool shipping_stopped_ = false;
   std::string journal_trouble_ = "not opened yet";

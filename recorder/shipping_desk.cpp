@@ -86,7 +86,17 @@ void ShippingDesk::start() {
   control::Envelope envelope;
   envelope.mutable_reload()->set_config_yaml(settings_);
   say(std::move(envelope));
+  if (!held_.empty()) hold(held_);
   durable_up_to(durable_file_, durable_offset_);
+}
+
+void ShippingDesk::hold(std::vector<std::string> sessions) {
+  held_ = std::move(sessions);
+  if (pid_ <= 0) return;
+  control::Envelope envelope;
+  for (const std::string& session : held_) envelope.mutable_ship_hold()->add_sessions(session);
+  envelope.mutable_ship_hold();
+  say(std::move(envelope));
 }
 
 void ShippingDesk::ended() {
@@ -126,7 +136,7 @@ void ShippingDesk::read() {
     } else if (envelope.has_ship_event()) {
       const auto& said = envelope.ship_event();
       // It talks to the network: what it says goes into the log under its own names only.
-      const bool may = said.name().starts_with("store.") || said.name() == "checkpoint.witness_failed" || said.name() == "retention.expired" || said.name() == "recording.retention";
+      const bool may = said.name().starts_with("store.") || said.name() == "checkpoint.witness_failed" || said.name() == "checkpoint.timestamped" || said.name() == "checkpoint.timestamp_failed" || said.name() == "retention.expired" || said.name() == "recording.retention";
       if (may && said.json().size() <= k_max_json) event_(said.name(), said.session(), said.json());
     }
   }

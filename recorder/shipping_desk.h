@@ -32,6 +32,8 @@ class ShippingDesk {
   void use_settings(std::string settings);
   /// A checkpoint for the witnesses that are reached over the network.
   void witness(const std::string& body, const std::string& line);
+  /// Sessions under legal hold: what is still to come of them is held in the store as well.
+  void hold(std::vector<std::string> sessions);
   /// What is there shall go out within `grace`; then it ends.
   void stop(std::chrono::milliseconds grace);
   [[nodiscard]] bool is_running() const noexcept { return pid_ > 0; }
@@ -59,6 +61,7 @@ class ShippingDesk {
   unsigned quick_ends_ = 0;
   bool stopping_ = false;
   control::ShipReport report_;
+  std::vector<std::string> held_;
   std::uint64_t durable_file_ = 0, durable_offset_ = 0;
   std::uint64_t told_file_ = 0, told_offset_ = 0;
 };

@@ -7,7 +7,7 @@
 namespace sallyport::vault {
 namespace {
 
-constexpr std::array<std::string_view, 1> k_migrations{R"(
+constexpr std::array<std::string_view, 2> k_migrations{R"(
 CREATE TABLE secret (
   name TEXT PRIMARY KEY, kind TEXT NOT NULL, last_version INTEGER NOT NULL, live INTEGER NOT NULL,
   changed_us INTEGER NOT NULL, labels BLOB NOT NULL, public_key BLOB NOT NULL) STRICT, WITHOUT ROWID;
@@ -19,6 +19,9 @@ CREATE TABLE checkpoint_seen (origin TEXT PRIMARY KEY, size INTEGER NOT NULL, ro
 CREATE TABLE lease (
   id TEXT PRIMARY KEY, session TEXT NOT NULL, secret TEXT NOT NULL, purpose TEXT NOT NULL, version INTEGER NOT NULL,
   started_us INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+)",
+                                                      R"(
+CREATE TABLE recording_key (session TEXT PRIMARY KEY, wrapped BLOB NOT NULL, changed_us INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 )"};
 
 constexpr std::string_view k_find = "SELECT kind, last_version, live FROM secret WHERE name = ?1";
@@ -179,6 +182,34 @@ Result<void> SecretStore::note_checkpoint(std::string_view origin, const Checkpo
   auto statement = database_.prepare(k_note_checkpoint);
   if (!statement) return tl::unexpected(statement.error());
   return statement->bind(origin, seen.size, ByteView(seen.root)).run();
+}
+
+Result<std::optional<RecordingKeyRow>> SecretStore::recording_key(std::string_view session) {
+  auto row = database_.prepare("SELECT wrapped, changed_us FROM recording_key WHERE session = ?1");
+  if (!row) return tl::unexpected(row.error());
+  const auto found = row->bind(session).step();
+  if (!found) return tl::unexpected(found.error());
+  if (!*found) return std::optional<RecordingKeyRow>();
+  return std::optional(RecordingKeyRow{row->bytes(0), row->integer(1)});
+}
+
+Result<void> SecretStore::put_recording_key(std::string_view session, ByteView wrapped, WallTime now) {
+  const auto known = recording_key(session);
+  if (!known) return tl::unexpected(known.error());
+  if (*known && (*known)->wrapped.empty()) return fail(Errc::conflict, "the key of session " + std::string(session) + " was erased");
+  auto put = database_.prepare(
+      "INSERT INTO recording_key (session, wrapped, changed_us) VALUES (?1, ?2, ?3) ON CONFLICT (session) DO UPDATE SET wrapped = ?2, changed_us = ?3");
+  if (!put) return tl::unexpected(put.error());
+  return put->bind(session, wrapped, microseconds(now)).run();
+}
+
+Result<void> SecretStore::erase_recording_key(std::string_view session, WallTime now) {
+  auto put = database_.prepare(
+      "INSERT INTO recording_key (session, wrapped, changed_us) VALUES (?1, x'', ?2) ON CONFLICT (session) DO UPDATE SET wrapped = x'', changed_us = ?2");
+  if (!put) return tl::unexpected(put.error());
+  if (auto run = put->bind(session, microseconds(now)).run(); !run) return run;
+  // secure_delete wipes the page; the log still holds what it was.
+  return database_.execute("PRAGMA wal_checkpoint(TRUNCATE)");
 }
 
 Result<void> SecretStore::add_lease(const Lease& lease) {

@@ -45,6 +45,12 @@ struct Lease {
   std::int64_t started_us = 0;
 };
 
+/// The wrapped key of one recording, where it is kept here and not, or not only, in the recording itself.
+struct RecordingKeyRow {
+  Bytes wrapped;                ///< CMS; empty: erased
+  std::int64_t changed_us = 0;
+};
+
 struct CheckpointSeen {
   std::uint64_t size = 0;
   crypto::Hash256 root{};
@@ -72,6 +78,12 @@ class SecretStore {
 
   [[nodiscard]] Result<std::optional<CheckpointSeen>> newest_checkpoint(std::string_view origin);
   [[nodiscard]] Result<void> note_checkpoint(std::string_view origin, const CheckpointSeen& seen);
+
+  [[nodiscard]] Result<std::optional<RecordingKeyRow>> recording_key(std::string_view session);
+  /// Durable on return. Errc::conflict: it was erased.
+  [[nodiscard]] Result<void> put_recording_key(std::string_view session, ByteView wrapped, WallTime now);
+  /// Nothing of the key is in the database, nor in its log, when this returns.
+  [[nodiscard]] Result<void> erase_recording_key(std::string_view session, WallTime now);
 
   [[nodiscard]] Result<void> add_lease(const Lease& lease);
   [[nodiscard]] Result<void> remove_lease(std::string_view id);

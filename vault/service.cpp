@@ -45,9 +45,9 @@ bool may_ask(control::Peer peer, Body body) {
              body == Body::kSealStatus;
     case control::PEER_AUTHORITY:
       return body == Body::kSignCertificate || body == Body::kLendPassword || body == Body::kMakeAgent || body == Body::kSecretPut ||
-             body == Body::kSecretList || body == Body::kSecretDelete || body == Body::kTotpCheck || body == Body::kSealStatus ||
+             body == Body::kSecretList || body == Body::kSecretDelete || body == Body::kSecretRead || body == Body::kTotpCheck || body == Body::kSealStatus ||
              body == Body::kUnseal || body == Body::kSealNow || body == Body::kPublicKeys || body == Body::kEndLeases ||
-             body == Body::kUnwrapRecordingKey || body == Body::kSearchKeyAsk || body == Body::kMaskValuesAsk;
+             body == Body::kUnwrapRecordingKey || body == Body::kRecordingKeyAct || body == Body::kSearchKeyAsk || body == Body::kMaskValuesAsk;
     case control::PEER_RECORDER: return body == Body::kSignCheckpoint || body == Body::kPublicKeys;
     case control::PEER_SESSION: return body == Body::kHostkeySign || body == Body::kRecordingKeyRequest;
     default: return false;
@@ -282,6 +282,7 @@ class Service {
     for (const auto& key : vault_->offered_host_keys()) set->add_host_keys(text_copy(key.blob()));
     set->set_user_ca(text_copy(own->user_ca.public_key().blob()));
     set->set_host_ca(text_copy(own->host_ca.public_key().blob()));
+    set->set_login_ca(text_copy(own->login_ca.public_key().blob()));
     set->set_checkpoint_key(vault_->checkpoint_vkey());
     if (!own->host_certificate.empty()) set->add_host_certificates(text_copy(own->host_certificate));
     for (const Bytes& recipient : vault_->recipients()) set->add_recipients(text_copy(recipient));
@@ -369,7 +370,7 @@ class Service {
     const auto found = sessions_.find(session);
     if (found == sessions_.end() || found->second.line != from) return;
     if (question.body_case() == Body::kHostkeySign) return on_hostkey_sign(session, found->second, question);
-    on_recording_key(found->second, question);
+    on_recording_key(found->first, found->second, question);
   }
 
   void on_hostkey_sign(const std::string& session, SessionState& state, const Envelope& question) {
@@ -416,9 +417,9 @@ class Service {
         if (const auto question = std::exchange(found->second.held, std::nullopt)) sign_exchange(session, found->second, *question);
   }
 
-  void on_recording_key(SessionState& state, const Envelope& question) {
+  void on_recording_key(const std::string& session, SessionState& state, const Envelope& question) {
     if (state.recording_key_given) return refuse(state.line, question, {Errc::conflict, "this session has its recording key already"});
-    auto made = vault_->make_recording_key();
+    auto made = vault_->make_recording_key(session);
     if (refused(state.line, question, made)) return;
     state.recording_key_given = true;
     Envelope answer = control::reply_to(question);
@@ -453,6 +454,7 @@ class Service {
       case Body::kSecretPut: return on_secret_put(from, question);
       case Body::kSecretList: return on_secret_list(from, question);
       case Body::kSecretDelete: return on_secret_delete(from, question);
+      case Body::kSecretRead: return on_secret_read(from, question);
       case Body::kTotpCheck: return on_totp_check(from, question);
       case Body::kSealStatus: return on_seal_status(from, question);
       case Body::kUnseal: return on_unseal(from, question);
@@ -463,6 +465,7 @@ class Service {
         if (question.call() != 0) reply(from, control::reply_to(question));
         return;
       case Body::kUnwrapRecordingKey: return on_unwrap(from, question);
+      case Body::kRecordingKeyAct: return on_key_act(from, question);
       case Body::kSearchKeyAsk: return on_search_key(from, question);
       case Body::kMaskValuesAsk: return on_mask_values(from, question);
       default: return;
@@ -482,11 +485,12 @@ class Service {
     CertificateRequest request{asked.session(), bytes_copy(asked.public_key()), {asked.principals().begin(), asked.principals().end()},
                                asked.serial(),  asked.valid_after(),           asked.valid_before(),
                                {asked.source_addresses().begin(), asked.source_addresses().end()}, {asked.extensions().begin(), asked.extensions().end()}};
-    if (!host) {
+    const bool login = !host && asked.ca() == "login";
+    if (!host && !login) {
       if (!is_attached(from, question, asked.session())) return;
       if (++sessions_[asked.session()].certificates > k_most_certificates) return refuse(from, question, {Errc::denied, "too many certificates for one session"});
     }
-    const auto certificate = host ? vault_->sign_host_certificate(std::move(request)) : vault_->sign_user_certificate(request);
+    const auto certificate = host ? vault_->sign_host_certificate(std::move(request)) : login ? vault_->sign_login_certificate(request) : vault_->sign_user_certificate(request);
     if (refused(from, question, certificate)) return;
     Envelope answer = control::reply_to(question);
     answer.mutable_signed_certificate()->set_certificate(text_copy(*certificate));
@@ -568,6 +572,20 @@ class Service {
     reply(from, std::move(answer));
   }
 
+  void on_secret_read(LineId from, const Envelope& question) {
+    const control::SecretRead& asked = question.secret_read();
+    if (asked.principal().empty() || asked.reason().empty()) return refuse(from, question, {Errc::invalid, "a reading has a reader and a reason"});
+    lending_->read_password(asked.name(), asked.principal(), asked.reason(), [this, from, question](Result<std::pair<Secret, Lease>> lent) {
+      if (refused(from, question, lent)) return;
+      lent_to_.note(question.secret_read().principal(), lent->second.secret, lent->second.version);
+      Envelope answer = control::reply_to(question);
+      answer.mutable_lent_password()->set_password(std::string(lent->first.reveal_text()));
+      answer.mutable_lent_password()->set_lease(lent->second.id);
+      answer.mutable_lent_password()->set_version(lent->second.version);
+      reply(from, std::move(answer));
+    });
+  }
+
   void on_totp_check(LineId from, Envelope& question) {
     control::TotpCheck* asked = question.mutable_totp_check();
     const auto step = vault_->check_totp(asked->secret(), asked->code(), asked->not_before_step());
@@ -614,10 +632,53 @@ class Service {
     trail_.tell_durably("recording.key_unwrapped", "{\"principal\":" + json_quote(asked.principal()) + ",\"reason\":" + json_quote(asked.reason()) + "}", asked.session(),
                         [this, from, question](Result<void> told) {
                           if (refused(from, question, told)) return;
-                          const auto key = vault_->unwrap_recording_key(bytes_of(question.unwrap_recording_key().wrapped()));
+                          const control::UnwrapRecordingKey& wanted = question.unwrap_recording_key();
+                          const auto wrapped = vault_->wrapped_key_of(wanted.session(), bytes_of(wanted.wrapped()));
+                          if (refused(from, question, wrapped)) return;
+                          const auto key = vault_->unwrap_recording_key(*wrapped);
                           if (refused(from, question, key)) return;
                           Envelope answer = control::reply_to(question);
                           answer.mutable_recording_key()->set_key(std::string(key->reveal_text()));
+                          reply(from, std::move(answer));
+                        });
+  }
+
+  /// The wrapped key of one recording: erased, wrapped to the present recipients, or given as it is. The event comes first.
+  void on_key_act(LineId from, const Envelope& question) {
+    const control::RecordingKeyAct& asked = question.recording_key_act();
+    if (asked.reason().empty() || asked.principal().empty() || asked.session().empty())
+      return refuse(from, question, {Errc::invalid, "this needs a session, a principal and a reason"});
+    using Act = control::RecordingKeyAct;
+    const auto wrapped = bytes_of(asked.wrapped());
+    const char* name = nullptr;
+    Result<void> may;
+    if (asked.act() == Act::ERASE) {
+      name = "recording.key_erased";
+      may = vault_->may_erase_recording_key(asked.session(), wrapped);
+    } else if (asked.act() == Act::REWRAP || asked.act() == Act::READ) {
+      name = asked.act() == Act::REWRAP ? "recording.key_rewrapped" : "recording.wrapped_key_given";
+      if (const auto there = vault_->wrapped_key_of(asked.session(), wrapped); !there) may = tl::unexpected(there.error());
+    } else {
+      may = fail(Errc::invalid, "an unknown act");
+    }
+    if (refused(from, question, may)) return;
+    trail_.tell_durably(name, "{\"principal\":" + json_quote(asked.principal()) + ",\"reason\":" + json_quote(asked.reason()) + "}", asked.session(),
+                        [this, from, question](Result<void> told) {
+                          if (refused(from, question, told)) return;
+                          const control::RecordingKeyAct& act = question.recording_key_act();
+                          Envelope answer = control::reply_to(question);
+                          auto* out = answer.mutable_recording_key();
+                          if (act.act() == Act::ERASE) {
+                            if (refused(from, question, vault_->erase_recording_key(act.session()))) return;
+                          } else if (act.act() == Act::REWRAP) {
+                            auto recipients = vault_->rewrap_recording_key(act.session(), bytes_of(act.wrapped()));
+                            if (refused(from, question, recipients)) return;
+                            out->set_recipients(*recipients);
+                          } else {
+                            const auto cms = vault_->wrapped_key_of(act.session(), bytes_of(act.wrapped()));
+                            if (refused(from, question, cms)) return;
+                            out->set_wrapped(text_copy(*cms));
+                          }
                           reply(from, std::move(answer));
                         });
   }

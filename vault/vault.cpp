@@ -72,6 +72,7 @@ Result<VaultSettings> vault_settings_of(const Settings& settings, std::string_vi
   own.node = settings.text("node", "sallyport");
   own.host_names = host_names_of(own.node, settings.text("public_address"));
   own.online_replay = settings.flag("online_replay", true);
+  own.keeps_keys = settings.text("recording_keys") == "vault";
   own.checkpoint_key_every = settings.duration("checkpoint_key_every_ms", own.checkpoint_key_every);
   own.legacy_clients = settings.text("compat") == "legacy-clients";
   return own;
@@ -128,6 +129,7 @@ Result<void> Vault::unseal(const Secret* typed) {
   const auto material = make_seal_source(std::move(choice))->key_material(typed);
   if (!material) return tl::unexpected(material.error());
   if (auto opened = barrier_.unseal(*material); !opened) return opened;
+  if (auto added = OwnKeys::add_login_ca(*store_, clock_->wall()); !added) return added;
   auto own = OwnKeys::load(*store_);
   if (!own) {
     seal();
@@ -194,12 +196,64 @@ Result<Bytes> Vault::sign_exchange_hash(std::string_view algorithm, ByteView has
   return key->sign(hash, algorithm);
 }
 
-Result<RecordingKeyMade> Vault::make_recording_key() {
+namespace {
+
+constexpr std::string_view k_kept_here = "sallyport key in vault 1\n";
+
+/// What stands in a recording whose key is kept here: the words above, then the session's label.
+Bytes reference_to(std::string_view session) {
+  const std::string text = std::string(k_kept_here) + std::string(session);
+  return copy_of(bytes_of(text));
+}
+
+bool is_reference(ByteView wrapped) { return text_of(wrapped).starts_with(k_kept_here); }
+
+}  // namespace
+
+Result<Bytes> Vault::wrapped_key_of(std::string_view session, ByteView wrapped) {
+  if (!own_) return sealed();
+  if (is_reference(wrapped) && text_of(wrapped).substr(k_kept_here.size()) != session) return fail(Errc::invalid, "the recording's key belongs to another session");
+  const auto kept = store_->recording_key(session);
+  if (!kept) return tl::unexpected(kept.error());
+  if (*kept && (*kept)->wrapped.empty()) return fail(Errc::not_found, "SP-4301");
+  if (*kept) return (*kept)->wrapped;
+  if (is_reference(wrapped)) return fail(Errc::not_found, "the key of this recording is not in the vault: it was made by another one, or by a later state of this one");
+  return copy_of(wrapped);
+}
+
+Result<std::string> Vault::rewrap_recording_key(std::string_view session, ByteView wrapped) {
+  if (!wrapping_) return sealed();
+  const auto cms = wrapped_key_of(session, wrapped);
+  if (!cms) return tl::unexpected(cms.error());
+  const auto key = unwrap_recording_key(*cms);
+  if (!key) return tl::unexpected(key.error());
+  const auto anew = wrapping_->wrap(key->reveal());
+  if (!anew) return tl::unexpected(anew.error());
+  if (auto kept = store_->put_recording_key(session, *anew, clock_->wall()); !kept) return tl::unexpected(kept.error());
+  return recipient_ids_;
+}
+
+Result<void> Vault::may_erase_recording_key(std::string_view session, ByteView wrapped) {
+  if (!is_reference(wrapped)) return fail(Errc::conflict, "SP-4302");
+  if (const auto there = wrapped_key_of(session, wrapped); !there) return tl::unexpected(there.error());
+  return {};
+}
+
+Result<void> Vault::erase_recording_key(std::string_view session) {
+  if (!own_) return sealed();
+  return store_->erase_recording_key(session, clock_->wall());
+}
+
+Result<RecordingKeyMade> Vault::make_recording_key(std::string_view session) {
   if (!own_ || !wrapping_) return sealed();
   RecordingKeyMade made{crypto::random_secret(*random_, 32), {}, recipient_ids_};
   auto wrapped = wrapping_->wrap(made.key.reveal());
   if (!wrapped) return tl::unexpected(wrapped.error());
   made.wrapped = std::move(*wrapped);
+  if (settings_.keeps_keys && !session.empty()) {
+    if (auto kept = store_->put_recording_key(session, made.wrapped, clock_->wall()); !kept) return tl::unexpected(kept.error());
+    made.wrapped = reference_to(session);
+  }
   return made;
 }
 
@@ -224,6 +278,16 @@ Result<Bytes> Vault::sign_user_certificate(const CertificateRequest& request) co
   auto fields = user_certificate_fields(request, now_seconds());
   if (!fields) return tl::unexpected(fields.error());
   const crypto::SshPrivateKey& ca = own_->user_ca;
+  return crypto::build_ssh_certificate(*key, std::move(*fields), ca.public_key(), [&ca](ByteView data) { return ca.sign(data); });
+}
+
+Result<Bytes> Vault::sign_login_certificate(const CertificateRequest& request) const {
+  if (!own_) return sealed();
+  const auto key = crypto::SshPublicKey::parse_blob(request.public_key);
+  if (!key) return tl::unexpected(key.error());
+  auto fields = login_certificate_fields(request, now_seconds());
+  if (!fields) return tl::unexpected(fields.error());
+  const crypto::SshPrivateKey& ca = own_->login_ca;
   return crypto::build_ssh_certificate(*key, std::move(*fields), ca.public_key(), [&ca](ByteView data) { return ca.sign(data); });
 }
 

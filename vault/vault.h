@@ -24,6 +24,7 @@ struct VaultSettings {
   std::vector<std::string> host_names;  ///< names by which clients know this gateway: node, host of public_address
   std::string node;            ///< origin of our checkpoints and name of their key
   bool online_replay = true;   ///< false: session keys are wrapped to the other recipients only, and nobody here can open a recording
+  bool keeps_keys = false;     ///< wrapped session keys are kept here, the recording names them only: then one can be erased
   std::chrono::milliseconds checkpoint_key_every{3'600'000};
   bool legacy_clients = false; ///< have a nistp256 host key as well
 };
@@ -62,13 +63,25 @@ class Vault {
   /// The exchange hash of an SSH key exchange, 32, 48 or 64 bytes. Errc::denied for any other size, Errc::not_found for an algorithm
   /// that we have no host key for.
   [[nodiscard]] Result<Bytes> sign_exchange_hash(std::string_view algorithm, ByteView hash) const;
-  [[nodiscard]] Result<RecordingKeyMade> make_recording_key();
+  /// With settings.keeps_keys the CMS stays here and `wrapped` only says so (docs/format/journal.md section 3).
+  [[nodiscard]] Result<RecordingKeyMade> make_recording_key(std::string_view session);
+  [[nodiscard]] Result<RecordingKeyMade> make_recording_key() { return make_recording_key({}); }
   [[nodiscard]] Result<Secret> unwrap_recording_key(ByteView wrapped) const;
+  /// The CMS of that session: the one kept here (it was wrapped anew, or never stood anywhere else), else `wrapped` itself.
+  /// Errc::not_found: it was erased.
+  [[nodiscard]] Result<Bytes> wrapped_key_of(std::string_view session, ByteView wrapped);
+  /// Wraps the session's key to the present recipients and keeps that here. Names them.
+  [[nodiscard]] Result<std::string> rewrap_recording_key(std::string_view session, ByteView wrapped);
+  /// Errc::conflict: the wrapped key stands in the recording itself, where nothing can be erased.
+  [[nodiscard]] Result<void> may_erase_recording_key(std::string_view session, ByteView wrapped);
+  [[nodiscard]] Result<void> erase_recording_key(std::string_view session);
   /// Of the search index: its words and its lines. Who can read every recording could make it, too, nobody else.
   [[nodiscard]] Result<Secret> search_key() const;
   [[nodiscard]] Result<Bytes> sign_user_certificate(const CertificateRequest& request) const;
   /// For one of our own host keys, under other names than the gateway's own (a jump's target); not kept.
   [[nodiscard]] Result<Bytes> sign_host_certificate(CertificateRequest request) const;
+  /// For a person's own key of any modern kind, by the CA that only this gateway trusts.
+  [[nodiscard]] Result<Bytes> sign_login_certificate(const CertificateRequest& request) const;
   struct SignedCheckpoint {
     std::string line;      ///< newline included
     std::string body;      ///< what was signed, when it names the next key; else empty

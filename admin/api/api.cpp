@@ -1,5 +1,6 @@
 #include "admin/api/api.h"
 
+#include <openssl/crypto.h>
 #include <pwd.h>
 #include <unistd.h>
 
@@ -12,7 +13,10 @@
 #include "admin/api/idempotency.h"
 #include "admin/api/pages.h"
 #include "admin/api/rate_limit.h"
+#include "admin/api/terminals.h"
 #include "admin/api/tls_identity.h"
+#include "admin/api/viewings.h"
+#include "admin/api/web_login.h"
 #include "admin/sinks/request_news.h"
 #include "admin/web/serve.h"
 #include "platform/crypto/hash.h"
@@ -20,6 +24,7 @@
 #include "platform/crypto/ulid.h"
 #include "platform/model/bytes.h"
 #include "policy/authority/requests.h"
+#include "policy/authority/sign_on.h"
 #include "policy/authority/tokens.h"
 
 namespace sallyport::admin {
@@ -37,22 +42,34 @@ struct Route {
 constexpr Route k_routes[] = {
     {"status", "GET", serve_status},
     {"whoami", "GET", serve_whoami},
-    {"sessions", "GET DELETE", serve_sessions},
+    {"session", "GET DELETE POST", serve_own_session},
+    {"invites", "GET POST DELETE", serve_invites},
+    {"enrolments", "GET DELETE", serve_enrolments},
+    {"certificates", "POST", serve_certificates},
+    {"sessions", "GET POST DELETE", serve_sessions},
     {"plan", "POST", serve_plan},
     {"apply", "POST", serve_apply},
     {"policy", "GET", serve_policy_versions},
-    {"principals", "GET", serve_resources},
-    {"groups", "GET", serve_resources},
-    {"targets", "GET", serve_resources},
-    {"roles", "GET", serve_resources},
-    {"bindings", "GET", serve_resources},
+    {"principals", "GET PUT POST DELETE", serve_resources},
+    {"groups", "GET PUT POST DELETE", serve_resources},
+    {"targets", "GET PUT POST DELETE", serve_resources},
+    {"roles", "GET PUT POST DELETE", serve_resources},
+    {"bindings", "GET PUT POST DELETE", serve_resources},
+    {"accounts", "GET PUT POST DELETE", serve_resources},
+    {"guard-rules", "GET PUT POST DELETE", serve_resources},
+    {"certificate-authorities", "GET PUT POST DELETE", serve_resources},
+    {"checkpoints", "GET", serve_checkpoints},
+    {"nodes", "GET", serve_nodes},
+    {"health", "GET", serve_health},
     {"explain", "GET", serve_explain},
     {"locks", "GET POST DELETE", serve_locks, Route::Guard::lock},
-    {"secrets", "GET PUT DELETE", serve_secrets, Route::Guard::secret},
+    {"secrets", "GET PUT DELETE POST", serve_secrets, Route::Guard::secret},
     {"seal", "GET POST", serve_seal},
     {"unseal", "POST", serve_unseal},
-    {"recordings", "POST", serve_recordings},
+    {"recordings", "GET POST", serve_recordings},
     {"search", "POST", serve_search},
+    {"viewings", "GET DELETE", serve_viewings},
+    {"terminals", "GET POST DELETE", serve_terminals},
     {"events", "GET", serve_events},
     {"keys", "GET", serve_keys},
     {"requests", "GET POST DELETE", serve_requests, Route::Guard::own},
@@ -113,6 +130,9 @@ class Api final : public authority::Front {
         operators_(settings.list("admin_operators")),
         callers_(administration.authority().clock, static_cast<unsigned>(settings.number("admin_requests_per_minute", 600))),
         strangers_(administration.authority().clock, 60),
+        sign_ins_(administration.authority().clock, 60),
+        viewings_(administration, settings),
+        terminals_(administration),
         unix_server_(io, net::HttpLimits{}, handler()) {}
 
   Result<void> open(const std::string& path) {
@@ -156,6 +176,9 @@ class Api final : public authority::Front {
   /// Who asks; an empty operator for nobody. A token counts on the unix socket as well: it is then the token's principal who asks.
   Result<authority::Operator> authenticate(const net::HttpRequest& request) {
     const std::string shown = request.header("authorization");
+    if (shown.empty() && request.peer.is_tls) {
+      if (const std::string cookie = cookie_of(request); !cookie.empty()) return administration_.authority().sign_on->web.recognise(cookie, source_of(request.peer));
+    }
     if (shown.empty()) {
       authority::Operator who = operator_of(request.peer);
       if (who.is_root || !who.principal.empty()) return who;
@@ -179,6 +202,8 @@ class Api final : public authority::Front {
     auto& authority = administration_.authority();
     auto call = std::make_shared<Call>(Call{std::move(request), {}, {}, {}, administration_});
     call->parts = split_path(call->request.path);
+    call->viewings = &viewings_;
+    call->terminals = &terminals_;
     const std::string asked_id = call->request.header("x-request-id");
     const std::string id = is_request_id(asked_id) ? asked_id : crypto::make_ulid(authority.clock, authority.random);
     auto extra = std::make_shared<std::map<std::string, std::string>>();
@@ -207,15 +232,24 @@ class Api final : public authority::Front {
       if (auto page = web::serve(call->request)) return call->answer(std::move(*page));
     }
 
-    auto who = authenticate(call->request);
+    const bool is_login = call->request.path == "/v1/login";
+    if (is_login) {
+      if (const auto verdict = sign_ins_.take(call->request.peer.is_local ? "unix" : host_of(call->request.peer.address)); !verdict.allowed) return too_many(call, verdict);
+      return serve_login(call);
+    }
+    const auto holder = terminals_.holder_of(call->request);
+    auto who = holder ? Result<authority::Operator>(*holder) : authenticate(call->request);
     if (!who) {
       const RateLimit::Verdict verdict = strangers_.take(call->request.peer.is_local ? "unix" : host_of(call->request.peer.address));
       if (!verdict.allowed) return too_many(call, verdict);
+      if (call->request.header("authorization").empty() && !cookie_of(call->request).empty() && call->request.peer.is_tls)
+        return call->refuse_status(401, "SP-9301", "", {{"Set-Cookie", std::string(k_cookie_name) + "=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0"}});
       if (who.error().code == Errc::denied) return call->refuse(who.error());
       return call->refuse_status(401, "SP-7020", who.error().detail, {{"WWW-Authenticate", "Bearer realm=\"sallyport\""}});
     }
     call->who = std::move(*who);
     call->who.request = id;
+    if (!call->who.web_session.empty() && !is_get_or_head(call->request) && !comes_from_page(call)) return;
     if (!call->who.is_root) {
       const RateLimit::Verdict verdict = callers_.take(call->who.token.empty() ? call->who.name : call->who.token);
       (*extra)["RateLimit-Limit"] = std::to_string(verdict.limit);
@@ -236,11 +270,31 @@ class Api final : public authority::Front {
     const std::string dry_run = call->request.argument("dry_run", "false");
     if (dry_run != "true" && dry_run != "false") return call->refuse(Error{Errc::invalid, "dry_run is true or false"});
     call->who.dry_run = dry_run == "true" && method != "GET";
-    if (call->who.dry_run && (route->resource == "recordings" || route->resource == "unseal"))
+    if (call->who.dry_run && (route->resource == "recordings" || route->resource == "viewings" || route->resource == "search" || route->resource == "unseal"))
       return call->refuse(Error{Errc::invalid, "this cannot be tried out: it gives or takes a secret"});
+    constexpr std::string_view k_sensitive[] = {"principals", "groups", "targets", "roles", "bindings", "accounts", "guard-rules", "certificate-authorities", "apply", "locks", "secrets", "recordings", "search", "tokens", "seal", "unseal", "sessions", "invites", "enrolments", "certificates"};
+    if (!is_get_or_head(call->request) && !call->who.dry_run && std::find(std::begin(k_sensitive), std::end(k_sensitive), route->resource) != std::end(k_sensitive) &&
+        !is_fresh_enough(call))
+      return;
     if (method == "POST" && !idempotency_.admit(call)) return;
     if ((method == "PUT" || method == "DELETE") && call->parts.size() >= 3 && route->guard != Route::Guard::none) return guarded(call, *route);
     route->serve(call);
+  }
+
+  static bool is_get_or_head(const net::HttpRequest& request) { return request.method == "GET" || request.method == "HEAD"; }
+
+  /// A cookie goes with every request of the browser: a change must also know what only our page was told.
+  bool comes_from_page(const CallPtr& call) {
+    auto& authority = administration_.authority();
+    const authority::WebSession* session = authority.sign_on->web.find(call->who.web_session);
+    const std::string shown = call->request.header("x-csrf-token");
+    const bool same = session != nullptr && shown.size() == session->csrf.size() && CRYPTO_memcmp(shown.data(), session->csrf.data(), shown.size()) == 0;
+    if (same && !is_from_elsewhere(call->request)) return true;
+    authority.note("web.forged_request", authority::EventJson().text("web_session", call->who.web_session).text("principal", call->who.principal)
+                                             .text("path", call->request.path.substr(0, 200)).text("origin", call->request.header("origin").substr(0, 200))
+                                             .text("decision", "deny").text("code", "SP-9302"));
+    call->refuse_status(403, "SP-9302", "");
+    return false;
   }
 
   static bool allows(const Route& route, std::string_view method) {
@@ -289,7 +343,10 @@ class Api final : public authority::Front {
   std::vector<std::string> operators_;
   RateLimit callers_;
   RateLimit strangers_;
+  RateLimit sign_ins_;
   Idempotency idempotency_;
+  Viewings viewings_;
+  Terminals terminals_;
   std::unique_ptr<Notifier> notifier_;
   net::HttpServer unix_server_;
   std::vector<std::unique_ptr<net::HttpServer>> tls_servers_;

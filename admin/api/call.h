@@ -20,6 +20,9 @@ namespace sallyport::admin {
 
 namespace json = boost::json;
 
+class Viewings;
+class Terminals;
+
 /// One key that a body may have. Everything else, a null, another type or a second value of the same key is refused.
 struct Field {
   enum class Type { text, flag, number, list, map };
@@ -36,6 +39,8 @@ struct Call {
   authority::Operator who;
   std::vector<std::string> parts;  ///< of the path: "/v1/locks/X" is {"v1", "locks", "X"}
   authority::Administration& administration;
+  Viewings* viewings = nullptr;
+  Terminals* terminals = nullptr;
 
   void reply(const json::value& body, unsigned status = 200) const;
   /// Status by Errc; `code` of the catalogue, empty: the one that goes with the Errc.
@@ -55,6 +60,9 @@ struct Call {
   [[nodiscard]] std::optional<std::int64_t> number(const std::string& name, std::int64_t fallback) const;
 };
 using CallPtr = std::shared_ptr<Call>;
+
+/// May this caller go on? A token that was revoked, a lock or a new policy ends what is open.
+[[nodiscard]] bool still_may(const Call& call, std::optional<policy::AdminRight> right);
 
 /// A text field of a body, or `fallback` when it is missing or no text.
 [[nodiscard]] std::string text_of(const json::object& object, std::string_view key, std::string_view fallback = {});
@@ -81,16 +89,29 @@ void serve_apply(const CallPtr& call);
 void serve_policy_versions(const CallPtr& call);
 void serve_resources(const CallPtr& call);  ///< principals groups targets roles bindings
 void serve_explain(const CallPtr& call);
+void serve_checkpoints(const CallPtr& call);
+void serve_nodes(const CallPtr& call);
+void serve_health(const CallPtr& call);
 void serve_locks(const CallPtr& call);
 void serve_secrets(const CallPtr& call);
 void serve_seal(const CallPtr& call);
 void serve_unseal(const CallPtr& call);
 void serve_recordings(const CallPtr& call);
+void serve_recording_holds(const CallPtr& call);
+/// POST /v1/recordings/{session}/erase, rewrap, wrapped-key, hold or release.
+[[nodiscard]] bool is_recording_act(const CallPtr& call);
+void serve_recording_act(const CallPtr& call);
 void serve_search(const CallPtr& call);
+void serve_viewings(const CallPtr& call);
+void serve_terminals(const CallPtr& call);
+void serve_access_review(const CallPtr& call);
 void serve_events(const CallPtr& call);
 void serve_keys(const CallPtr& call);
 void serve_requests(const CallPtr& call);
 void serve_tokens(const CallPtr& call);
 void serve_whoami(const CallPtr& call);
+void serve_invites(const CallPtr& call);
+void serve_enrolments(const CallPtr& call);
+void serve_certificates(const CallPtr& call);
 
 }  // namespace sallyport::admin

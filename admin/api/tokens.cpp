@@ -2,6 +2,7 @@
 #include <boost/json.hpp>
 
 #include "admin/api/call.h"
+#include "admin/api/paging.h"
 #include "policy/authority/tokens.h"
 
 namespace sallyport::admin {
@@ -92,7 +93,7 @@ void serve_tokens(const CallPtr& call) {
     json::array rows;
     for (const authority::TokenRow& row : tokens.list())
       if (may_audit || owns(*call, row)) rows.push_back(object_of(row));
-    return call->reply(json::object{{"tokens", std::move(rows)}});
+    return reply_page(call, "tokens", std::move(rows), "id", Order::falling);
   }
   if (call->parts.size() != 3) return call->refuse(Error{Errc::not_found, "there is nothing at " + call->request.path});
   const auto row = tokens.find(call->parts[2]);
@@ -112,7 +113,7 @@ void serve_tokens(const CallPtr& call) {
 void serve_whoami(const CallPtr& call) {
   json::array rights;
   for (const auto right : {policy::AdminRight::policy, policy::AdminRight::lock, policy::AdminRight::audit, policy::AdminRight::view,
-                           policy::AdminRight::secret, policy::AdminRight::approve, policy::AdminRight::input})
+                           policy::AdminRight::secret, policy::AdminRight::approve, policy::AdminRight::input, policy::AdminRight::retention, policy::AdminRight::reveal})
     if (call->administration.may(call->who, right)) rights.emplace_back(policy::name_of(right));
   call->reply(json::object{{"name", call->who.name},
                            {"principal", call->who.principal},

@@ -4,6 +4,7 @@
 #include <boost/json.hpp>
 
 #include "admin/api/call.h"
+#include "admin/api/viewings.h"
 #include "platform/crypto/base64.h"
 #include "platform/crypto/hex.h"
 #include "platform/crypto/ulid.h"
@@ -62,7 +63,8 @@ std::string code_in(const Error& error) { return error.detail.starts_with("SP-")
 
 void serve_search(const CallPtr& call) {
   if (!call->may(policy::AdminRight::view)) return;
-  if (call->parts.size() != 3 || call->parts[2] != "key") return call->refuse(Error{Errc::not_found, "POST to /v1/search/key"});
+  if (call->parts.size() == 2) return call->viewings->search(call);
+  if (call->parts.size() != 3 || call->parts[2] != "key") return call->refuse(Error{Errc::not_found, "POST to /v1/search or /v1/search/key"});
   const auto body = call->body({{"reason", Field::Type::text, false, 1024}});
   if (!body) return;
   const std::string reason = text_of(*body, "reason");
@@ -74,9 +76,12 @@ void serve_search(const CallPtr& call) {
 }
 
 void serve_recordings(const CallPtr& call) {
+  if (call->request.method == "GET") return serve_recording_holds(call);
+  if (is_recording_act(call)) return serve_recording_act(call);
   if (!call->may(policy::AdminRight::view)) return;
+  if (call->parts.size() == 4 && call->parts[3] == "viewings" && crypto::is_ulid(call->parts[2])) return call->viewings->create(call);
   if (call->parts.size() != 4 || (call->parts[3] != "key" && call->parts[3] != "consent") || !crypto::is_ulid(call->parts[2]))
-    return call->refuse(Error{Errc::not_found, "POST to /v1/recordings/SESSION/key or /consent"});
+    return call->refuse(Error{Errc::not_found, "POST to /v1/recordings/SESSION/viewings, /key or /consent"});
   const bool consents = call->parts[3] == "consent";
   const auto body = consents ? call->body({{"reason", Field::Type::text, false, 1024}, {"principal", Field::Type::text, false, 255}})
                              : call->body({{"reason", Field::Type::text, false, 1024}, {"wrapped", Field::Type::text, true, 64 * 1024}, {"input", Field::Type::flag}});

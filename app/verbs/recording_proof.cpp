@@ -6,6 +6,7 @@
 #include "app/verbs/console.h"
 #include "platform/crypto/cms.h"
 #include "platform/crypto/hex.h"
+#include "recorder/replay/journal_files.h"
 #include "recorder/replay/playback.h"
 
 namespace sallyport::app {
@@ -28,7 +29,11 @@ Result<Secret> local_key(const KeySource& source, ByteView wrapped) {
   if (!certificate) return fail(Errc::invalid, "cannot read " + source.recipient_cert + " (--recipient-cert)");
   const auto der = crypto::certificate_der_of(*certificate);
   if (!der) return tl::unexpected(der.error());
-  return crypto::unwrap_with(wrapped, Secret(*key), *der);
+  const auto kept = source.wrapped_key.empty() ? std::nullopt : load_text(source.wrapped_key);
+  if (!source.wrapped_key.empty() && !kept) return fail(Errc::invalid, "cannot read " + source.wrapped_key + " (--wrapped-key)");
+  if (!kept && text_of(wrapped).starts_with("sallyport key in vault 1\n"))
+    return fail(Errc::invalid, "the wrapped key of this session is kept in the vault: get it by `sallyport recording wrapped-key` and give it to --wrapped-key");
+  return crypto::unwrap_with(kept ? bytes_of(*kept) : wrapped, Secret(*key), *der);
 }
 
 std::string place_text(const replay::Finding& finding) {
@@ -156,8 +161,24 @@ Result<Verified> verify(const RecordingPlace& place, std::vector<SessionId> sess
   options.checkpoint_keys = known->keys;
   options.outside = *outside;
   options.holes = place.holes;
+  if (place.journal.far) {  // of files that are in the store only
+    std::error_code error;
+    for (std::uint64_t file = 1; !std::filesystem::exists(place.journal.folder / replay::journal_file_name(file), error); ++file) {
+      const auto there = place.journal.far->file_after(file - 1);
+      if (!there) return tl::unexpected(there.error());
+      if (*there != file) break;
+      const auto holes = place.journal.far->holes(file);
+      if (!holes) return tl::unexpected(holes.error());
+      options.holes.insert(options.holes.end(), holes->begin(), holes->end());
+    }
+  }
   options.unwrap = std::move(unwrap);
   options.is_live = liveness(place);
+  if (!place.stamp_ca.empty()) {
+    const auto certificates = load_text(place.stamp_ca);
+    if (!certificates) return fail(Errc::invalid, "cannot read " + place.stamp_ca + " (--stamp-ca)");
+    options.stamp_ca = *certificates;
+  }
   auto report = replay::verify_journal(options);
   if (!report) return tl::unexpected(report.error());
   for (const std::string& text : place.store_missing) {

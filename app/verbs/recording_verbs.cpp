@@ -3,6 +3,8 @@
 #include "app/config.h"
 #include "app/verbs/admin_client.h"
 #include "app/verbs/events.h"
+#include "app/verbs/recording_acts.h"
+#include "app/verbs/recording_view.h"
 #include "app/verbs/recordings.h"
 #include "app/verbs/verb.h"
 #include "platform/crypto/base64.h"
@@ -18,14 +20,34 @@ namespace json = boost::json;
 struct PlaceOptions {
   std::string journal;
   std::vector<std::string> keys;
+  std::string stamp_ca;
   bool forget = false;
   std::string store;  ///< "configured", or its URL
   std::string node;
   recorder::StoreSettings settings;
+  bool whole = false;  ///< the verb reads everything anyway
   bool fresh = false;  ///< nothing fetched before is trusted
 };
 
-/// Fetches what the store has and this machine does not; what is read afterwards are files like the gateway's own.
+using StoreOpener = std::function<Result<recorder::OpenedStore>()>;
+
+/// Journal files that are in the store, read by ranges when somebody wants them.
+std::shared_ptr<replay::FarJournal> far_journal(const StoreOpener& open, const std::string& node, const std::filesystem::path& notes) {
+  return std::make_shared<replay::StoreJournal>(
+      [open]() -> Result<std::unique_ptr<recorder::ObjectStore>> {
+        auto opened = open();
+        if (!opened) return tl::unexpected(Error{opened.error().code, "older recordings are in the object store: " + opened.error().detail});
+        return std::move(opened->store);
+      },
+      node, notes);
+}
+
+StoreOpener opener_of(const recorder::StoreSettings& settings) {
+  return [settings] { return recorder::open_store(settings, recorder::StoreUse::read, system_clock(), crypto::system_random()); };
+}
+
+/// With `whole`: fetches what the store has and this machine does not; what is read afterwards are files like the gateway's own. Else what
+/// is wanted is read where it is wanted.
 Result<RecordingPlace> place_in_store(const Common& common, const PlaceOptions& options, RecordingPlace place) {
   recorder::StoreSettings settings = options.settings;
   std::string node = options.node;
@@ -53,6 +75,14 @@ Result<RecordingPlace> place_in_store(const Common& common, const PlaceOptions& 
     if (nodes->size() != 1) return fail(Errc::invalid, "the store holds the journals of " + std::to_string(nodes->size()) + " nodes: name one with --node");
     node = nodes->front();
   }
+  if (!options.whole) {
+    std::filesystem::path folder = replay::usual_copy_folder(settings.url, node);
+    folder += "-ranges";  // stays empty but for the names of parcels
+    std::error_code ignored;
+    if (options.fresh) std::filesystem::remove_all(folder, ignored);
+    place.journal = replay::JournalPlace(folder, far_journal(opener_of(settings), node, folder / "names"));
+    return place;
+  }
   auto copy = replay::fetch_journal(*opened->store, node, replay::usual_copy_folder(settings.url, node), options.fresh);
   if (!copy) return tl::unexpected(copy.error());
   place.journal = copy->folder;
@@ -64,6 +94,7 @@ Result<RecordingPlace> place_in_store(const Common& common, const PlaceOptions& 
 
 Result<RecordingPlace> place_of(const Common& common, const PlaceOptions& options) {
   RecordingPlace place;
+  place.stamp_ca = options.stamp_ca;
   place.checkpoint_keys = options.keys;
   place.keep = !options.forget;
   if (!options.store.empty()) return place_in_store(common, options, std::move(place));
@@ -73,7 +104,10 @@ Result<RecordingPlace> place_of(const Common& common, const PlaceOptions& option
   }
   auto config = load_config(common.config);
   if (!config) return tl::unexpected(config.error());
-  place.journal = config->state_of("recorder") / "journal";
+  if (place.stamp_ca.empty()) place.stamp_ca = config->settings_for("recorder").text("timestamp_ca");
+  const auto settings = recorder::store_settings(config->settings_for("recorder"));
+  place.journal = replay::JournalPlace(config->state_of("recorder") / "journal",
+                                       settings.url.empty() ? nullptr : far_journal(opener_of(settings), recorder::node_key(config->node), config->state_dir / "index" / "store-names"));
   place.ring_dir = config->ring_dir;
   place.default_key = config->run_dir / "keys" / "checkpoint.vkey";
   place.index = config->state_dir / "index";
@@ -81,9 +115,11 @@ Result<RecordingPlace> place_of(const Common& common, const PlaceOptions& option
 }
 
 /// The vault unwraps; the wrapped key comes from the recording itself.
-Result<std::string> ask_gateway_for_key(const Common& common, const std::filesystem::path& journal, const std::string& session, const std::string& reason,
+Result<std::string> ask_gateway_for_key(const Common& common, const RecordingPlace& place, const std::string& session, const std::string& reason,
                                         bool input) {
-  auto summary = replay::find_session(journal, session, nullptr);
+  auto index = open_index(place);
+  if (!index) return tl::unexpected(index.error());
+  auto summary = index->find_session(session, nullptr);
   if (!summary) return tl::unexpected(summary.error());
   auto client = AdminClient::find(common);
   if (!client) return tl::unexpected(client.error());
@@ -135,16 +171,19 @@ void add_key_options(CLI::App& verb, KeySource& keys) {
   CLI::Option* const certificate = verb.add_option("--recipient-cert", keys.recipient_cert, "PEM certificate of that recipient");
   key->needs(certificate);
   certificate->needs(key);
+  verb.add_option("--wrapped-key", keys.wrapped_key, "file of `sallyport recording wrapped-key`, when the recording does not hold its own")->needs(key);
   verb.add_option("--reason", keys.reason, "why you look at it; goes into the audit log");
 }
 
 /// `last` is the newest session; any other word stays what it is.
 Result<void> resolve_last(const RecordingPlace& place, std::string& session) {
   if (session != "last") return {};
-  auto list = replay::list_sessions({place.journal, "", nullptr});
-  if (!list) return tl::unexpected(list.error());
-  if (list->sessions.empty()) return fail(Errc::not_found, "no session was recorded yet");
-  session = list->sessions.back().session.str();
+  auto index = open_index(place);
+  if (!index) return tl::unexpected(index.error());
+  const auto newest = index->newest_session();
+  if (!newest) return tl::unexpected(newest.error());
+  if (!*newest) return fail(Errc::not_found, "no session was recorded yet");
+  session = (*newest)->str();
   return {};
 }
 
@@ -162,8 +201,8 @@ int run_at(const Common& common, const PlaceOptions& place_options, Options& opt
       if (auto resolved = resolve_last(options.place, session); !resolved) return report(resolved.error());
   }
   if constexpr (requires { options.keys; })
-    options.keys.ask_gateway = [&common, journal = options.place.journal](const std::string& session, const std::string& reason, bool input) {
-      return ask_gateway_for_key(common, journal, session, reason, input);
+    options.keys.ask_gateway = [&common, place = options.place](const std::string& session, const std::string& reason, bool input) {
+      return ask_gateway_for_key(common, place, session, reason, input);
     };
   if constexpr (requires { options.ask_search_key; })
     options.ask_search_key = [&common](const std::string& reason) { return ask_gateway_for_search_key(common, reason); };
@@ -221,7 +260,10 @@ void add_recording_verbs(CLI::App& app, Common& common, Outcome& outcome) {
   exports.add_flag("--damaged", exporting.damaged, "export although verification failed");
   add_key_options(exports, exporting.keys);
   add_place_options(exports, place);
-  exports.callback([&] { outcome.status = run_at(common, place, exporting, run_export); });
+  exports.callback([&] {
+    place.whole = exporting.bundle;
+    outcome.status = run_at(common, place, exporting, run_export);
+  });
 
   static IndexVerbOptions indexing;
   static SearchVerbOptions searching;
@@ -259,6 +301,36 @@ void add_recording_verbs(CLI::App& app, Common& common, Outcome& outcome) {
   consent.add_option("--reason", consent_reason, "goes into the audit log")->required();
   consent.callback([&] { outcome.status = run_consent(common, consent_session, consent_for, consent_reason); });
 
+  static RecordingActOptions acting;
+  CLI::App& recording = add_verb(app, "recording", "Erase a recording's key, wrap keys anew, set and end legal holds.",
+                                 "  sallyport recording hold 01JC3W --reason 'case 4711'\n  sallyport recording holds\n  sallyport recording erase 01JC3W --reason 'GDPR request 12'\n"
+                                 "  sallyport recording rewrap --all --reason 'new recording recipient'\n");
+  recording.require_subcommand(1);
+  const auto act = [&](const char* name, const char* summary, bool with_session, std::function<int(const RecordingActOptions&)> run) -> CLI::App& {
+    CLI::App* const verb = recording.add_subcommand(name, summary);
+    verb->fallthrough();
+    if (with_session) {
+      verb->add_option("session", acting.session, "its beginning is enough; `last` is the newest")->required(std::string_view(name) != "rewrap");
+      verb->add_option("--reason", acting.reason, "goes into the audit log")->required();
+    }
+    verb->callback([&outcome, &common, run = std::move(run)] { outcome.status = run_at(common, place, acting, [&](RecordingActOptions& options) {
+      if (const auto config = load_config(common.config)) {
+        const auto settings = recorder::store_settings(config->settings_for("recorder"));
+        options.node = recorder::node_key(config->node);
+        if (!settings.url.empty())
+          options.open_store = [settings](recorder::StoreUse use) { return recorder::open_store(settings, use, system_clock(), crypto::system_random()); };
+      }
+      return run(options);
+    }); });
+    return *verb;
+  };
+  act("erase", "erase the key of a session: nobody can read it any more, its place in the log stays", true, run_erase);
+  act("rewrap", "wrap the key of a session to the present recipients", true, run_rewrap).add_flag("--all", acting.all, "of every session");
+  act("wrapped-key", "write the wrapped key of a session into a file, for its recipients", true, run_wrapped_key).add_option("--file", acting.file)->required();
+  act("hold", "put a session under legal hold, at the gateway and in the object store", true, [](const RecordingActOptions& options) { return run_hold(options, true); });
+  act("release", "end the legal hold of a session", true, [](const RecordingActOptions& options) { return run_hold(options, false); });
+  act("holds", "show what is under legal hold", false, run_holds);
+
   CLI::App& events = add_verb(app, "events", "Read the audit log.",
                               "  sallyport events\n  sallyport events --since 8h --denied\n  sallyport events --session 01JC3W --limit 0 -o jsonl\n"
                               "  sallyport events --name auth. --principal engineer --follow\n");
@@ -279,6 +351,7 @@ void add_recording_verbs(CLI::App& app, Common& common, Outcome& outcome) {
                               "  sallyport verify\n  sallyport verify 01JC3W --checkpoint /mnt/witness/checkpoints\n  sallyport verify --journal /mnt/backup/journal --checkpoint-key gateway.vkey\n");
   verify.add_option("session", verifying.sessions, "only these (default: everything)");
   verify.add_option("--checkpoint", verifying.checkpoints, "file with checkpoints kept elsewhere; may be repeated");
+  verify.add_option("--stamp-ca", place.stamp_ca, "PEM file of who signs time stamps of checkpoints (default: recording.timestamp_ca)");
   verify.add_flag("--seals", verifying.seals, "open every seal, too");
   add_key_options(verify, verifying.keys);
   add_place_options(verify, place);
@@ -289,7 +362,7 @@ void add_recording_verbs(CLI::App& app, Common& common, Outcome& outcome) {
       outcome.status = run_verify_bundle(common, bundle, place.keys);
       return;
     }
-    place.fresh = true;
+    place.fresh = place.whole = true;
     outcome.status = run_at(common, place, verifying, run_verify);
   });
 }

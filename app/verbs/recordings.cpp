@@ -7,6 +7,7 @@
 
 #include "app/verbs/exit_codes.h"
 #include "app/verbs/recording_proof.h"
+#include "app/verbs/recording_view.h"
 #include "recorder/replay/playback.h"
 #include "recorder/replay/session_list.h"
 
@@ -111,10 +112,35 @@ void keep_from_list(const RecordingPlace& place, const replay::SessionList& list
     if (auto stored = kept.keep(*list.newest_checkpoint, known->keys.front().id); !stored) note("sallyport: " + stored.error().detail);
 }
 
+/// From the index, which reads only what was appended since.
+Result<replay::SessionList> list_of(replay::SeekIndex& index, const SessionsOptions& options) {
+  replay::SessionList list;
+  std::string wanted = options.session;
+  std::transform(wanted.begin(), wanted.end(), wanted.begin(), [](unsigned char c) { return static_cast<char>(c >= 'a' && c <= 'z' ? c - 32 : c); });
+  auto all = index.sessions(liveness(options.place));
+  if (!all) return tl::unexpected(all.error());
+  list.sessions = std::move(*all);
+  std::erase_if(list.sessions, [&](const auto& session) { return !session.session.view().starts_with(wanted); });
+  constexpr std::size_t k_all = 2'000'000;
+  const auto notes = index.checkpoints(k_all);
+  if (!notes) return tl::unexpected(notes.error());
+  for (auto text = notes->rbegin(); text != notes->rend(); ++text) {
+    const bool is_newest = std::next(text) == notes->rend();
+    if (!is_newest && text->find("\nnext-key ") == std::string::npos) continue;
+    auto parsed = crypto::parse_note(*text);
+    if (!parsed) continue;
+    if (text->find("\nnext-key ") != std::string::npos) list.handovers.push_back(*parsed);
+    if (is_newest) list.newest_checkpoint = std::move(*parsed);
+  }
+  return list;
+}
+
 }  // namespace
 
 int run_sessions(const SessionsOptions& options) {
-  auto list = replay::list_sessions({options.place.journal, options.session, liveness(options.place)});
+  auto index = open_index(options.place);
+  if (!index) return report(index.error());
+  auto list = list_of(*index, options);
   if (!list) return report(list.error());
   keep_from_list(options.place, *list);
   if (!options.session.empty() && list->sessions.empty()) return report(Error{Errc::not_found, "no session " + options.session + " in the journal"});
@@ -137,14 +163,15 @@ int run_sessions(const SessionsOptions& options) {
                  {{"CHANNEL", "channel"}, {"KIND", "kind"}, {"COMMAND", "command"}, {"PTY", "pty"}, {"IN", "bytes_in"}, {"OUT", "bytes_out"}, {"ERR", "bytes_err"}, {"EXIT", "exit"}},
                  "no channels");
     }
-  if (list->damages > 0) note("sallyport: " + std::to_string(list->damages) + " places of the journal could not be read; run `sallyport verify`");
+  if (!index->file_trouble().empty()) note("sallyport: the journal cannot be read as a whole: " + index->file_trouble() + "; run `sallyport verify`");
   return k_exit_ok;
 }
 
 int run_verify(const VerifyVerbOptions& options) {
   std::vector<SessionId> sessions;
   for (const std::string& name : options.sessions) {
-    const auto session = replay::find_session(options.place.journal, name, {});
+    auto index = open_index(options.place);
+    const auto session = index ? index->find_session(name, {}) : Result<replay::SessionSummary>(tl::unexpected(index.error()));
     if (!session && (session.error().code != Errc::not_found || name.size() != 26)) return report(session.error());
     sessions.push_back(session ? session->session : SessionId(name));
   }
@@ -172,7 +199,7 @@ int run_verify(const VerifyVerbOptions& options) {
   for (const auto& session : result.sessions) {
     if (session.state == "truncated") truncated.push_back(session.session.str());
     verdicts.push_back(json::object{{"session", session.session.str()}, {"state", session.state}, {"entries", session.entries}, {"covered", session.covered},
-                                    {"signed", session.signed_entries}, {"seals_checked", session.seals_checked}, {"findings", session.findings}});
+                                    {"signed", session.signed_entries}, {"seals_checked", session.seals_checked}, {"erased", session.is_erased}, {"findings", session.findings}});
   }
   std::uint64_t outside_leaves = 0;
   for (const auto& outside : verified->outside) outside_leaves = std::max(outside_leaves, outside.checkpoint.size);
@@ -180,7 +207,7 @@ int run_verify(const VerifyVerbOptions& options) {
   if (options.common.format != Format::table) {
     print_object(options.common, json::object{{"verified", result.is_clean()}, {"findings", std::move(findings)}, {"more_findings", result.more_findings},
                                               {"not_checked", std::move(not_checked)}, {"notices", std::move(notices)}, {"sessions", std::move(verdicts)}, {"leaves", result.leaves}, {"outside_leaves", outside_leaves},
-                                              {"signed_leaves", result.signed_leaves}, {"checkpoints", result.checkpoints}, {"bytes", result.bytes}, {"seconds", took}});
+                                              {"signed_leaves", result.signed_leaves}, {"checkpoints", result.checkpoints}, {"timestamps", result.stamps}, {"stamped_leaves", result.stamped_leaves}, {"stamped_at", result.stamped_at_us == 0 ? std::string() : replay::time_text(result.stamped_at_us)}, {"bytes", result.bytes}, {"seconds", took}});
     return status;
   }
   std::printf("journal: %s, %.1f MB in %.2f s\n", options.place.journal.c_str(), static_cast<double>(result.bytes) / 1e6, took);
@@ -191,6 +218,9 @@ int run_verify(const VerifyVerbOptions& options) {
   if (newest != verified->outside.end())
     std::printf("outside checkpoint: %llu leaves, from %s\n", static_cast<unsigned long long>(newest->checkpoint.size), newest->where.c_str());
   if (result.handovers > 0) std::printf("checkpoint key: handed over %llu times\n", static_cast<unsigned long long>(result.handovers));
+  if (result.stamps > 0)
+    std::printf("time stamps: %llu right, the newest over %llu leaves at %s\n", static_cast<unsigned long long>(result.stamps), static_cast<unsigned long long>(result.stamped_leaves),
+                replay::time_text(result.stamped_at_us).c_str());
   std::printf("sessions: %zu", result.sessions.size());
   for (const char* state : {"complete", "live", "open", "truncated"}) {
     const auto count = std::count_if(result.sessions.begin(), result.sessions.end(), [&](const auto& session) { return session.state == state; });

@@ -12,14 +12,16 @@
 
 #include "app/verbs/console.h"
 #include "platform/crypto/note.h"
+#include "platform/model/ids.h"
 #include "platform/model/result.h"
+#include "recorder/replay/far_journal.h"
 #include "recorder/replay/store_copy.h"
 
 namespace sallyport::app {
 
 /// Where the recordings are.
 struct RecordingPlace {
-  std::filesystem::path journal;   ///< folder of NNNNNNNN.journal
+  replay::JournalPlace journal;    ///< folder of NNNNNNNN.journal
   std::filesystem::path ring_dir;  ///< tells live sessions from truncated ones; empty: they are "open"
   /// Files or vkey lines of who may sign checkpoints. Empty: the key that was used for this journal before, else `default_key`.
   std::vector<std::string> checkpoint_keys;
@@ -30,12 +32,14 @@ struct RecordingPlace {
   std::vector<crypto::Note> store_notes;    ///< checkpoints that stand in the object store
   std::vector<std::string> store_missing;   ///< what is not in the object store and should be
   std::vector<replay::StoreHole> holes;
+  std::string stamp_ca;  ///< PEM file: who signs time stamps of checkpoints
 };
 
 /// How seals are opened.
 struct KeySource {
   std::string recipient_key;   ///< PEM file of a recording recipient; with it nothing is asked of the gateway
   std::string recipient_cert;  ///< PEM file
+  std::string wrapped_key;     ///< file of `sallyport recording wrapped-key`, where the recording itself does not hold it
   std::string reason;          ///< why she looks; goes into the audit log
   bool input = false;           ///< what was typed is wanted, too: a right of its own
   /// POST /v1/recordings/{session}/key {"reason": ..., "input": ...} on the admin socket; gives the key as hexadecimal digits.
@@ -115,6 +119,9 @@ struct SearchVerbOptions {
   std::string database;
 };
 int run_search(const SearchVerbOptions& options);
+/// Takes a session out of the search index below `place`, when there is one.
+Result<void> forget_in_search(const RecordingPlace& place, const std::function<Result<std::string>(const std::string&)>& ask_search_key, const std::string& reason,
+                              const SessionId& session);
 
 struct VerifyVerbOptions {
   Common common;

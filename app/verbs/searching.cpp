@@ -165,6 +165,18 @@ int run_index(const IndexVerbOptions& options) {
   }
 }
 
+Result<void> forget_in_search(const RecordingPlace& place, const std::function<Result<std::string>(const std::string&)>& ask_search_key, const std::string& reason,
+                              const SessionId& session) {
+  const std::string file = database_of(place, {});
+  std::error_code error;
+  if (!std::filesystem::exists(file, error)) return {};
+  const auto key = search_key(ask_search_key, reason);
+  if (!key) return tl::unexpected(key.error());
+  auto index = open_search(file, *key);
+  if (!index) return tl::unexpected(index.error());
+  return index->remove(session);
+}
+
 int run_search(const SearchVerbOptions& options) {
   search::Query query{options.text, options.regex, options.commands, options.principal, options.target, 0, 0, options.limit};
   const auto since = moment_of(options.since), until = moment_of(options.until);

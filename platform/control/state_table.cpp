@@ -34,6 +34,7 @@ constexpr std::array k_session_rows = {
     Row{Body::kChannelClosed, in({State::bare, State::identified, State::dialling, State::granted, State::ready}), 0},
     Row{Body::kApprovalAsk, in({State::ready}), 0},
     Row{Body::kApprovalCancel, in({State::bare, State::identified, State::dialling, State::granted, State::ready}), 0},
+    Row{Body::kGuardFiles, in({State::ready}), 0},
     Row{Body::kOpenJump, in({State::bare}), 0},
     Row{Body::kSelfService, in({State::bare}), 0},
     Row{Body::kSessionEvent,
@@ -82,12 +83,14 @@ constexpr std::array k_routes = {
     Route{PEER_AUTHORITY, PEER_SESSION, Body::kHoldNotice},
     Route{PEER_AUTHORITY, PEER_SESSION, Body::kApprovalAnswer},
     Route{PEER_AUTHORITY, PEER_SESSION, Body::kApprovalNotice},
+    Route{PEER_AUTHORITY, PEER_SESSION, Body::kSessionMessage},
     Route{PEER_AUTHORITY, PEER_VAULT, Body::kSignCertificate},
     Route{PEER_AUTHORITY, PEER_VAULT, Body::kLendPassword},
     Route{PEER_AUTHORITY, PEER_VAULT, Body::kMakeAgent},
     Route{PEER_AUTHORITY, PEER_VAULT, Body::kSecretPut},
     Route{PEER_AUTHORITY, PEER_VAULT, Body::kSecretList},
     Route{PEER_AUTHORITY, PEER_VAULT, Body::kSecretDelete},
+    Route{PEER_AUTHORITY, PEER_VAULT, Body::kSecretRead},
     Route{PEER_AUTHORITY, PEER_VAULT, Body::kTotpCheck},
     Route{PEER_AUTHORITY, PEER_VAULT, Body::kSealStatus},
     Route{PEER_AUTHORITY, PEER_VAULT, Body::kUnseal},
@@ -95,6 +98,7 @@ constexpr std::array k_routes = {
     Route{PEER_AUTHORITY, PEER_VAULT, Body::kPublicKeys},
     Route{PEER_AUTHORITY, PEER_VAULT, Body::kEndLeases},
     Route{PEER_AUTHORITY, PEER_VAULT, Body::kUnwrapRecordingKey},
+    Route{PEER_AUTHORITY, PEER_VAULT, Body::kRecordingKeyAct},
     Route{PEER_VAULT, PEER_AUTHORITY, Body::kExchangeSigned},
     Route{PEER_VAULT, PEER_AUTHORITY, Body::kSignedCertificate},
     Route{PEER_VAULT, PEER_AUTHORITY, Body::kLentPassword},
@@ -262,6 +266,12 @@ Result<void> check_bounds(const Envelope& message) {
           .text("name", message.session_event().name(), 64)
           .text("json", message.session_event().json(), k_max_json)
           .result();
+    case Body::kGuardFiles:
+      if (message.guard_files().files_size() > 64) return fail(Errc::invalid, "too many files");
+      for (const auto& file : message.guard_files().files()) {
+        if (auto bounded = Bounds().text("path", file.path(), 1024).text("sha256", file.sha256(), 64).text("text", file.text(), 16 * 1024).result(); !bounded) return bounded;
+      }
+      return {};
     case Body::kApprovalAsk:
       return Bounds()
           .text("kind", message.approval_ask().kind(), 64)
@@ -312,6 +322,7 @@ std::string_view name_of(Envelope::BodyCase body) noexcept {
     case Body::kEndSession: return "end_session";
     case Body::kEndChannel: return "end_channel";
     case Body::kGuardRules: return "guard_rules";
+    case Body::kGuardFiles: return "guard_files";
     case Body::kSessionEvent: return "session_event";
     case Body::kResume: return "resume";
     case Body::kSelfService: return "self_service";
@@ -320,6 +331,7 @@ std::string_view name_of(Envelope::BodyCase body) noexcept {
     case Body::kApprovalAsk: return "approval_ask";
     case Body::kApprovalAnswer: return "approval_answer";
     case Body::kApprovalNotice: return "approval_notice";
+    case Body::kSessionMessage: return "session_message";
     case Body::kApprovalCancel: return "approval_cancel";
     case Body::kRulesChanged: return "rules_changed";
     case Body::kLimitsChanged: return "limits_changed";
@@ -336,6 +348,7 @@ std::string_view name_of(Envelope::BodyCase body) noexcept {
     case Body::kSecretList: return "secret_list";
     case Body::kSecretRows: return "secret_rows";
     case Body::kSecretDelete: return "secret_delete";
+    case Body::kSecretRead: return "secret_read";
     case Body::kTotpCheck: return "totp_check";
     case Body::kTotpAnswer: return "totp_answer";
     case Body::kSealStatus: return "seal_status";
@@ -361,6 +374,8 @@ std::string_view name_of(Envelope::BodyCase body) noexcept {
     case Body::kShipUpTo: return "ship_up_to";
     case Body::kShipReport: return "ship_report";
     case Body::kShipEvent: return "ship_event";
+    case Body::kShipHold: return "ship_hold";
+    case Body::kRecordingKeyAct: return "recording_key_act";
   }
   return "unknown";
 }

@@ -78,6 +78,9 @@ constexpr std::array k_messages = {
     Message{"SP-4203", "nobody consents for herself", "a second auditor must be another person", "Ask another auditor."},
     Message{"SP-4204", "no search while the vault is sealed", "the key of the search index is in the vault", "Unseal the vault first: sallyport vault unseal."},
     Message{"SP-4205", "the search index is not readable", "its file is damaged, foreign or of a newer program", "Build it anew from the recordings: sallyport index --rebuild."},
+    Message{"SP-4301", "the key was erased", "somebody with the right `retention` erased the key of this recording", "Nothing brings it back; `sallyport events --name recording.key_erased` says who and why."},
+    Message{"SP-4302", "this key cannot be erased", "the wrapped key stands in the recording itself, which nobody can change", "Sessions recorded with `recording.keys: vault` can be erased."},
+    Message{"SP-4303", "under legal hold", "the session is under legal hold", "Release it first: sallyport recording release SESSION --reason '...'."},
     Message{"SP-5000", "something went wrong in the gateway", "an internal error", "Tell an administrator the reference."},
     Message{"SP-5001", "too many connections", "the gateway's limit of unauthenticated connections is reached", "Try again in a minute."},
     Message{"SP-5002", "too many connections from your address", "the limit for one source is reached", "Close some, or wait a minute."},
@@ -145,6 +148,24 @@ constexpr std::array k_messages = {
     Message{"SP-9206", "this request is decided already", "it waits no longer", "See it: ssh gateway requests."},
     Message{"SP-9207", "there is nothing to ask for", "no role on request would open this to you", "See what you may reach: ssh gateway ls."},
     Message{"SP-9208", "too many open requests", "the limit for one person is reached", "Cancel one: ssh gateway cancel ID."},
+    // ---- signing on, enrolment
+    Message{"SP-9301", "you are signed out", "the web session has ended or was never there", "Sign in again."},
+    Message{"SP-9302", "this request did not come from the page", "its CSRF token is missing or wrong", "Reload the page and try again."},
+    Message{"SP-9303", "a fresh factor is needed", "this act wants proof that is not older than a few minutes", "Give your one-time code or password again (POST /v1/session/factor), then repeat it."},
+    Message{"SP-9304", "this login was given up", "it took too long, or it was answered already", "Begin again."},
+    Message{"SP-9305", "the code is not right", "it is wrong, used already, or of another moment", "Wait for the next code and try again."},
+    Message{"SP-9306", "the invite is not valid", "it is unknown, used or expired", "Ask an administrator for a new one: sallyport principal invite NAME."},
+    Message{"SP-9307", "you may not enrol this yourself", "the policy does not say so for you", "Ask an administrator to add `enrol` to your entry in the policy."},
+    Message{"SP-9308", "this needs a fresh factor", "your one-time code was given too long ago, or not at all", "Log in again with your one-time code and repeat it."},
+    Message{"SP-9309", "no certificate for you", "the request for a login certificate cannot be met", "See docs/how-to/login-certificates.md."},
+    Message{"SP-9310", "a security key is needed", "the role is for logins by a hardware token only", "Log in with your sk-ssh-ed25519 or sk-ecdsa key."},
+    Message{"SP-9311", "the identity provider did not let you in", "it refused, did not answer, or said something that cannot be trusted", "Try again; an administrator sees the reason in the audit log."},
+    Message{"SP-9312", "the passkey is not accepted", "its answer does not fit what was asked", "Try again with the passkey that you enrolled here."},
+
+    Message{"SP-9401", "too many at once", "as many viewings, searches or browser terminals as the gateway allows are open", "Close one, or try again in a minute."},
+    Message{"SP-9402", "there is no search index yet", "nobody has made one from the recordings", "Make it on the gateway: sallyport index --follow --reason '...'."},
+    Message{"SP-9403", "this terminal is gone", "its session has ended, or nobody came back to it in time", "Open a new one."},
+    Message{"SP-9404", "the browser terminal could not begin", "the gateway's session did not start or did not let it in", "Try again; the session's page and the audit log say why."},
 };
 
 std::string_view digits_of(std::string_view code) noexcept {

@@ -134,11 +134,12 @@ std::optional<Hours> read_window(const Spot& spot) {
 }
 
 void read_limits(const Spot& spot, Rule& rule, bool is_deny) {
-  for (const std::string_view key : {"mfa_within", "max_duration", "idle_timeout", "max_sessions", "record", "env", "onward"}) {
+  for (const std::string_view key : {"mfa_within", "security_key", "max_duration", "idle_timeout", "max_sessions", "record", "env", "onward"}) {
     const auto field = spot.field(key);
     if (field && is_deny) field->complain("`" + std::string(key) + "` has no meaning in a deny rule");
   }
   if (const auto field = spot.field("mfa_within")) rule.mfa_within = field->duration();
+  if (const auto field = spot.field("security_key")) rule.security_key = field->flag().value_or(false);
   if (const auto field = spot.field("max_duration")) rule.max_duration = field->duration();
   if (const auto field = spot.field("idle_timeout")) rule.idle_timeout = field->duration();
   if (const auto field = spot.field("max_sessions")) {
@@ -175,7 +176,7 @@ void read_limits(const Spot& spot, Rule& rule, bool is_deny) {
 Rule read_rule(ReadState& state, const Spot& spot, bool is_deny) {
   Rule rule;
   rule.place = spot.place();
-  if (!spot.is_map_of({"channels", "targets", "accounts", "directions", "files", "tunnels", "env", "networks", "hours", "mfa_within", "max_duration",
+  if (!spot.is_map_of({"channels", "targets", "accounts", "directions", "files", "tunnels", "env", "networks", "hours", "mfa_within", "security_key", "max_duration",
                        "idle_timeout", "max_sessions", "record", "onward"})) {
     return rule;
   }
@@ -290,7 +291,7 @@ void read_role(ReadState& state, const Spot& spot) {
     deny->each([&](const Spot& item) { role.deny.push_back(read_rule(state, item, true)); });
   }
   if (const auto admin = spot.field("admin")) {
-    constexpr std::array<std::string_view, 7> k_rights{"policy", "lock", "audit", "view", "secret", "approve", "input"};
+    constexpr std::array<std::string_view, 9> k_rights{"policy", "lock", "audit", "view", "secret", "approve", "input", "retention", "reveal"};
     admin->each([&](const Spot& item) {
       if (const auto right = read_word(item, k_rights, "admin right")) role.admin.push_back(*parse_admin_right(k_rights[*right]));
     });
@@ -314,9 +315,10 @@ void read_role(ReadState& state, const Spot& spot) {
 }
 
 void read_binding(ReadState& state, const Spot& spot) {
-  if (!spot.is_map_of({"role", "groups", "principals", "expires"})) return;
+  if (!spot.is_map_of({"name", "role", "groups", "principals", "expires"})) return;
   Binding binding;
   binding.place = spot.place();
+  if (spot.field("name")) binding.name = read_name(spot, "binding");
   if (const auto role = spot.field("role")) {
     if (const auto name = role->text()) {
       state.refer(Reference::Kind::role, *role, *name);

@@ -10,7 +10,7 @@ namespace {
 constexpr std::array<std::string_view, k_channel_kinds> k_kind_names{
     "connect",      "shell",         "exec",           "sftp",        "scp",  "rsync", "subsystem", "tunnel-local",
     "tunnel-remote", "tunnel-dynamic", "tunnel-unix", "jump", "agent", "x11",       "pty"};
-constexpr std::array<std::string_view, 7> k_right_names{"policy", "lock", "audit", "view", "secret", "approve", "input"};
+constexpr std::array<std::string_view, 9> k_right_names{"policy", "lock", "audit", "view", "secret", "approve", "input", "retention", "reveal"};
 
 }  // namespace
 

@@ -53,7 +53,7 @@ class KindSet {
 enum class Bulk : std::uint8_t { hash, full, end };
 /// What happens to a tunnel whose first bytes lead onward (SSH, RDP, VNC, a proxy) and that is not listed as a hop.
 enum class Onward : std::uint8_t { deny, alert };
-enum class AdminRight : std::uint8_t { policy, lock, audit, view, secret, approve, input };
+enum class AdminRight : std::uint8_t { policy, lock, audit, view, secret, approve, input, retention, reveal };
 [[nodiscard]] std::string_view name_of(AdminRight right) noexcept;
 [[nodiscard]] std::optional<AdminRight> parse_admin_right(std::string_view text) noexcept;
 
@@ -85,6 +85,7 @@ struct Rule {
   std::vector<Network> networks;
   std::vector<Hours> hours;
   std::optional<std::chrono::seconds> mfa_within;
+  bool security_key = false;  ///< the login's key is one of hardware (sk-ssh-..., a passkey)
   std::optional<std::chrono::seconds> max_duration;
   std::optional<std::chrono::seconds> idle_timeout;
   std::optional<std::uint32_t> max_sessions;
@@ -115,6 +116,7 @@ struct Role {
 };
 
 struct Binding {
+  std::string name;  ///< may be empty; by it the admin API knows a binding however it is changed
   std::string role;
   std::vector<std::string> groups;
   std::vector<PrincipalId> principals;

@@ -9,7 +9,7 @@ namespace {
 
 void add_who(EventJson& json, const Operator& who) {
   json.text("by", who.name).number("uid", who.uid).text("principal", who.principal).text("from", who.source);
-  json.text("api_request", who.request).text("token", who.token);
+  json.text("api_request", who.request).text("token", who.token).text("web_session", who.web_session);
 }
 
 }  // namespace
@@ -20,18 +20,33 @@ std::string outcome_name(std::string_view kind) {
   if (kind == "lock.remove") return "lock.removed";
   if (kind == "secret.put") return "secret.put";
   if (kind == "secret.delete") return "secret.deleted";
+  if (kind == "secret.read") return "secret.value_read";
   if (kind == "vault.unseal") return "vault.unsealed";
   if (kind == "vault.seal") return "vault.sealed";
   if (kind == "recording.view") return "recording.viewed";
+  if (kind == "recording.erase") return "recording.erased";
+  if (kind == "recording.rewrap") return "recording.rewrapped";
+  if (kind == "recording.read_key") return "recording.wrapped_key_read";
+  if (kind == "recording.hold") return "recording.held";
+  if (kind == "recording.release") return "recording.released";
   if (kind == "recording.consent") return "recording.consented";
   if (kind == "recording.search") return "recording.searched";
   if (kind == "session.end") return "session.end_ordered";
+  if (kind == "session.message") return "session.message_sent";
+  if (kind == "session.hold") return "session.held";
+  if (kind == "session.release") return "session.released";
   if (kind == "request.create") return "request.created";
   if (kind == "request.approve") return "request.approved";
   if (kind == "request.deny") return "request.denied";
   if (kind == "request.cancel") return "request.cancelled";
   if (kind == "token.create") return "token.created";
   if (kind == "token.revoke") return "token.revoked";
+  if (kind == "invite.create") return "invite.created";
+  if (kind == "invite.revoke") return "invite.revoked";
+  if (kind == "enrolment.complete") return "enrolment.completed";
+  if (kind == "enrolment.change") return "enrolment.changed";
+  if (kind == "certificate.issue") return "certificate.issued";
+  if (kind == "enrolment.remove") return "enrolment.removed";
   return "admin.done";
 }
 

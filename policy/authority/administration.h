@@ -12,6 +12,7 @@
 #include "policy/access/plan.h"
 #include "policy/authority/acts.h"
 #include "policy/authority/authority.h"
+#include "policy/authority/recording_holds.h"
 
 namespace sallyport::authority {
 
@@ -49,6 +50,7 @@ struct ExplainQuestion {
 
 struct ExplainAnswer {
   policy::Decision decision;
+  policy::Explanation trace;
   std::string text;
 };
 
@@ -57,7 +59,18 @@ struct PolicyAnswer {
   std::vector<policy::Diagnostic> problems;  ///< not empty: the files were refused
   std::int64_t version = 0;                  ///< apply: the one in force now
   bool applied = false;                      ///< false when there was nothing to change
+  std::string request;                       ///< apply: another person has to approve first, see Requests::ask_for_policy
   std::string hash;                          ///< of what is in force and what would be: apply takes the plan that was shown
+};
+
+/// What is done to a recording as a whole.
+struct RecordingOrder {
+  enum class Act { erase, rewrap, read, hold, release };
+  Act act = Act::read;
+  std::string session;
+  std::string wrapped;  ///< as it stands in the recording; of the first three
+  std::string reason;
+  std::uint64_t first_file = 0, last_file = 0;  ///< of the journal: where its entries are; of a hold. 0: not known, or it may still grow
 };
 
 class Administration {
@@ -75,6 +88,11 @@ class Administration {
   void find_session(const std::string& label, Done<SessionRow> done);
   /// Errc::not_found when it does not live.
   void end_session(const Operator& who, const std::string& label, const std::string& reason, Done<void> done);
+
+  /// A line for every terminal of the session, from who watches it. Errc::not_found when it does not live.
+  void tell_session(const Operator& who, const std::string& label, const std::string& text, Done<void> done);
+  /// While held, nothing of the client reaches the target. Its people are told, both times.
+  void hold_session(const Operator& who, const std::string& label, bool held, const std::string& reason, Done<void> done);
 
   [[nodiscard]] PolicyAnswer plan(std::span<const policy::SourceFile> files) const;
   /// `hash` of the plan that was shown; empty: any. Errc::conflict: it would be another plan now.
@@ -101,6 +119,8 @@ class Administration {
   /// Takes the value out of `secret` and wipes it.
   void put_secret(const Operator& who, control::SecretPut secret, Done<control::SecretStored> done);
   void delete_secret(const Operator& who, const std::string& name, std::uint32_t version, Done<void> done);
+  /// The value of a vaulted password, for a person: a lease of its own with a reason. Private keys and seeds are never read.
+  void read_secret(const Operator& who, const std::string& name, const std::string& reason, Done<Secret> done);
   void unseal(const Operator& who, Secret passphrase, Done<control::SealState> done);
   void seal(const Operator& who, Done<control::SealState> done);
   /// The key of one recording; the viewing is an event and needs a reason.
@@ -109,6 +129,11 @@ class Administration {
   void recording_key(const Operator& who, const std::string& session, std::string wrapped, const std::string& reason, bool input, Done<Secret> done);
   /// A second auditor lets `principal` look at a session of hers, for k_consent_lasts.
   void consent(const Operator& who, const std::string& session, const std::string& principal, const std::string& reason, Done<void> done);
+  /// Erases the recording's key, wraps it to the present recipients (gives their names), gives the wrapped key, or sets and ends a legal
+  /// hold. Errc::denied "SP-4303": what is held is not erased.
+  void recording_act(const Operator& who, RecordingOrder order, Done<std::string> done);
+  /// Sessions under legal hold. Errc::corrupt.
+  [[nodiscard]] Result<RecordingHolds*> holds();
   /// The key of the search index; each loan is an event and needs a reason.
   void search_key(const Operator& who, const std::string& reason, Done<Secret> done);
   static constexpr std::chrono::hours k_consent_lasts{1};
@@ -129,6 +154,7 @@ class Administration {
   void unwrap_for(const Operator& who, const std::string& session, std::string wrapped, const std::string& reason, bool input, Done<Secret> done);
   void refuse_look(const Operator& who, const std::string& session, const std::string& reason, std::string_view code, Done<Secret> done);
   std::map<std::pair<std::string, std::string>, WallTime> consents_;  ///< (session, principal): until when; a restart forgets them
+  std::optional<RecordingHolds> holds_;  ///< read when they are wanted for the first time
   struct Act;
   void with_intent(const Operator& who, std::string kind, EventJson details, Effect effect, std::function<void(Result<void>)> done);
   void publish(std::shared_ptr<const policy::Snapshot> snapshot, std::int64_t version);

@@ -14,12 +14,13 @@
 #include "platform/model/ids.h"
 #include "platform/model/result.h"
 #include "platform/model/secret.h"
+#include "recorder/replay/far_journal.h"
 #include "recorder/replay/playback.h"
 
 namespace sallyport::replay {
 
 struct BundleOptions {
-  std::filesystem::path journal;
+  JournalPlace journal;
   SessionId session;
   std::optional<Secret> key;  ///< of the session; without it the slice is proven and sealed
   std::chrono::microseconds from{0};  ///< since the session's first entry

@@ -19,22 +19,26 @@ class CheckedTree {
   /// Nothing when `size` is below the confirmed size or above what is there.
   [[nodiscard]] std::optional<crypto::Hash256> root_at(std::uint64_t size) const {
     if (size < confirmed_.size() || size > this->size()) return std::nullopt;
-    return grown_to(size).root();
+    return tree_at(size).root();
   }
   /// Forgets the leaves up to `size`.
   void confirm(std::uint64_t size) {
     if (size <= confirmed_.size() || size > this->size()) return;
     const auto count = static_cast<std::ptrdiff_t>(size - confirmed_.size());
-    confirmed_ = grown_to(size);
+    static_cast<void>(tree_at(size));
+    confirmed_ = std::move(*grown_);
+    grown_.reset();
     since_.erase(since_.begin(), since_.begin() + count);
   }
 
  private:
-  [[nodiscard]] crypto::MerkleTree grown_to(std::uint64_t size) const {
-    crypto::MerkleTree tree = confirmed_;
-    for (std::size_t i = 0; tree.size() < size; ++i) tree.append_leaf(since_[i]);
-    return tree;
+  /// Kept until it is confirmed: a head is compared first, and each inner hash costs as much as a leaf's.
+  [[nodiscard]] const crypto::MerkleTree& tree_at(std::uint64_t size) const {
+    if (!grown_ || grown_->size() > size) grown_ = confirmed_;
+    while (grown_->size() < size) grown_->append_leaf(since_[static_cast<std::size_t>(grown_->size() - confirmed_.size())]);
+    return *grown_;
   }
+  mutable std::optional<crypto::MerkleTree> grown_;
   crypto::MerkleTree confirmed_;
   std::vector<crypto::Hash256> since_;
 };

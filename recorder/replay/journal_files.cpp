@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -32,21 +33,26 @@ std::string journal_file_name(std::uint64_t number) {
   return digits + std::string(k_suffix);
 }
 
-Result<JournalFiles> JournalFiles::open(const std::filesystem::path& folder) {
-  JournalFiles files(folder);
+Result<JournalFiles> JournalFiles::open(const JournalPlace& place) {
+  JournalFiles files(place);
   std::error_code error;
-  if (!std::filesystem::is_directory(folder, error)) return fail(Errc::not_found, "no journal folder " + folder.string());
+  if (!place.far && !std::filesystem::is_directory(place.folder, error)) return fail(Errc::not_found, "no journal folder " + place.string());
   const std::uint64_t first = files.file_after(0);
-  if (first == 0) return fail(Errc::not_found, "no journal file in " + folder.string());
+  if (first == 0) return fail(Errc::not_found, "no journal file in " + place.string());
   files.open_file(first);
   return files;
 }
 
-Result<JournalFiles> JournalFiles::resume(const std::filesystem::path& folder, const Position& position) {
-  JournalFiles files(folder);
+Result<JournalFiles> JournalFiles::resume(const JournalPlace& place, const Position& position) {
+  JournalFiles files(place);
   files.open_file(position.file);
   struct stat status {};
-  if (!files.file_ || fstat(files.file_.get(), &status) != 0 || static_cast<std::uint64_t>(status.st_size) < position.offset)
+  if (files.is_far_) {
+    std::array<std::byte, 1> last{};
+    std::string trouble;
+    if (position.offset > 0 && files.read_at(last, position.offset - 1, trouble) != 1)
+      return fail(Errc::not_found, "the store does not reach file " + std::to_string(position.file) + ", byte " + std::to_string(position.offset));
+  } else if (!files.file_ || fstat(files.file_.get(), &status) != 0 || static_cast<std::uint64_t>(status.st_size) < position.offset)
     return fail(Errc::not_found, "the journal does not reach file " + std::to_string(position.file) + ", byte " + std::to_string(position.offset));
   files.buffer_offset_ = position.offset;
   files.next_frame_ = position.next_frame;
@@ -62,16 +68,22 @@ void JournalFiles::report(FileDamage::Kind kind, std::uint64_t offset, std::uint
 std::uint64_t JournalFiles::file_after(std::uint64_t number) const {
   std::error_code error;
   std::uint64_t lowest = 0;
-  for (auto at = std::filesystem::directory_iterator(folder_, error); !error && at != std::filesystem::directory_iterator(); at.increment(error)) {
+  bool any = false;
+  for (auto at = std::filesystem::directory_iterator(place_.folder, error); !error && at != std::filesystem::directory_iterator(); at.increment(error)) {
     const auto found = journal_file_number(at->path().filename().string());
     if (found && *found > number && (lowest == 0 || *found < lowest)) lowest = *found;
+    any = any || found.has_value();
   }
-  return lowest;
+  // Elsewhere stands what is older than what is here; all of it, when nothing is here.
+  if (!place_.far || lowest == number + 1 || (any && lowest == 0)) return lowest;
+  const auto elsewhere = place_.far->file_after(number);
+  return elsewhere && *elsewhere != 0 && (lowest == 0 || *elsewhere < lowest) ? *elsewhere : lowest;
 }
 
 void JournalFiles::open_file(std::uint64_t number) {
   const std::uint64_t before = file_number_;
-  Fd file(::open((folder_ / journal_file_name(number)).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  Fd file(::open((place_.folder / journal_file_name(number)).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  is_far_ = !file && errno == ENOENT && place_.far != nullptr;
   struct stat status {};
   if (file && (fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode))) file.reset();
   file_number_ = number;
@@ -83,10 +95,29 @@ void JournalFiles::open_file(std::uint64_t number) {
     report(FileDamage::Kind::file_missing, 0, 0, "files " + std::to_string(before + 1) + " to " + std::to_string(number - 1) + " are missing");
 }
 
+/// As pread(2).
+std::int64_t JournalFiles::read_at(std::span<std::byte> into, std::uint64_t offset, std::string& trouble) {
+  if (is_far_) {
+    const auto got = place_.far->read(file_number_, offset, into.size());
+    if (!got) {
+      trouble = got.error().detail;
+      return -1;
+    }
+    std::copy_n(got->begin(), std::min(got->size(), into.size()), into.begin());
+    return static_cast<std::int64_t>(std::min(got->size(), into.size()));
+  }
+  for (;;) {
+    const ssize_t got = pread(file_.get(), into.data(), into.size(), static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) trouble = std::strerror(errno);
+    return got;
+  }
+}
+
 /// Makes at least `bytes` bytes available in ahead(), if the file has them.
 bool JournalFiles::need(std::size_t bytes) {
   if (end_ - begin_ >= bytes) return true;
-  if (!file_) return false;
+  if (!has_file()) return false;
   if (begin_ > 0) {
     std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
     buffer_offset_ += begin_;
@@ -96,11 +127,12 @@ bool JournalFiles::need(std::size_t bytes) {
   const std::size_t wanted = std::max(bytes, k_read_size);
   if (buffer_.size() < wanted) buffer_.resize(wanted);
   while (end_ < bytes) {
-    const ssize_t got = pread(file_.get(), buffer_.data() + end_, buffer_.size() - end_, static_cast<off_t>(buffer_offset_ + end_));
-    if (got < 0 && errno == EINTR) continue;
+    std::string trouble;
+    const std::int64_t got = read_at(std::span(buffer_).subspan(end_), buffer_offset_ + end_, trouble);
     if (got < 0) {
-      report(FileDamage::Kind::file_unreadable, offset(), 0, std::strerror(errno));
+      report(FileDamage::Kind::file_unreadable, offset(), 0, trouble);
       file_.reset();
+      is_far_ = false;
       return false;
     }
     if (got == 0) return false;
@@ -138,7 +170,7 @@ void JournalFiles::check_file_header() {
   header_done_ = true;
   if (file_number_ != 1 && next_frame_ == 0)
     report(FileDamage::Kind::file_missing, 0, 0, "files 1 to " + std::to_string(file_number_ - 1) + " are missing");
-  if (!file_) {
+  if (!has_file()) {
     report(FileDamage::Kind::file_unreadable, 0, 0, "cannot be opened");
     return;
   }
@@ -181,7 +213,7 @@ std::optional<Frame> JournalFiles::take_frame(const FrameHeader& header) {
 
 std::optional<Frame> JournalFiles::next() {
   for (;;) {
-    if (!header_done_ && (need(k_file_header_bytes) || !file_)) check_file_header();
+    if (!header_done_ && (need(k_file_header_bytes) || !has_file())) check_file_header();
     if (header_done_ && need(k_frame_header_bytes)) {
       const auto header = parse_frame_header(ahead());
       if (!header) {
@@ -196,7 +228,7 @@ std::optional<Frame> JournalFiles::next() {
     // Nothing whole is left here: the end for now, unless there is a next file; then this one does not grow any more.
     const std::size_t left = end_ - begin_;
     const std::uint64_t following = file_after(file_number_);
-    if (file_ && need(left + 1)) continue;  // grew between the last read and the appearance of its successor
+    if (has_file() && need(left + 1)) continue;  // grew between the last read and the appearance of its successor
     if (following == 0 && !checks_.at_rest) return std::nullopt;
     const auto kind = following == 0 ? FileDamage::Kind::tail_unfinished : FileDamage::Kind::bytes_unreadable;
     if (header_done_ && left > 0) {

@@ -14,6 +14,7 @@
 #include "platform/model/bytes.h"
 #include "platform/model/result.h"
 #include "platform/os/fd.h"
+#include "recorder/replay/far_journal.h"
 #include "recorder/replay/frames.h"
 
 namespace sallyport::replay {
@@ -46,8 +47,8 @@ struct FileDamage {
 
 class JournalFiles {
  public:
-  /// Errc::not_found: no such folder or no journal file in it.
-  [[nodiscard]] static Result<JournalFiles> open(const std::filesystem::path& folder);
+  /// Errc::not_found: no such folder or no journal file in it, nor elsewhere.
+  [[nodiscard]] static Result<JournalFiles> open(const JournalPlace& place);
 
   /// A place between two frames, from which reading can go on later.
   struct Position {
@@ -56,7 +57,7 @@ class JournalFiles {
     std::uint64_t next_frame = 0;
   };
   /// Goes on there. Errc::not_found: that file is not there, or ends before the place.
-  [[nodiscard]] static Result<JournalFiles> resume(const std::filesystem::path& folder, const Position& position);
+  [[nodiscard]] static Result<JournalFiles> resume(const JournalPlace& place, const Position& position);
   /// Behind the frame that next() gave last; nothing before a file's header was read.
   [[nodiscard]] std::optional<Position> position() const {
     return header_done_ && next_frame_ != 0 ? std::optional(Position{file_number_, offset(), next_frame_}) : std::nullopt;
@@ -77,7 +78,7 @@ class JournalFiles {
   [[nodiscard]] std::uint64_t bytes_read() const noexcept { return bytes_read_; }
 
  private:
-  explicit JournalFiles(std::filesystem::path folder) : folder_(std::move(folder)) {}
+  explicit JournalFiles(JournalPlace place) : place_(std::move(place)) {}
   [[nodiscard]] std::uint64_t file_after(std::uint64_t number) const;
   void open_file(std::uint64_t number);
   bool need(std::size_t bytes);
@@ -88,10 +89,14 @@ class JournalFiles {
   [[nodiscard]] ByteView ahead() const { return ByteView(buffer_).subspan(begin_, end_ - begin_); }
   [[nodiscard]] std::uint64_t offset() const noexcept { return buffer_offset_ + begin_; }
 
-  std::filesystem::path folder_;
+  [[nodiscard]] bool has_file() const noexcept { return is_far_ || static_cast<bool>(file_); }
+  [[nodiscard]] std::int64_t read_at(std::span<std::byte> into, std::uint64_t offset, std::string& trouble);
+
+  JournalPlace place_;
   std::function<void(const FileDamage&)> listener_;
   Checks checks_;
   Fd file_;
+  bool is_far_ = false;  ///< the present file is not in the folder
   std::uint64_t file_number_ = 0;
   std::uint64_t next_frame_ = 0;  ///< 0: not known yet
   Bytes buffer_;

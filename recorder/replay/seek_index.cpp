@@ -64,7 +64,7 @@ struct Growing {
 
 struct SeekIndex::State {
   std::string file;
-  std::filesystem::path folder;
+  JournalPlace where;
   sql::Database database;
   std::map<std::uint64_t, Fd> open_files;
   std::string file_trouble;
@@ -90,9 +90,9 @@ SeekIndex& SeekIndex::operator=(SeekIndex&&) noexcept = default;
 SeekIndex::~SeekIndex() = default;
 
 const std::string& SeekIndex::file_trouble() const noexcept { return state_->file_trouble; }
-const std::filesystem::path& SeekIndex::journal() const noexcept { return state_->folder; }
+const JournalPlace& SeekIndex::journal() const noexcept { return state_->where; }
 
-Result<SeekIndex> SeekIndex::open(const std::string& file, const std::filesystem::path& journal) {
+Result<SeekIndex> SeekIndex::open(const std::string& file, const JournalPlace& journal) {
   const auto attempt = [&]() -> Result<sql::Database> {
     auto database = sql::Database::open(file);
     if (!database) return tl::unexpected(database.error());
@@ -264,13 +264,18 @@ Result<std::optional<JournalFiles>> SeekIndex::State::resume() {
                                         static_cast<std::uint64_t>(place->integer(2))};
   // The frame before must still be there, else the journal was cut or exchanged.
   std::array<std::byte, k_frame_header_bytes> bytes{};
-  const Fd last(::open((folder / journal_file_name(position.file)).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  if (!last || pread(last.get(), bytes.data(), bytes.size(), static_cast<off_t>(place->integer(3))) != static_cast<ssize_t>(bytes.size()))
+  const Fd last(::open((where.folder / journal_file_name(position.file)).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!last && where.far) {
+    const auto got = where.far->read(position.file, static_cast<std::uint64_t>(place->integer(3)), bytes.size());
+    if (!got || got->size() != bytes.size()) return std::optional<JournalFiles>();
+    std::copy(got->begin(), got->end(), bytes.begin());
+  } else if (!last || pread(last.get(), bytes.data(), bytes.size(), static_cast<off_t>(place->integer(3))) != static_cast<ssize_t>(bytes.size())) {
     return std::optional<JournalFiles>();
+  }
   const auto header = parse_frame_header(bytes);
   if (!header || header->size != place->integer(4) || header->crc != place->integer(5) || header->number + 1 != position.next_frame)
     return std::optional<JournalFiles>();
-  auto files = JournalFiles::resume(folder, position);
+  auto files = JournalFiles::resume(where, position);
   if (!files) return std::optional<JournalFiles>();
   return std::optional<JournalFiles>(std::move(*files));
 }
@@ -280,7 +285,7 @@ Result<void> SeekIndex::catch_up() {
   auto resumed = state.resume();
   if (!resumed) return tl::unexpected(resumed.error());
   if (!*resumed) {
-    auto opened = JournalFiles::open(state.folder);
+    auto opened = JournalFiles::open(state.where);
     if (!opened) return tl::unexpected(opened.error());
     if (auto emptied = begin_anew(); !emptied) return emptied;
     *resumed = std::move(*opened);
@@ -364,6 +369,14 @@ Result<std::vector<SessionSummary>> SeekIndex::sessions(const std::function<bool
   return all;
 }
 
+Result<std::optional<SessionId>> SeekIndex::newest_session() {
+  auto row = state_->database.prepare("SELECT label FROM session WHERE entries > 0 ORDER BY began DESC, label DESC LIMIT 1");
+  if (!row) return tl::unexpected(row.error());
+  auto found = row->step();
+  if (!found) return tl::unexpected(found.error());
+  return *found ? std::optional(SessionId(row->text(0))) : std::nullopt;
+}
+
 Result<SessionSummary> SeekIndex::find_session(std::string_view prefix, const std::function<bool(const SessionId&)>& is_live) {
   std::string wanted(prefix);
   std::transform(wanted.begin(), wanted.end(), wanted.begin(), [](unsigned char c) { return static_cast<char>(c >= 'a' && c <= 'z' ? c - 32 : c); });
@@ -428,6 +441,17 @@ Result<std::uint64_t> SeekIndex::entry_before(const SessionId& session, std::int
     while (const auto entry = entries->next())
       if (entry->header.boot_us <= boot_us) last = entry->header.sequence;
   return last;
+}
+
+Result<std::int64_t> SeekIndex::first_boot(const SessionId& session) {
+  const auto id = state_->id_of(session);
+  if (!id) return tl::unexpected(id.error());
+  auto row = state_->database.prepare("SELECT boot FROM spot WHERE session = ? ORDER BY first LIMIT 1");
+  if (!row) return tl::unexpected(row.error());
+  auto found = row->bind(*id).step();
+  if (!found) return tl::unexpected(found.error());
+  if (!*found) return fail(Errc::not_found, "no entry of session " + session.str() + " is in the index");
+  return row->integer(0);
 }
 
 Result<bool> SeekIndex::is_whole(const SessionId& session) {
@@ -535,16 +559,23 @@ Result<std::uint64_t> SeekIndex::key_frames_reach(const SessionId& session) {
 }
 
 Result<Bytes> SeekIndex::read_frame(std::uint64_t file, std::uint64_t offset, std::uint32_t size) {
+  if (size > k_max_payload) return fail(Errc::corrupt, "the seek index is damaged");
   auto known = state_->open_files.find(file);
   if (known == state_->open_files.end()) {
     if (state_->open_files.size() >= 16) state_->open_files.clear();
-    Fd opened(::open((state_->folder / journal_file_name(file)).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-    if (!opened) return fail(Errc::not_found, journal_file_name(file) + ": " + std::strerror(errno));
-    known = state_->open_files.emplace(file, std::move(opened)).first;
+    Fd opened(::open((state_->where.folder / journal_file_name(file)).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+    if (!opened && (errno != ENOENT || !state_->where.far)) return fail(Errc::not_found, journal_file_name(file) + ": " + std::strerror(errno));
+    known = state_->open_files.emplace(file, std::move(opened)).first;  // none: it is elsewhere
   }
-  if (size > k_max_payload) return fail(Errc::corrupt, "the seek index is damaged");
   Bytes bytes(k_frame_header_bytes + size);
   std::size_t have = 0;
+  if (!known->second) {
+    auto got = state_->where.far->read(file, offset, bytes.size());
+    if (!got) return tl::unexpected(got.error());
+    if (got->size() != bytes.size()) return fail(Errc::corrupt, journal_file_name(file) + " ends in the store before byte " + std::to_string(offset + bytes.size()));
+    bytes = std::move(*got);
+    have = bytes.size();
+  }
   while (have < bytes.size()) {
     const ssize_t got = pread(known->second.get(), bytes.data() + have, bytes.size() - have, static_cast<off_t>(offset + have));
     if (got < 0 && errno == EINTR) continue;

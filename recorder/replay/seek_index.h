@@ -56,7 +56,7 @@ class SeekIndex {
  public:
   /// `file` ":memory:" keeps nothing. A file that is damaged, foreign or of a newer program is put aside and begun anew.
   /// Errc::unavailable: it cannot be written.
-  [[nodiscard]] static Result<SeekIndex> open(const std::string& file, const std::filesystem::path& journal);
+  [[nodiscard]] static Result<SeekIndex> open(const std::string& file, const JournalPlace& journal);
   SeekIndex(SeekIndex&&) noexcept;
   SeekIndex& operator=(SeekIndex&&) noexcept;
   ~SeekIndex();
@@ -70,6 +70,7 @@ class SeekIndex {
 
   /// Oldest first.
   [[nodiscard]] Result<std::vector<SessionSummary>> sessions(const std::function<bool(const SessionId&)>& is_live);
+  [[nodiscard]] Result<std::optional<SessionId>> newest_session();
   /// As replay::find_session, without reading the journal.
   [[nodiscard]] Result<SessionSummary> find_session(std::string_view prefix, const std::function<bool(const SessionId&)>& is_live);
 
@@ -77,6 +78,8 @@ class SeekIndex {
   [[nodiscard]] Result<std::vector<Spot>> spots(const SessionId& session, std::uint64_t from);
   /// The last entry at or before that moment of the boot clock; 0 when there is none.
   [[nodiscard]] Result<std::uint64_t> entry_before(const SessionId& session, std::int64_t boot_us);
+  /// The boot clock at its first entry; a hint like all the rest. Errc::not_found.
+  [[nodiscard]] Result<std::int64_t> first_boot(const SessionId& session);
   /// Whether entries are missing: then nothing of it can be proven from here.
   [[nodiscard]] Result<bool> is_whole(const SessionId& session);
 
@@ -105,7 +108,7 @@ class SeekIndex {
   [[nodiscard]] Result<Bytes> read_frame(std::uint64_t file, std::uint64_t offset, std::uint32_t size);
   /// Where the index ends: whoever follows reads on from there.
   [[nodiscard]] Result<JournalFiles> files_from_here();
-  [[nodiscard]] const std::filesystem::path& journal() const noexcept;
+  [[nodiscard]] const JournalPlace& journal() const noexcept;
 
  private:
   struct State;

@@ -53,7 +53,7 @@ Result<SessionList> list_sessions(const SessionListOptions& options) {
   return list;
 }
 
-Result<SessionSummary> find_session(const std::filesystem::path& journal, std::string_view prefix,
+Result<SessionSummary> find_session(const JournalPlace& journal, std::string_view prefix,
                                     const std::function<bool(const SessionId&)>& is_live) {
   auto list = list_sessions({journal, std::string(prefix), is_live});
   if (!list) return tl::unexpected(list.error());

@@ -13,6 +13,7 @@
 #include "platform/model/bytes.h"
 #include "platform/model/ids.h"
 #include "platform/model/result.h"
+#include "recorder/replay/far_journal.h"
 
 namespace sallyport::replay {
 
@@ -40,7 +41,7 @@ struct SessionSummary {
 };
 
 struct SessionListOptions {
-  std::filesystem::path journal;
+  JournalPlace journal;
   std::string session;  ///< only the one whose name begins so; empty: all
   /// See VerifyOptions::is_live.
   std::function<bool(const SessionId&)> is_live;
@@ -57,7 +58,7 @@ struct SessionList {
 [[nodiscard]] Result<SessionList> list_sessions(const SessionListOptions& options);
 
 /// The one session whose name begins with `prefix` (any case). Errc::not_found, Errc::conflict (several).
-[[nodiscard]] Result<SessionSummary> find_session(const std::filesystem::path& journal, std::string_view prefix,
+[[nodiscard]] Result<SessionSummary> find_session(const JournalPlace& journal, std::string_view prefix,
                                                   const std::function<bool(const SessionId&)>& is_live);
 
 }  // namespace sallyport::replay

@@ -146,7 +146,7 @@ WalkedEntry open_entry(const StoredEntry& entry, const std::optional<crypto::Tag
   return walked;
 }
 
-Result<void> read_stored(const std::filesystem::path& journal, const SessionId& session, bool follow, const std::function<bool()>& stop,
+Result<void> read_stored(const JournalPlace& journal, const SessionId& session, bool follow, const std::function<bool()>& stop,
                          const VisitStored& visit) {
   const auto label = seal::label_of(session.view());
   if (!label) return fail(Errc::invalid, "not the name of a session: " + session.str());

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "platform/model/ids.h"
+#include "recorder/replay/far_journal.h"
 #include "recorder/replay/session_opener.h"
 
 namespace sallyport::replay {
@@ -28,7 +29,7 @@ struct WalkedEntry {
 };
 
 struct WalkOptions {
-  std::filesystem::path journal;
+  JournalPlace journal;
   SessionId session;
   std::optional<Secret> key;  ///< without it sealed entries come as locked
   bool typed = true;          ///< look for line keys first (one pass more)
@@ -44,7 +45,7 @@ struct WalkOptions {
 /// The session's stored entries in order, each with the tag of the one before (nothing behind a hole); false from `visit` ends it.
 /// With `follow` waits for more until the session ends or `stop` says so.
 using VisitStored = std::function<bool(const StoredEntry&, const std::optional<crypto::Tag>&)>;
-[[nodiscard]] Result<void> read_stored(const std::filesystem::path& journal, const SessionId& session, bool follow, const std::function<bool()>& stop,
+[[nodiscard]] Result<void> read_stored(const JournalPlace& journal, const SessionId& session, bool follow, const std::function<bool()>& stop,
                                        const VisitStored& visit);
 
 /// Opens one entry as far as the opener and the lines' keys allow; `opener` null: sealed ones come as locked.

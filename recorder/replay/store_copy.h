@@ -8,14 +8,10 @@
 
 #include "platform/crypto/note.h"
 #include "platform/model/result.h"
+#include "recorder/replay/far_journal.h"
 #include "recorder/shipping/object_store.h"
 
 namespace sallyport::replay {
-
-/// A stretch of a journal file of which some lane is not in the store: its time to be kept may have ended.
-struct StoreHole {
-  std::uint64_t file = 0, from = 0, to = 0;
-};
 
 struct StoreCopy {
   std::filesystem::path folder;  ///< journal files, as the node has them

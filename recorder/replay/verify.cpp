@@ -7,12 +7,17 @@
 #include <thread>
 #include <utility>
 
+#include "platform/crypto/base64.h"
+#include "platform/crypto/timestamp.h"
+#include "platform/model/json_text.h"
 #include "recorder/replay/checked_tree.h"
 #include "recorder/replay/journal_files.h"
 #include "recorder/replay/session_check.h"
 
 namespace sallyport::replay {
 namespace {
+
+constexpr std::size_t k_most_notes = 4096;  ///< checkpoints that a time stamp may follow
 
 std::string_view kind_name(FileDamage::Kind kind) {
   switch (kind) {
@@ -50,6 +55,7 @@ class Verifier {
   void take_checkpoint(const Frame& frame);
   void check_outside_at_present_size();
   void check_outside_signatures();
+  void take_stamp(const AuditEvent& event);
   void take_retention(const AuditEvent& event);
   void forgive_the_expired();
   void take_handover(const crypto::Checkpoint& checkpoint);
@@ -68,6 +74,9 @@ class Verifier {
   std::vector<crypto::NoteKey> keys_;      ///< who may sign the next checkpoint
   std::vector<crypto::NoteKey> all_keys_;  ///< who ever might
   std::map<std::string, std::int64_t> keeps_;  ///< seconds, by session: recording.retention
+  std::map<std::uint64_t, crypto::Hash256> right_notes_;  ///< the newest checkpoints: size, SHA-256 of the note
+  std::uint64_t unchecked_stamps_ = 0;
+  std::set<std::string> erased_;  ///< sessions whose key the vault says it erased
   std::map<std::string, std::int64_t> last_heads_;  ///< wall time, where something may have expired
   std::int64_t expired_until_us_ = 0;          ///< retention.expired
   std::map<seal::Label, SessionCheck> sessions_;
@@ -173,6 +182,8 @@ void Verifier::take_leaf(const Frame& frame) {
     }
   } else if (const auto event = parse_audit_event(frame.payload)) {
     last_wall_us_ = event->wall_us;
+    if (event->name == "checkpoint.timestamped" && event->source == 4) take_stamp(*event);
+    if (event->name == "recording.key_erased" && event->source == 2) erased_.emplace(event->session);
     if (event->name == "recording.retention" || event->name == "retention.expired") take_retention(*event);
     return;
   }
@@ -210,6 +221,8 @@ void Verifier::take_checkpoint(const Frame& frame) {
     return;
   }
   ++report_.checkpoints;
+  if (right_notes_.size() >= k_most_notes) right_notes_.erase(right_notes_.begin());
+  right_notes_[checkpoint->size] = crypto::sha256(text_of(frame.payload));
   const std::uint64_t size = checkpoint->size;
   bool right = true;
   if (!options_.checkpoint_keys.empty()) {
@@ -287,6 +300,26 @@ void Verifier::check_outside_signatures() {
     if (is_right[index]) find(std::move(finding));
 }
 
+/// A stamp is of the checkpoint that the journal holds, and its authority signed it.
+void Verifier::take_stamp(const AuditEvent& event) {
+  const auto fields = JsonFields::parse(event.json);
+  const std::int64_t size = fields ? fields->number("size").value_or(-1) : -1;
+  const auto token = crypto::from_base64(fields ? fields->get("token") : std::string_view());
+  if (size < 0 || !token) return find_in_log("timestamp-wrong", log_.size(), "a time stamp in the log cannot be read");
+  const auto leaves = static_cast<std::uint64_t>(size);
+  const auto known = right_notes_.find(leaves);
+  if (known == right_notes_.end()) return find_in_log("timestamp-wrong", leaves, "the log has a time stamp of a checkpoint over " + std::to_string(leaves) + " leaves that it does not hold");
+  if (options_.stamp_ca.empty()) {
+    ++unchecked_stamps_;
+    return;
+  }
+  const auto stamp = crypto::verify_timestamp(*token, known->second, options_.stamp_ca);
+  if (!stamp) return find_in_log("timestamp-wrong", leaves, "the time stamp of the checkpoint over " + std::to_string(leaves) + " leaves: " + stamp.error().detail);
+  ++report_.stamps;
+  report_.stamped_leaves = leaves;
+  report_.stamped_at_us = stamp->at_s * 1'000'000;
+}
+
 /// Only the recorder's own word counts; it stands under the checkpoints like everything else.
 void Verifier::take_retention(const AuditEvent& event) {
   if (event.source != 4) return;
@@ -343,14 +376,18 @@ void Verifier::finish() {
   if (report_.signed_leaves < report_.leaves && report_.checkpoints > 0 && !log_broken_)
     open_points.push_back("leaves " + std::to_string(report_.signed_leaves + 1) + " to " + std::to_string(report_.leaves) + " (behind the newest checkpoint)");
 
+  if (unchecked_stamps_ > 0) open_points.push_back(count_text(unchecked_stamps_, "time stamp") + " (no --stamp-ca)");
+
   std::uint64_t without_seals = 0, uncovered = 0, uncovered_sessions = 0;
   for (auto& [label, check] : sessions_) {
     const SessionId id{std::string(seal::text_of(label))};
     if (!is_wanted(id.view())) continue;
     const bool is_live = options_.is_live && options_.is_live(id);
     report_.sessions.push_back(check.finish(report_.signed_leaves, is_live, static_cast<bool>(options_.is_live)));
-    const SessionVerdict& verdict = report_.sessions.back();
-    if (!verdict.seals_checked) ++without_seals;
+    SessionVerdict& verdict = report_.sessions.back();
+    verdict.is_erased = erased_.contains(id.str());
+    if (verdict.is_erased) report_.notices.push_back("session " + id.str() + ": its key was erased; it cannot be read, its entries are as they were recorded");
+    else if (!verdict.seals_checked) ++without_seals;
     for (const auto& move : check.clock_moves())
       if (report_.notices.size() < options_.most_findings)
         report_.notices.push_back("session " + id.str() + ": the wall clock was moved by " + std::to_string(move.by_us / 1000) + " ms before entry " +

@@ -15,6 +15,7 @@
 #include "platform/model/ids.h"
 #include "platform/model/result.h"
 #include "platform/model/secret.h"
+#include "recorder/replay/far_journal.h"
 #include "recorder/replay/store_copy.h"
 
 namespace sallyport::replay {
@@ -37,7 +38,7 @@ struct OutsideCheckpoint {
 };
 
 struct VerifyOptions {
-  std::filesystem::path journal;
+  JournalPlace journal;
   std::vector<SessionId> sessions;               ///< report and open only these; the log itself is always checked as a whole
   std::vector<crypto::NoteKey> checkpoint_keys;  ///< empty: signatures are not checked, and that is said
   std::vector<OutsideCheckpoint> outside;
@@ -47,6 +48,7 @@ struct VerifyOptions {
   std::function<bool(const SessionId&)> is_live;
   /// Stretches that may lawfully be gone (replay/store_copy.h): what is missing of sessions is judged by the log's own retention events.
   std::vector<StoreHole> holes;
+  std::string stamp_ca;  ///< PEM: who signs time stamps; empty: they are not checked, and that is said
   std::size_t most_findings = 10'000;
   /// How long a frame that is not whole yet may take to become so: a recorder may be writing it.
   std::chrono::milliseconds patience{300};
@@ -59,6 +61,7 @@ struct SessionVerdict {
   std::uint64_t signed_entries = 0;  ///< entries under heads that a checkpoint covers
   std::string state;          ///< complete, live, truncated, open
   bool seals_checked = false;
+  bool is_erased = false;     ///< its key was erased, as the log says: nobody can read it, that it is whole is proven all the same
   std::uint64_t findings = 0;
 };
 
@@ -72,6 +75,9 @@ struct VerifyReport {
   std::uint64_t signed_leaves = 0;   ///< under the newest checkpoint in the files that is right
   std::uint64_t checkpoints = 0;
   std::uint64_t handovers = 0;       ///< of the checkpoint key to its successor
+  std::uint64_t stamps = 0;           ///< time stamps that are right
+  std::uint64_t stamped_leaves = 0;   ///< under the newest of them
+  std::int64_t stamped_at_us = 0;     ///< its time, by the authority's clock
   std::uint64_t bytes = 0;
   std::optional<crypto::Note> newest_checkpoint;        ///< in the files, signature right (or no key to check it)
   std::optional<crypto::Checkpoint> newest_parsed;

@@ -149,7 +149,7 @@ Result<SearchIndex> SearchIndex::open(const std::string& file, const Secret& sea
   auto database = sql::Database::open(file);
   if (!database) return tl::unexpected(database.error());
   // Built from recordings: what power loss takes is built again.
-  if (auto set = database->execute("PRAGMA synchronous=NORMAL"); !set) return tl::unexpected(set.error());
+  if (auto set = database->execute("PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON"); !set) return tl::unexpected(set.error());
   if (auto migrated = sql::migrate(*database, k_schema); !migrated) return tl::unexpected(migrated.error());
   Secret words = crypto::hkdf_sha256(search_key.reveal(), {}, "sallyport search words v1", 32);
   const Secret lines = crypto::hkdf_sha256(search_key.reveal(), {}, "sallyport search lines v1", crypto::k_aead_key_size);
@@ -239,7 +239,8 @@ Result<void> SearchIndex::remove(const SessionId& session) {
   if (!id) return tl::unexpected(id.error());
   if (*id)
     if (auto gone = state_->forget(**id); !gone) return gone;
-  return transaction->commit();
+  if (auto done = transaction->commit(); !done) return done;
+  return state_->database.execute("PRAGMA wal_checkpoint(TRUNCATE)");  // nothing of it in the database's log either
 }
 
 Result<std::uint64_t> SearchIndex::reach(const SessionId& session) {

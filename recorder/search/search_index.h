@@ -60,6 +60,7 @@ class SearchIndex {
 
   /// Replaces what is known of the session, in one transaction.
   Result<void> put(const IndexedSession& session, const std::vector<IndexedLine>& lines);
+  /// Nothing of it is in the file when this returns.
   Result<void> remove(const SessionId& session);
   /// Entries of the session that were looked at; 0: unknown.
   [[nodiscard]] Result<std::uint64_t> reach(const SessionId& session);

@@ -298,6 +298,8 @@ Result<void> Shipper::sort_frames(ByteView bytes, std::vector<Lane>& lanes, std:
       if (checkpoint) notes.push_back({checkpoint->size, std::string(text_of(frame.payload))});
     }
     add(lane, span.from + at, whole);
+    if (frame.type == FrameType::entries && !held_.empty())
+      if (const auto entries = EntriesReader::open(frame.payload); entries && held_.contains(std::string(seal::text_of(entries->label())))) lanes[lane].is_held = true;
   }
   std::erase_if(lanes, [](const Lane& lane) { return lane.parcel.pieces.empty(); });
   for (std::size_t i = 0; i < lanes.size(); ++i) {
@@ -335,7 +337,14 @@ Result<void> Shipper::send() {
       const auto facts = store_->head(key);
       if (facts && facts->size == body.size() && (!facts->sha256 || *facts->sha256 == crypto::sha256(body))) continue;
     }
-    done = store_->put(key, body, keep_for(lane.keep));
+    ObjectKeep how = keep_for(lane.keep);
+    how.legal_hold = lane.is_held;
+    done = store_->put(key, body, how);
+    if (!done && how.legal_hold && done.error().code == Errc::invalid) {  // a store without object lock: what is recorded still has to leave
+      if (!std::exchange(told_no_hold_, true)) say_("store.hold_refused", {}, "{\"reason\":" + json_quote(done.error().detail) + "}");
+      how.legal_hold = false;
+      done = store_->put(key, body, how);
+    }
     if (!done) break;
     reach("object-sent");
   }

@@ -11,6 +11,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -59,6 +60,8 @@ class Shipper {
 
   /// Everything before that position of the journal is on disk for good.
   void durable_up_to(std::uint64_t file, std::uint64_t offset);
+  /// Sessions under legal hold: objects with entries of them are put under it.
+  void hold(const std::vector<std::string>& sessions) { held_ = {sessions.begin(), sessions.end()}; }
   /// Sends at most one parcel. How long to wait before the next call.
   [[nodiscard]] std::chrono::milliseconds step();
   /// The orderly end: what is there goes out without waiting for its time. False: some is left, the store does not take it.
@@ -73,6 +76,7 @@ class Shipper {
   struct Lane {
     std::chrono::seconds keep{};
     Parcel parcel;
+    bool is_held = false;
   };
   struct Note {
     std::uint64_t size = 0;
@@ -99,6 +103,7 @@ class Shipper {
   std::uint64_t file_ = 1, offset_ = 0;
   std::optional<Intent> intent_;
   bool may_be_there_ = false;  ///< the present parcel was tried before
+  std::set<std::string> held_;
   std::map<std::string, std::chrono::seconds> sessions_;  ///< live ones, where rules decide
   std::vector<std::pair<std::string, std::chrono::seconds>> begun_;  ///< sessions whose first entry is in the present parcel
   std::map<std::chrono::seconds, std::int64_t> first_expiry_;  ///< by class: when the first object of it may go
@@ -110,6 +115,7 @@ class Shipper {
   ShipProgress progress_;
   unsigned told_percent_ = 0;
   bool told_trouble_ = false;
+  bool told_no_hold_ = false;
 };
 
 /// Shell-like: '*' and '?'.

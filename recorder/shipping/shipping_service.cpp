@@ -16,6 +16,7 @@
 #include "platform/control/link.h"
 #include "platform/crypto/note.h"
 #include "platform/model/json_text.h"
+#include "recorder/shipping/stamper.h"
 #include "recorder/shipping/store_options.h"
 #include "recorder/shipping/syslog_tls.h"
 #include "recorder/witness.h"
@@ -124,7 +125,10 @@ class ShippingService {
       if (!*received) return true;
       const auto& envelope = (*received)->envelope;
       if (envelope.has_checkpoint_signature()) keep_for_witness(envelope.checkpoint_signature());
-      else if (envelope.has_reload()) take_settings(envelope.reload().config_yaml());
+      else if (envelope.has_ship_hold()) {
+        held_.assign(envelope.ship_hold().sessions().begin(), envelope.ship_hold().sessions().end());
+        if (shipper_) shipper_->hold(held_);
+      } else if (envelope.has_reload()) take_settings(envelope.reload().config_yaml());
       else if (envelope.has_ship_up_to()) {
         durable_ = {envelope.ship_up_to().file(), envelope.ship_up_to().offset()};
         if (shipper_) shipper_->durable_up_to(durable_.first, durable_.second);
@@ -138,6 +142,7 @@ class ShippingService {
   }
 
   void keep_for_witness(const control::CheckpointSignature& checkpoint) {
+    if (stamper_) stamper_->take(crypto::join_note(checkpoint.body(), checkpoint.line()));
     if (!syslog_) return;
     const std::string line = syslog_line_of(crypto::join_note(checkpoint.body(), checkpoint.line()));
     if (notes_.size() >= k_most_notes) notes_.pop_front();  // each checkpoint covers the ones before
@@ -164,6 +169,10 @@ class ShippingService {
     const auto syslog = syslog_tls_options(*settings);
     syslog_ = syslog.server.empty() ? nullptr : std::make_unique<SyslogTls>(syslog);
     syslog_node_ = syslog.node;
+    auto stamps = stamp_options(*settings);
+    stamper_ = stamps.url.empty() ? nullptr
+                                  : std::make_unique<Stamper>(std::move(stamps), system_clock(), crypto::system_random(),
+                                                              [this](std::string_view name, const std::string& json) { event(name, {}, json); });
     auto options = ship_options(*settings);
     if (!options) return refuse(options.error().detail);
     options_ = std::move(*options);
@@ -219,12 +228,14 @@ class ShippingService {
     shipper_.emplace(std::move(*opened));
     refused_.clear();
     event("store.shipping", {}, "{\"store\":" + json_quote(places_.url) + ",\"lock\":\"" + (options_.keep.count() == 0 && options_.rules.empty() ? "none" : lock_known ? "held" : "not readable") + "\"}");
+    shipper_->hold(held_);
     shipper_->durable_up_to(durable_.first, durable_.second);
     return milliseconds(0);
   }
 
   control::Link link_;
   std::unique_ptr<SyslogTls> syslog_;
+  std::unique_ptr<Stamper> stamper_;
   std::string syslog_node_;
   std::deque<std::string> notes_;
   BootTime next_note_at_{};
@@ -233,6 +244,7 @@ class ShippingService {
   StoreSettings places_;
   OpenedStore writer_;
   std::optional<Shipper> shipper_;
+  std::vector<std::string> held_;
   std::pair<std::uint64_t, std::uint64_t> durable_{0, 0};
   bool configured_ = false;
   bool confined_ = false;

@@ -120,7 +120,7 @@ class Rgw:
         for part in ("mon", "osd", "run", "log", "rgw"):
             (f / part).mkdir(parents=True, exist_ok=True)
         self.run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj", "/CN=localhost", "-addext",
-                 "subjectAltName=DNS:localhost,DNS:*.localhost,IP:127.0.0.1", "-keyout", str(f / "tls.key"), "-out", str(f / "tls.crt"))
+                 "subjectAltName=DNS:localhost,DNS:s3.localhost,DNS:*.s3.localhost,IP:127.0.0.1", "-keyout", str(f / "tls.key"), "-out", str(f / "tls.crt"))
         (f / "tls.pem").write_text((f / "tls.key").read_text() + (f / "tls.crt").read_text())
         classes = next(pathlib.Path("/usr/lib").glob("**/rados-classes/libcls_rgw.so"), pathlib.Path("/usr/lib/rados-classes/x")).parent
         cluster = str(uuid.uuid4())
@@ -179,7 +179,7 @@ rgw_data = {f}/rgw
 rgw_frontends = beast tcp_nodelay=1 endpoint=127.0.0.1:{self.port} ssl_endpoint=127.0.0.1:{self.tls_port} ssl_certificate={f}/tls.pem
 rgw_thread_pool_size = 16
 rgw_cache_enabled = true
-rgw_dns_name = localhost
+rgw_dns_name = s3.localhost
 rgw_user_quota_bucket_sync_interval = 1
 rgw_bucket_quota_ttl = 1
 """)
@@ -214,6 +214,11 @@ rgw_bucket_quota_ttl = 1
     @property
     def endpoint_tls(self):
         return f"https://localhost:{self.tls_port}"
+
+    @property
+    def endpoint_names(self):
+        """For addresses with the bucket in the host's name: BUCKET.s3.localhost is this machine."""
+        return f"https://s3.localhost:{self.tls_port}"
 
     @property
     def ca(self):

@@ -10,6 +10,10 @@
 
 #include "platform/crypto/hex.h"
 #include "recorder/journal/journal.h"
+#include "recorder/local_files.h"
+#include "recorder/replay/far_journal.h"
+#include "recorder/replay/seek_index.h"
+#include "recorder/replay/shown_proof.h"
 #include "recorder/replay/store_copy.h"
 #include "recorder/replay/verify.h"
 #include "recorder/shipping/directory_store.h"
@@ -102,6 +106,93 @@ TEST_CASE("what is shipped comes back byte for byte, and verifies from the store
   const auto report = replay::verify_journal(options);
   REQUIRE(report);
   CHECK(report->is_clean());
+}
+
+TEST_CASE("files that left the machine are read from the store by ranges, and proven", "[recorder][shipping]") {
+  Node node;
+  const auto root = node.folder.path() / "store";
+  DirectoryStore store(root.string());
+  auto shipper = node.open(node.options(), store);
+  node.run(shipper);
+  const auto far = std::make_shared<replay::StoreJournal>([&]() -> Result<std::unique_ptr<ObjectStore>> { return std::make_unique<DirectoryStore>(root.string()); }, "gw-1",
+                                                          node.folder.path() / "names");
+  const auto whole = bytes_in(node.journal() / journal_file_name(1));
+  for (const std::uint64_t offset : {std::uint64_t{0}, std::uint64_t{63}, std::uint64_t{1000}, std::uint64_t{4000}}) {
+    const auto part = far->read(1, offset, 5000);
+    REQUIRE(part);
+    CHECK(text_of(*part) == whole.substr(offset, 5000));
+  }
+  CHECK(far->read(1, whole.size(), 10).value().empty());
+  CHECK(far->read(99, 0, 10).error().code == Errc::not_found);
+  CHECK(far->holes(1).value().empty());
+  // The first files leave, then all of them.
+  for (const std::uint64_t last : {std::uint64_t{2}, node.files()}) {
+    for (std::uint64_t file = 1; file <= last; ++file) std::filesystem::remove(node.journal() / journal_file_name(file));
+    replay::VerifyOptions options;
+    options.journal = replay::JournalPlace(node.journal(), far);
+    options.checkpoint_keys = {node.made.note_key()};
+    options.patience = std::chrono::milliseconds(0);
+    const auto report = replay::verify_journal(options);
+    REQUIRE(report);
+    for (const auto& finding : report->findings) UNSCOPED_INFO(finding.kind << ": " << finding.text);
+    CHECK(report->is_clean());
+    CHECK(report->sessions.size() == 2);
+    auto index = replay::SeekIndex::open(":memory:", options.journal);
+    REQUIRE(index);
+    REQUIRE(index->catch_up());
+    CHECK(index->file_trouble().empty());
+    CHECK(index->sessions({}).value().size() == 2);
+    CHECK(index->newest_session().value().has_value());
+    const auto summary = index->find_session(node.made.sessions[0]->id.view(), {});
+    REQUIRE(summary);
+    const auto proof = replay::ShownProof::make(*index, *summary, options.checkpoint_keys, {});
+    REQUIRE(proof);
+    std::uint64_t entries = 0;
+    REQUIRE(proof->read(*index, 1, [&](const replay::StoredEntry&, const std::optional<crypto::Tag>&) { return ++entries > 0; }));
+    CHECK(entries == summary->entries);
+    options.journal = node.journal();  // without the store they are missing, and that is said
+    const auto alone = replay::verify_journal(options);
+    CHECK((!alone || !alone->is_clean()));
+  }
+  // A byte changed in the store is found.
+  auto key = store.list("gw-1/journal/00000002/").value().front();
+  auto body = bytes_in(root / key);
+  body[body.size() / 2] = static_cast<char>(body[body.size() / 2] ^ 1);
+  std::ofstream(root / key, std::ios::binary) << body;
+  replay::VerifyOptions options;
+  options.journal = replay::JournalPlace(node.journal(), std::make_shared<replay::StoreJournal>([&]() -> Result<std::unique_ptr<ObjectStore>> { return std::make_unique<DirectoryStore>(root.string()); },
+                                                                                                "gw-1", std::filesystem::path()));
+  options.checkpoint_keys = {node.made.note_key()};
+  options.patience = std::chrono::milliseconds(0);
+  CHECK_FALSE(replay::verify_journal(options)->is_clean());
+}
+
+TEST_CASE("journal files leave the disk when they are shipped, old or many, and under no legal hold", "[recorder][shipping]") {
+  Node node;
+  node.made.write(node.journal(), 4);
+  const std::string holds = (node.folder.path() / "holds").string();
+  LocalFiles local(node.journal().string(), holds);
+  const WallTime now = std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
+  const auto count = [&](LocalKeep keep, std::uint64_t shipped, WallTime when) { return local.due(keep, shipped, when).size(); };
+  const std::uint64_t files = node.files();
+  REQUIRE(files >= 4);
+  using std::chrono::hours;
+  CHECK(count({0, {}}, files, now + hours(1000)) == 0);                  // nothing is asked for
+  CHECK(count({0, hours(1)}, files, now) == 0);                           // not old enough
+  CHECK(count({0, hours(1)}, files, now + hours(2)) == files - 2);        // the newest two stay
+  CHECK(count({0, hours(1)}, 2, now + hours(2)) == 1);                    // not shipped yet
+  CHECK(count({0, hours(1)}, 1, now + hours(2)) == 0);
+  CHECK(count({1, {}}, files, now) == files - 2);                         // too many bytes
+  CHECK(count({1ULL << 40, {}}, files, now) == 0);
+  const std::string held = node.made.sessions[0]->id.str();
+  CHECK(local.take_event("recording.held", R"({"session":")" + held + R"(","first_file":2,"last_file":3})").value());
+  CHECK(count({1, {}}, files, now) == 1);  // file 1; what is held stays, and what follows
+  CHECK(LocalFiles(node.journal().string(), holds).held_sessions() == std::vector<std::string>{held});
+  CHECK_FALSE(local.take_event("recording.viewed", R"({"session":"x"})").value());
+  CHECK(local.take_event("recording.released", R"({"session":")" + held + R"("})").value());
+  CHECK(count({1, {}}, files, now) == files - 2);
+  REQUIRE(local.remove(1));
+  CHECK_FALSE(std::filesystem::exists(node.journal() / journal_file_name(1)));
 }
 
 TEST_CASE("killed at any point, shipping loses and doubles nothing", "[recorder][shipping]") {

@@ -1,10 +1,12 @@
 // Attacks on a journal, by hand and at random, and what verify says.
 #include <catch2/catch.hpp>
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <random>
 #include <set>
 
+#include "platform/crypto/hex.h"
 #include "recorder/replay/journal_files.h"
 #include "recorder/replay/verify.h"
 #include "tests/unit/recorder/journal_maker.h"
@@ -291,14 +293,23 @@ struct Attack {
   bool needs_outside = false;  ///< a clean result without an outside checkpoint is allowed
 };
 
+/// What is attacked, and what the attacker holds: with the checkpoint key she can sign anew.
+struct AttackedLog {
+  std::vector<MadeFrame> frames;
+  std::vector<std::string> sessions;
+  std::string origin;
+  const crypto::Ed25519PrivateKey* key = nullptr;
+  std::size_t frames_per_file = 12;
+};
+
 class Attacker {
  public:
-  Attacker(const Fixture& fixture, std::uint64_t seed) : fixture_(fixture), random_(seed) {}
+  Attacker(const AttackedLog& log, std::uint64_t seed) : log_(log), random_(seed) {}
 
   /// Spoils a fresh copy of the journal in `folder`.
   Attack strike(const std::filesystem::path& folder) {
     for (;;) {
-      frames_ = fixture_.made.frames;
+      frames_ = log_.frames;
       std::filesystem::remove_all(folder);
       const Attack attack = pick(16) < 7 ? strike_files(folder) : strike_frames(folder);
       if (!attack.name.empty()) return attack;
@@ -321,8 +332,8 @@ class Attacker {
   static void store(const std::filesystem::path& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
 
   Attack strike_files(const std::filesystem::path& folder) {
-    write_journal(folder, frames_, 12);
-    const std::uint64_t count = (frames_.size() + 11) / 12;
+    write_journal(folder, frames_, log_.frames_per_file);
+    const std::uint64_t count = (frames_.size() + log_.frames_per_file - 1) / log_.frames_per_file;
     const std::uint64_t number = 1 + pick(count);
     const auto path = file(folder, number);
     std::string text = load(path);
@@ -371,7 +382,7 @@ class Attacker {
   // Frame numbers and checksums are always right here: the attacker knows the format.
   Attack strike_frames(const std::filesystem::path& folder) {
     const Attack attack = change_frames();
-    if (!attack.name.empty()) write_journal(folder, frames_, 12);
+    if (!attack.name.empty()) write_journal(folder, frames_, log_.frames_per_file);
     return attack;
   }
 
@@ -417,7 +428,7 @@ class Attacker {
       }
       case 4: {  // the label of a frame becomes another session's
         MadeFrame& frame = frames_[pick_frame({1})];
-        const std::string& other = fixture_.made.sessions[pick(3)]->id.str();
+        const std::string& other = log_.sessions[pick(log_.sessions.size())];
         if (session_of(frame) == other) return {};
         std::copy_n(bytes_of(other).begin(), 26, frame.payload.begin());
         return {"give a frame to another session"};
@@ -437,14 +448,14 @@ class Attacker {
         return {"reorder leaves"};
       }
       case 7: {  // a whole session goes, heads and all, numbers of leaves closed up
-        const std::string victim = fixture_.made.sessions[pick(3)]->id.str();
+        const std::string victim = log_.sessions[pick(log_.sessions.size())];
         std::erase_if(frames_, [&](const MadeFrame& frame) {
           return (frame.type == 1 && session_of(frame) == victim) ||
                  (frame.type == 3 && text_of(ByteView(frame.payload).subspan(62, 26)) == victim);
         });
         const bool resign = pick(2) == 0;
         if (resign) {
-          rebuild_log(frames_, fixture_.made.origin, fixture_.made.key);
+          rebuild_log(frames_, log_.origin, *log_.key);
         } else {
           std::uint64_t leaf = 0;
           for (auto& frame : frames_)
@@ -454,12 +465,12 @@ class Attacker {
       }
       case 8: {  // the tail goes
         frames_.resize(2 + pick(frames_.size() - 2));
-        return {"cut the tail to " + std::to_string(frames_.size()) + " of " + std::to_string(fixture_.made.frames.size()) + " frames", true};
+        return {"cut the tail to " + std::to_string(frames_.size()) + " of " + std::to_string(log_.frames.size()) + " frames", true};
       }
       default: {  // content changed, everything computed and signed anew with the stolen key
         MadeFrame& frame = frames_[pick_frame({2})];
         frame.payload.back() ^= std::byte{1};
-        rebuild_log(frames_, fixture_.made.origin, fixture_.made.key);
+        rebuild_log(frames_, log_.origin, *log_.key);
         return {"sign anew", true};
       }
     }
@@ -467,14 +478,14 @@ class Attacker {
 
   bool frames_changed_outside_ring_end() {
     for (std::size_t i = 0; i < frames_.size(); ++i) {
-      Bytes before = fixture_.made.frames[i].payload, after = frames_[i].payload;
+      Bytes before = log_.frames[i].payload, after = frames_[i].payload;
       if (frames_[i].type == 1) std::fill_n(before.begin() + 32, 8, std::byte{0}), std::fill_n(after.begin() + 32, 8, std::byte{0});
       if (before != after) return true;
     }
     return false;
   }
 
-  const Fixture& fixture_;
+  const AttackedLog& log_;
   std::mt19937_64 random_;
   std::vector<MadeFrame> frames_;
 };
@@ -487,7 +498,9 @@ TEST_CASE("random attacks are found, or are of the kind that only an outside che
   const char* seeded = std::getenv("SALLYPORT_ATTACK_SEED");
   const std::uint64_t seed = seeded != nullptr ? std::strtoull(seeded, nullptr, 10) : 20261122;
   Fixture fixture;
-  Attacker attacker(fixture, seed);
+  AttackedLog log{fixture.made.frames, {}, fixture.made.origin, &fixture.made.key};
+  for (const auto& session : fixture.made.sessions) log.sessions.push_back(session->id.str());
+  Attacker attacker(log, seed);
   std::map<std::string, int> only_outside;
   for (int round = 0; round < rounds; ++round) {
     TemporaryFolder folder;
@@ -508,4 +521,101 @@ TEST_CASE("random attacks are found, or are of the kind that only an outside che
     }
   }
   CHECK(only_outside.size() >= 2);
+}
+
+// A journal that a real gateway recorded (tests/e2e/test_attacks.py records it and calls this):
+//   SALLYPORT_ATTACK_LOG    its folder
+//   SALLYPORT_ATTACK_VKEY   file with the first checkpoint key
+//   SALLYPORT_ATTACK_NOTES  witness file: checkpoints kept outside
+//   SALLYPORT_ATTACK_SEED_HEX  the checkpoint key's seed, as stolen from the vault
+//   SALLYPORT_ATTACKS       how many
+TEST_CASE("random attacks on a real log are found", "[.][real-log]") {
+  const auto given = [](const char* name) {
+    const char* value = std::getenv(name);
+    REQUIRE(value != nullptr);
+    return std::string(value);
+  };
+  const auto text_in = [](const std::string& file) {
+    std::ifstream in(file, std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  const int rounds = std::atoi(given("SALLYPORT_ATTACKS").c_str());
+  std::string line = text_in(given("SALLYPORT_ATTACK_VKEY"));
+  line.erase(line.find_last_not_of("\r\n") + 1);
+  const auto vkey = crypto::parse_vkey(line);
+  REQUIRE(vkey);
+  const auto seed_bytes = crypto::from_hex(given("SALLYPORT_ATTACK_SEED_HEX"));
+  REQUIRE(seed_bytes);
+  const auto stolen = crypto::Ed25519PrivateKey::from_seed(*seed_bytes);
+  REQUIRE(stolen);
+  AttackedLog log{{}, {}, vkey->name, &*stolen};
+  auto files = JournalFiles::open(given("SALLYPORT_ATTACK_LOG"));
+  REQUIRE(files);
+  std::size_t last_checkpoint = 0;
+  std::set<std::string> sessions;
+  std::string newest_note;
+  while (const auto frame = files->next()) {
+    REQUIRE(frame->crc_right);
+    if (frame->header.type == 5) continue;  // the recorder's own note at the head of each file; proves nothing
+    log.frames.push_back({frame->header.type, copy_of(frame->payload)});
+    if (frame->header.type == 1) sessions.insert(std::string(text_of(frame->payload.first(26))));
+    if (frame->header.type != 4) continue;
+    last_checkpoint = log.frames.size();
+    newest_note = std::string(text_of(frame->payload));
+  }
+  log.frames.resize(last_checkpoint);  // what stands behind it is under no checkpoint yet, and verify says so
+  log.sessions.assign(sessions.begin(), sessions.end());
+  log.frames_per_file = log.frames.size() / 6 + 1;
+  REQUIRE(log.sessions.size() >= 3);
+  REQUIRE(text_in(given("SALLYPORT_ATTACK_NOTES")).find(newest_note) != std::string::npos);
+  const auto check = [&](const std::filesystem::path& folder, bool outside) {
+    VerifyOptions options;
+    options.journal = folder;
+    options.patience = std::chrono::milliseconds(0);
+    options.checkpoint_keys = {*vkey};
+    if (outside) {
+      auto note = crypto::parse_note(newest_note).value();
+      auto checkpoint = crypto::parse_checkpoint(note.body).value();
+      options.outside.push_back({std::move(checkpoint), "witness", std::move(note)});
+    }
+    return verify_journal(options);
+  };
+  {
+    TemporaryFolder folder;
+    write_journal(folder.path(), log.frames, log.frames_per_file);
+    const auto unharmed = check(folder.path(), true);
+    REQUIRE(unharmed);
+    for (const auto& finding : unharmed->findings) UNSCOPED_INFO(finding.kind << ": " << finding.text);
+    REQUIRE(unharmed->is_clean());
+    REQUIRE(unharmed->leaves == unharmed->signed_leaves);
+  }
+  Attacker attacker(log, 20261123);
+  std::map<std::string, int> kinds;
+  int missed = 0, said_not_checked = 0, found_without = 0;
+  for (int round = 0; round < rounds; ++round) {
+    TemporaryFolder folder;
+    const Attack attack = attacker.strike(folder.path());
+    INFO("round " << round << ": " << attack.name);
+    ++kinds[attack.name.substr(0, attack.name.find_first_of("0123456789"))];
+    const auto without = check(folder.path(), false);
+    const auto with = check(folder.path(), true);
+    if (!without || !with) {  // nothing of it is left to be read
+      CHECK((without ? with : without).error().code == Errc::not_found);
+      continue;
+    }
+    if (with->is_clean()) ++missed;
+    CHECK_FALSE(with->is_clean());
+    if (!without->is_clean()) {
+      ++found_without;
+      continue;
+    }
+    CHECK(attack.needs_outside);
+    CHECK(says_not_checked(*without, k_roll_back));
+    ++said_not_checked;
+  }
+  std::printf("%d attacks on a log of %zu frames: %d missed; without an outside checkpoint %d found, %d said to be not checked\n", rounds, log.frames.size(), missed, found_without,
+              said_not_checked);
+  for (const auto& [name, count] : kinds) std::printf("  %6d  %s\n", count, name.c_str());
+  CHECK(missed == 0);
+  if (rounds >= 100) CHECK(said_not_checked > 0);
 }
