@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The independent sets: reads dangerous.txt and benign.txt, disguises the dangerous ones, and cuts everything into two halves.
+"""The independent sets: reads dangerous.txt, later.txt and benign.txt, disguises the dangerous ones, and cuts everything into two halves.
 
 Rules may be tuned on the half "open" only; "aside" is measured and not read. A command's half follows from a hash of the command, a disguise's
 from a hash of its technique, and a disguise takes commands of its own half only: neither a command nor a technique of one half is in the other.
@@ -216,7 +216,7 @@ def read(path):
 
 def sets():
     out = []
-    bases = list(read("dangerous.txt"))
+    bases = list(read("dangerous.txt")) + list(read("later.txt"))
     for number, (category, command, half) in enumerate(bases):
         out.append({"id": f"id{number:04d}", "command": command, "category": category, "technique": "base", "kind": "dangerous",
                     "half": half})
