@@ -40,6 +40,22 @@ Result<void> make_directory(const std::filesystem::path& path, mode_t mode, cons
   return {};
 }
 
+/// A service that has a user of its own must be able to walk to its directory.
+Result<void> check_reachable(const std::filesystem::path& path, const std::string& owner) {
+  const passwd* entry = owner.empty() ? nullptr : getpwnam(owner.c_str());
+  if (entry == nullptr) return {};
+  std::error_code ignored;
+  for (auto above = std::filesystem::absolute(path, ignored).parent_path(); above.has_relative_path(); above = above.parent_path()) {
+    struct stat status {};
+    if (stat(above.c_str(), &status) != 0) continue;
+    const mode_t wanted = status.st_uid == entry->pw_uid ? S_IXUSR : status.st_gid == entry->pw_gid ? S_IXGRP : S_IXOTH;
+    if ((status.st_mode & wanted) == 0)
+      return fail(Errc::unavailable, "directory " + path.string() + ": user " + owner + " cannot reach it: " + above.string() + " does not let others pass (chmod o+x " +
+                                         above.string() + ")");
+  }
+  return {};
+}
+
 std::filesystem::path running_file(const Config& config) { return config.state_dir / "running"; }
 
 Result<void> replace_file(const std::filesystem::path& path, const std::string& text) {
@@ -91,6 +107,7 @@ Result<void> make_directories(const Config& config, const ServiceUsers& users) {
                                Wanted{config.ring_dir, 0700, users.recorder}}) {
     auto made = make_directory(wanted.path, wanted.mode, wanted.owner);
     if (!made) return made;
+    if (auto reachable = check_reachable(wanted.path, wanted.owner); !reachable) return reachable;
   }
   return {};
 }

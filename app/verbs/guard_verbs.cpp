@@ -74,6 +74,7 @@ int run_check(const Common& common, const GuardOptions& options) {
       if (!f.remedy.empty()) std::printf("          %s\n", f.remedy.c_str());
     }
   }
+  if (judged.verdict == guard::Verdict::approve) return k_exit_approval_needed;
   return judged.verdict >= guard::Verdict::confirm ? k_exit_denied : k_exit_ok;
 }
 

@@ -28,11 +28,7 @@ void forget_signals_of_the_parent() {
   sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
-/// "s-" and the random end of the label, so that `ps` and `top` tell sessions apart.
-void name_process(const std::string& session) {
-  const std::string name = "s-" + session.substr(session.size() > 13 ? session.size() - 13 : 0);
-  prctl(PR_SET_NAME, name.c_str(), 0, 0, 0);
-}
+void name_process(const std::string& session) { prctl(PR_SET_NAME, process_name_of(session).c_str(), 0, 0, 0); }
 
 std::span<std::byte> map_ring(const Fd& file) {
   struct stat facts {};
@@ -61,6 +57,8 @@ void place_descriptors(std::array<int, 4> wanted, int null_device, bool keep_log
 }
 
 }  // namespace
+
+std::string process_name_of(const std::string& session) { return "s-" + session.substr(session.size() > 13 ? session.size() - 13 : 0); }
 
 void become_session(ChildPlan&& plan, ServeSession serve) {
   forget_signals_of_the_parent();

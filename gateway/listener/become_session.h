@@ -8,6 +8,9 @@ namespace sallyport::gateway {
 
 using ServeSession = int (*)(SessionHandover&&);
 
+/// "s-" and the random end of the label: what `ps` shows, and how a listener finds a session that another one forked.
+[[nodiscard]] std::string process_name_of(const std::string& session);
+
 struct ChildPlan {
   Kit kit;
   SessionHandover handover;  ///< client and everything that is no descriptor; the links and the ring come from the kit

@@ -128,12 +128,12 @@ void ForkServer::run_timers() {
   }
   while (!orphaned_jumps_.empty() && orphaned_jumps_.front().first <= here) {
     const auto pid = pid_of_session_.find(orphaned_jumps_.front().second);
-    if (pid != pid_of_session_.end()) kill_child(children_.at(pid->second));
+    if (pid != pid_of_session_.end()) kill_child(children_.at(pid->second), "its outer session had ended");
     orphaned_jumps_.pop_front();
   }
   if (here >= report_at_) report_counters();
   if (here >= kill_at_) {
-    kill_all();
+    kill_all("the gateway is stopping");
     kill_at_ = here + Moment(1000);
   }
   if (here >= renew_at_ && !draining_) renew(renew_why_);

@@ -90,8 +90,9 @@ class ForkServer {
   void reap();
   void on_exit(pid_t pid, int status, const rusage& usage);
   void crashed(const ChildRecord& child, int signal);
-  void kill_child(ChildRecord& child);
-  void kill_all();
+  void kill_child(ChildRecord& child, std::string_view why);
+  void kill_orphan(const std::string& session);
+  void kill_all(std::string_view why);
   void spawn_inner(const control::Envelope& question, std::vector<Fd> descriptors);
   [[nodiscard]] std::string jump_refusal(const control::SpawnInner& wanted);
   [[nodiscard]] std::size_t jumps_of(const std::string& outer) const;

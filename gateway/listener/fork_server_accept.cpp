@@ -141,7 +141,7 @@ void ForkServer::refuse(Fd client, std::string_view code) {
 void ForkServer::end_unproven(Ticket ticket) {
   ++counters_["dropped"];
   const auto child = pid_of_ticket_.find(ticket);
-  if (child != pid_of_ticket_.end()) return kill_child(children_.at(child->second));
+  if (child != pid_of_ticket_.end()) return kill_child(children_.at(child->second), "too many unproven connections");
   for (auto* list : {&waiting_, &held_})
     std::erase_if(*list, [ticket](const Waiting& one) { return one.record.ticket == ticket; });
 }
@@ -215,7 +215,7 @@ void ForkServer::launch(Waiting waiting, Kit kit) {
   ++counters_["sessions"];
   ChildRecord child{pid,         kit.session,  record.ticket,
                     record.peer, record.local, record.jump ? record.jump->outer_session : "",
-                    false,       false};
+                    false,       {}};
   control::Envelope envelope;
   if (record.jump && record.jump->call != 0) {
     envelope.set_call(record.jump->call);

@@ -131,9 +131,9 @@ void ForkServer::on_authority(control::Received received) {
       const bool proven = envelope.has_session_proven();
       const auto pid =
           pid_of_session_.find(proven ? envelope.session_proven().session() : envelope.kill_session().session());
-      if (pid == pid_of_session_.end()) return;  // just ended by itself
+      if (pid == pid_of_session_.end()) return proven ? void() : kill_orphan(envelope.kill_session().session());
       ChildRecord& child = children_.at(pid->second);
-      if (!proven) return kill_child(child);
+      if (!proven) return kill_child(child, "the authority asked for it");
       child.proven = true;
       admission_.forget(child.ticket);
       pid_of_ticket_.erase(child.ticket);

@@ -1,9 +1,14 @@
 #include <fcntl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <csignal>
+#include <filesystem>
+#include <fstream>
 #include <utility>
 
 #include "gateway/listener/fork_server.h"
@@ -57,6 +62,7 @@ void ForkServer::on_exit(pid_t pid, int status, const rusage& usage) {
   exited.set_session(child.session);
   if (WIFEXITED(status)) exited.set_exit_code(WEXITSTATUS(status));
   if (WIFSIGNALED(status)) exited.set_signal(WTERMSIG(status));
+  exited.set_killed_for(child.killed_for);
   exited.set_cpu_us(microseconds(usage.ru_utime) + microseconds(usage.ru_stime));
   authority_.send(std::move(envelope));
   if (WIFEXITED(status) && WEXITSTATUS(status) != 0) {
@@ -75,14 +81,33 @@ void ForkServer::crashed(const ChildRecord& child, int signal) {
   plan_renewal(std::max(now(), started_at_ + k_between_renewals));
 }
 
-void ForkServer::kill_child(ChildRecord& child) {
-  child.killed_by_us = true;
+void ForkServer::kill_child(ChildRecord& child, std::string_view why) {
+  if (child.killed_for.empty()) child.killed_for = why;
   // Not reaped yet, so the number is still this process.
   kill(child.pid, SIGKILL);
 }
 
-void ForkServer::kill_all() {
-  for (auto& [pid, child] : children_) kill_child(child);
+void ForkServer::kill_all(std::string_view why) {
+  for (auto& [pid, child] : children_) kill_child(child, why);
+}
+
+/// A session that a listener before this one forked and that is nobody's child now. It is known by its name; the process descriptor is
+/// opened before the name is looked at, so that the one that is judged is the one that is killed.
+void ForkServer::kill_orphan(const std::string& session) {
+  const std::string wanted = process_name_of(session);
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
+    const std::string name = entry.path().filename().string();
+    pid_t pid = 0;
+    if (std::from_chars(name.data(), name.data() + name.size(), pid).ec != std::errc{} || pid <= 1 || children_.contains(pid)) continue;
+    const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    std::ifstream file(entry.path() / "comm");
+    std::string comm;
+    if (!process || !std::getline(file, comm) || comm != wanted) continue;
+    // Another user's process of that name is out of our reach: the kernel refuses the signal.
+    if (::syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0) == 0) note("session " + session + " of an earlier listener was killed");
+    return;
+  }
 }
 
 // ---------------------------------------------------------------- jumps

@@ -99,7 +99,7 @@ void put_child(SshWriter& out, const ChildRecord& child) {
   out.string(child.session).u64(child.ticket);
   put_endpoint(out, child.peer);
   put_endpoint(out, child.local);
-  out.string(child.outer_session).boolean(child.proven).boolean(child.killed_by_us);
+  out.string(child.outer_session).boolean(child.proven).string(child.killed_for);
 }
 
 ChildRecord child(SshReader& in) {
@@ -111,7 +111,7 @@ ChildRecord child(SshReader& in) {
   record.local = endpoint(in);
   record.outer_session = in.text();
   record.proven = in.boolean();
-  record.killed_by_us = in.boolean();
+  record.killed_for = in.text();
   return record;
 }
 

@@ -24,7 +24,7 @@ struct ChildRecord {
   Endpoint local;
   std::string outer_session;
   bool proven = false;
-  bool killed_by_us = false;
+  std::string killed_for;  ///< why we killed it; empty: we did not
 };
 
 /// The inner end of a jump that waits for its session.

@@ -36,6 +36,11 @@ Notice notice_of_answer(const Result<control::Received>& answer) {
   return notice_of(decision.refusal());
 }
 
+Notice notice_of_filter(std::string_view error) {
+  const Notice changed = make_notice("SP-6006");
+  return error == render(changed) ? changed : make_notice("SP-5006", std::string(error));
+}
+
 std::string printable(std::string_view text, std::size_t limit) {
   std::string out(text.substr(0, limit));
   for (char& c : out)

@@ -14,6 +14,8 @@ namespace sallyport::gateway {
 /// Empty code: the answer allows.
 [[nodiscard]] Notice notice_of_answer(const Result<control::Received>& answer);
 /// Foreign text made harmless: printable ASCII, at most `limit` bytes.
+/// What a filter of a transfer ended with: its own refusal where it is one, else a breach of the protocol.
+[[nodiscard]] Notice notice_of_filter(std::string_view error);
 [[nodiscard]] std::string printable(std::string_view text, std::size_t limit);
 /// A JSON string literal, quotes included; bytes that are no UTF-8 become U+FFFD.
 [[nodiscard]] std::string json_string(std::string_view text);

@@ -10,6 +10,7 @@
 #include "gateway/ssh/guard_gate.h"
 #include "gateway/ssh/jump_stream.h"
 #include "gateway/ssh/messages.h"
+#include "gateway/ssh/refusal.h"
 #include "gateway/ssh/relay.h"
 
 namespace sallyport::gateway {
@@ -91,7 +92,7 @@ void Relay::accept_data(Channel& channel, Side from, std::uint32_t extended, std
       credit(channel, from, size);
     else
       push_data(channel, to, 0, std::move(forward), size);
-    if (!sound) return end_channel(id, make_notice("SP-5006", channel.filter->error()));
+    if (!sound) return end_channel(id, notice_of_filter(channel.filter->error()));
     // Refusals cost the sender no window: one that asks on and reads nothing must not fill our memory.
     if (channel.queued_bytes_to(from) > 4 * k_window || untaped_events_.size() > k_most_untaped)
       return end_channel(id, make_notice("SP-5006", "answers are not read"));

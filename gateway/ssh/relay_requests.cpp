@@ -489,7 +489,7 @@ void Relay::filter_what_waited(Channel& channel) {
       credit(channel, Side::client, item.credit);
     else
       push_data(channel, Side::target, 0, std::move(forward), item.credit);
-    if (!sound) return end_channel(channel.id, make_notice("SP-5006", channel.filter->error()));
+    if (!sound) return end_channel(channel.id, notice_of_filter(channel.filter->error()));
   }
 }
 

@@ -148,6 +148,12 @@ void JournalClient::note_answer(bool answered, const std::string& detail) {
   is_answering_ = answered;
   if (!blocked_.empty()) return;
   reason_ = answered ? (status_.healthy() ? "" : status_.reason()) : detail;
+  if (refusal().empty()) refusing_since_.reset();
+  else if (!refusing_since_) refusing_since_ = clock_.boot();
+}
+
+std::chrono::microseconds JournalClient::refusing_for() const {
+  return refusing_since_ ? std::chrono::duration_cast<std::chrono::microseconds>(clock_.boot() - *refusing_since_) : std::chrono::microseconds(0);
 }
 
 void JournalClient::block(std::string code, std::string reason) {

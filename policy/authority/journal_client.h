@@ -5,6 +5,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -56,6 +57,8 @@ class JournalClient {
 
   /// Empty when a new session may start; else the message code, SP-4xxx.
   [[nodiscard]] std::string refusal() const;
+  /// For how long the recorder has been away or without room without a break; zero when it is well.
+  [[nodiscard]] std::chrono::microseconds refusing_for() const;
   [[nodiscard]] const std::string& reason() const noexcept { return reason_; }
   [[nodiscard]] const control::RecorderStatus& status() const noexcept { return status_; }
   [[nodiscard]] std::size_t unanswered() const noexcept { return (link_ ? link_->unanswered() : 0) + held_.size(); }
@@ -89,6 +92,7 @@ class JournalClient {
   std::function<void(const control::SessionRecorded&)> recorded_;
   control::RecorderStatus status_;
   bool is_answering_ = false;
+  std::optional<BootTime> refusing_since_;
   std::string reason_ = "the recorder is not there yet";
   std::string blocked_;
   std::function<void(const control::RecorderStatus&)> look_;

@@ -4,6 +4,7 @@
 #include <csignal>
 #include <utility>
 
+#include "policy/access/moments.h"
 #include "policy/authority/guard_rules.h"
 #include "policy/authority/requests.h"
 
@@ -12,9 +13,14 @@ namespace {
 
 constexpr std::chrono::seconds k_obey{5};
 constexpr std::chrono::seconds k_reap{3};
-constexpr std::chrono::seconds k_sweep{10};
+constexpr std::chrono::seconds k_sweep{1};
+constexpr std::chrono::milliseconds k_into_second{20};  // moments of a policy are whole seconds: look just after one
 constexpr std::chrono::milliseconds k_inner_leaves{800};
 constexpr std::uint32_t k_grace_ms = 2000;
+
+bool is_crash(int signal) {
+  return signal == SIGSEGV || signal == SIGBUS || signal == SIGILL || signal == SIGABRT || signal == SIGFPE || signal == SIGTRAP;
+}
 
 }  // namespace
 
@@ -25,8 +31,11 @@ LiveSessions::~LiveSessions() { authority_.deadlines.cancel(sweep_); }
 
 // Hours end and grants expire without anybody changing anything.
 void LiveSessions::sweep() {
-  sweep_ = authority_.deadlines.after(k_sweep, [this] { sweep(); });
-  judge_all();
+  const WallTime now = authority_.now();
+  const auto into_second = now - std::chrono::floor<std::chrono::seconds>(now);
+  sweep_ = authority_.deadlines.after(k_sweep - into_second + k_into_second, [this] { sweep(); });
+  const WallTime before = std::exchange(swept_, now);
+  if (authority_.snapshot && policy::has_moment_between(*authority_.snapshot, authority_.locks, before, now)) judge_all();
 }
 
 void LiveSessions::judge_all() {
@@ -237,6 +246,9 @@ void LiveSessions::on_exited(Session& session, const control::SessionExited& exi
   session.row.cpu_us = static_cast<std::int64_t>(exited.cpu_us());
   if (exited.signal() == SIGSYS)
     authority_.note(session, "sandbox.violated", authority_.event_of(session).number("signal", exited.signal()).flag("alarm", true));
+  else if (is_crash(exited.signal()))
+    authority_.note(session, "session.crashed", authority_.event_of(session).number("signal", exited.signal()).flag("alarm", true));
+  session.killed_for = exited.killed_for();
   release(session);
   finish(session);
 }
@@ -283,6 +295,7 @@ void LiveSessions::finish(Session& session) {
       .number("exit_code", row.exit_code)
       .number("signal", row.signal)
       .number("cpu_us", row.cpu_us);
+  if (!session.killed_for.empty()) json.text("killed_for", session.killed_for);
   authority_.note(session, "session.ended", json);
   // Connections that proved nobody are in the journal; a flood of them must not fill the database.
   if (session.is_logged_in()) authority_.store->end_session(row);

@@ -46,6 +46,7 @@ class LiveSessions {
 
   Authority& authority_;
   Deadlines::Handle sweep_ = 0;
+  WallTime swept_{};
 };
 
 }  // namespace sallyport::authority

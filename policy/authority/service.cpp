@@ -23,6 +23,7 @@ namespace {
 constexpr std::chrono::seconds k_second{1};
 constexpr std::chrono::seconds k_lost_after{15};   // a session whose link did not come back by then is over
 constexpr std::chrono::seconds k_flush{3};
+constexpr std::chrono::seconds k_usual_hold{30};   // sessions may be without a recorder for so long
 constexpr std::chrono::hours k_remember{24 * 90};  // ended sessions in the database; the journal keeps all of them
 constexpr std::chrono::seconds k_keeper_gone{25};
 
@@ -241,6 +242,7 @@ class Service {
                                            .flag("alarm", true));
       authority_.live->judge_all();
     }
+    if (serving_ && authority_.journal.refusing_for() > authority_.settings.duration("hold_ms", k_usual_hold)) end_unrecorded();
     ++seconds_;
     if (!authority_.store) return;
     if (seconds_ % 60 == 0) authority_.store->set_wall_high(authority_.now().time_since_epoch().count());
@@ -260,15 +262,25 @@ class Service {
     static_cast<void>(authority_.deadlines.after(std::chrono::milliseconds(20), [this, until] { finish_by(until); }));
   }
 
-  void on_keeper_gone() {
-    log_line("error", "the keeper is gone; live sessions end");
-    authority_.stopping = true;
+  void cut_all(const Notice& notice) {
     std::vector<std::string> labels;
     for (const auto& [label, session] : authority_.sessions) labels.push_back(label);
     for (const std::string& label : labels) {
       Session* session = authority_.find(label);
-      if (session != nullptr && session->state != control::SessionState::kit) authority_.live->cut(*session, make_notice("SP-5005"));
+      if (session != nullptr && session->state != control::SessionState::kit) authority_.live->cut(*session, notice);
     }
+  }
+
+  /// The recorder has been dead or without room for longer than sessions may hold their bytes: who types nothing is not recorded either.
+  void end_unrecorded() {
+    const Notice notice = make_notice("SP-4003", authority_.journal.reason());
+    cut_all(notice);
+  }
+
+  void on_keeper_gone() {
+    log_line("error", "the keeper is gone; live sessions end");
+    authority_.stopping = true;
+    cut_all(make_notice("SP-5005"));
     leave_by(clock_.boot() + k_keeper_gone);
   }
 

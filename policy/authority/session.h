@@ -80,6 +80,7 @@ struct Session {
   // End.
   Deadlines::Handle kill = 0;
   bool exited = false;  ///< the listener has reaped it
+  std::string killed_for;  ///< why the listener killed it
   bool ended = false;   ///< session.ended was written
 
   [[nodiscard]] bool is_logged_in() const noexcept { return identity.has_value(); }

@@ -125,6 +125,17 @@ class Running(unittest.TestCase):
     def test_exit_statuses(self):
         lab = self.lab
         self.assertEqual(lab.run_cli("status").returncode, 0)
+        folder = lab.folder / "guarded-policy"
+        folder.mkdir()
+        plain, guard = lab.default_policy(), "    guard:\n      - rules:\n          - {id: clock, verdict: approve, reason: it sets the clock, programs: [hwclock]}\n"
+        (folder / "policy.yaml").write_text(plain.replace("  - name: administrator\n", guard + "  - name: administrator\n", 1))
+        check = ("guard", "check", "-f", folder, "--as", "engineer", "--target", "target1")
+        self.assertEqual(lab.run_cli(*check, "date").returncode, 0)
+        done = lab.run_cli(*check, "hwclock -w")
+        self.assertEqual(done.returncode, 5, done.stdout + done.stderr)
+        self.assertEqual(lab.run_cli("apply", "-f", folder, "--plan", "0" * 64).returncode, 6)
+        (folder / "policy.yaml").write_text(plain.replace("channels:", "chanels:"))
+        self.assertEqual(lab.run_cli("guard", "test", "-f", folder).returncode, 1)
         self.assertEqual(lab.run_cli("lock", "set", "--reason", "whom").returncode, 2)
         self.assertEqual(lab.run_cli("get", "target", "nowhere").returncode, 3)
         self.assertEqual(lab.run_cli("session", "end", "01JC3W9M6T5X1Q8Z7R4N2K0HFA").returncode, 3)

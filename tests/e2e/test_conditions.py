@@ -106,7 +106,10 @@ class Conditions(unittest.TestCase):
         soon = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=3)).strftime("%Y-%m-%dT%H:%M:%SZ")
         self.lab.apply(text.replace("{role: operator, principals: [engineer]}", f"{{role: operator, principals: [engineer], expires: {soon}}}"))
         client = self.open()
-        self.assertEqual(client.wait(20), 255)  # looked at every ten seconds
+        self.assertEqual(client.wait(20), 255)
+        late = time.time() - datetime.datetime.strptime(soon, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.timezone.utc).timestamp()
+        print(f"the session ended {late:.2f} s after its grant", flush=True)
+        self.assertTrue(0 <= late < 2, late)
         self.assertIn(b"SP-2026", client.stderr.read())
         self.refused("SP-2026")
 

@@ -347,6 +347,34 @@ class ConnectionLayer(unittest.TestCase):
         finally:
             self.lab.apply(self.policy())
 
+    def test_old_scp_and_rsync_under_way_follow_a_change_of_the_file_rules(self):
+        (self.shared / "shut").mkdir(exist_ok=True)
+        os.chmod(self.shared / "shut", 0o777)
+        (self.shared / "shut" / "big").write_bytes(os.urandom(24 << 20))
+        shell = " ".join(["ssh", *map(str, self.lab.ssh_options()), "-p", str(self.lab.port)])
+        source = f"{self.who}@127.0.0.1:{self.shared}/shut/big"
+        commands = {"scp": ["scp", "-O", "-l", "16000", *map(str, self.lab.ssh_options()), "-P", str(self.lab.port), source, str(self.lab.folder / "back-scp")]}
+        if shutil.which("rsync"):
+            commands["rsync"] = ["rsync", "--bwlimit=2000", "--inplace", "-e", shell, source, str(self.lab.folder / "back-rsync")]
+        running = {name: subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for name, command in commands.items()}
+        for name, client in running.items():
+            self.addCleanup(ended, client)
+            wait_for(lambda name=name: (self.lab.folder / f"back-{name}").exists() and (self.lab.folder / f"back-{name}").stat().st_size > 500_000, 20)
+        self.lab.apply(self.policy().replace("files: [{path: /, allow: [up, down, change]}]", f"files: [{{path: {self.shared}/open, allow: [up, down]}}]"))
+        try:
+            begin = time.monotonic()
+            for name, client in running.items():
+                self.assertNotEqual(client.wait(10), 0, name)
+                took = time.monotonic() - begin
+                said = client.stderr.read()
+                print(f"{name} ended {took:.2f} s after the change", flush=True)
+                self.assertIn(b"SP-6006 the transfer was cut", said)
+                self.assertNotIn(b"SP-5006", said)
+                self.assertLess(took, 5, name)  # the clients throttle themselves
+                self.assertLess((self.lab.folder / f"back-{name}").stat().st_size, 20 << 20, name)
+        finally:
+            self.lab.apply(self.policy())
+
 
 class Bulk(unittest.TestCase):
     def test_a_role_may_want_an_end_to_bulk(self):

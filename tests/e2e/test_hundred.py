@@ -1,7 +1,7 @@
 """A hundred live sessions through the death of each process of the gateway, and what a death leaves behind."""
 import os, pathlib, signal, time, unittest
 
-from lab import Lab, wait_for
+from lab import BIN, IS_ROOT, Lab, wait_for
 
 COUNT = int(os.environ.get("SALLYPORT_LIVE_SESSIONS", "100"))
 
@@ -36,6 +36,12 @@ class Hundred(unittest.TestCase):
     def new_one_works(self):
         wait_for(lambda: self.lab.ssh(self.who, "echo new", timeout=40).stdout == b"new\n", 40, 0.5)
 
+    def listener(self):
+        found = [pid for pid in self.lab.gateway_pids("sallyport-session") if f"PPid:\t{self.lab.gateway.pid}\n" in pathlib.Path(f"/proc/{pid}/status").read_text()]
+        listeners = [pid for pid in found if pathlib.Path(f"/proc/{pid}/comm").read_text().strip() == "sp-listener"]
+        self.assertEqual(len(listeners), 1, found)
+        return listeners[0]
+
     def newest_session(self):
         return self.lab.events("session.started")[-1]
 
@@ -57,9 +63,59 @@ class Hundred(unittest.TestCase):
             self.new_one_works()
             self.all_echo(service)
 
-    def test_3_no_process_is_left_thirty_seconds_after_the_keeper(self):
-        pids = self.lab.gateway_pids() + [e["pid"] for e in self.lab.events("session.started")]
-        ours = lambda pid: pathlib.Path(f"/proc/{pid}/comm").exists() and pathlib.Path(f"/proc/{pid}/comm").read_text().startswith(("s-", "sp-", "sallyport"))
+    def test_3_a_crash_is_an_event_and_nobody_of_its_source_is_served_before_the_fork_server_is_new(self):
+        layout = lambda: [line.split()[0] for line in pathlib.Path(f"/proc/{self.listener()}/maps").read_text().splitlines()][:3] if IS_ROOT else []
+        before = layout()
+        victim = self.lab.popen(self.who, "echo up; exec cat")
+        self.assertEqual(victim.stdout.readline(), b"up\n")
+        session = self.newest_session()
+        os.kill(session["pid"], signal.SIGSEGV)
+        self.assertEqual(victim.wait(10), 255)
+        victim.communicate()
+        crashed = self.lab.wait_event("session.crashed", signal=int(signal.SIGSEGV))
+        self.assertEqual(crashed[-1]["session"], session["session"])
+        self.assertTrue(crashed[-1]["alarm"])
+        # Whoever gets in first, gets in from the new image.
+        deadline = time.monotonic() + 30
+        while self.lab.ssh(self.who, "echo in", timeout=40).stdout != b"in\n":
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.2)
+        self.assertIn("executing the fork server anew", self.lab.log())
+        if before:
+            self.assertNotEqual(layout(), before)
+        self.all_echo("SIGSEGV")
+
+    def test_4_through_the_death_of_the_listener_and_its_sessions_can_still_be_ended(self):
+        stubborn = self.lab.popen(self.who, "echo up; exec cat")
+        self.assertEqual(stubborn.stdout.readline(), b"up\n")
+        pid = self.newest_session()["pid"]
+        os.kill(self.listener(), signal.SIGKILL)
+        self.all_echo("listener")
+        self.new_one_works()
+        self.all_echo("listener")
+        # One that obeys, and one that cannot: it is stopped, and killed by a listener that did not fork it.
+        obedient = self.clients.pop()
+        os.kill(pid, signal.SIGSTOP)
+        labels = {}
+        for row in self.lab.events("session.started"):
+            labels[row["pid"]] = row["session"]
+        stopped = labels[pid]
+        done = self.lab.admin("DELETE", f"/v1/sessions/{stopped}", {"reason": "does not obey"})
+        self.assertIn(done[0], (200, 202, 204), done)
+        wait_for(lambda: not pathlib.Path(f"/proc/{pid}").exists() or " Z " in pathlib.Path(f"/proc/{pid}/stat").read_text(), 20)
+        stubborn.communicate(timeout=10)
+        obedient.kill()
+        obedient.communicate()
+        self.all_echo("after an end by force")
+
+    def test_5_no_process_is_left_thirty_seconds_after_the_keeper(self):
+        # The sessions of the listener that was killed are init's children now: they are known by their program.
+        def ours(pid):
+            try:
+                return str(BIN) in os.readlink(f"/proc/{pid}/exe")
+            except OSError:
+                return False
+        pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit() and ours(int(entry))]
         self.assertGreater(len([p for p in pids if ours(p)]), COUNT // 2)
         os.kill(self.lab.gateway.pid, signal.SIGKILL)
         self.lab.gateway.wait()

@@ -152,7 +152,8 @@ class Faults(unittest.TestCase):
         self.assertEqual((refused.returncode, refused.stdout), (255, b""))
         self.assertRegex(refused.stderr, rb"SP-[1345]0\d\d")
         print(f"ended after {took:.1f} s; a new one: {refused.stderr.decode().strip()}", flush=True)
-        idle.kill()
+        self.assertEqual(idle.wait(30), 255)  # it types nothing, and is not recorded either
+        self.assertIn(b"SP-4003", idle.stderr.read())
         wait_for(self.works, 60, 0.5)  # the keeper kills a recorder that does not answer and starts another
 
 
