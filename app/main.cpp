@@ -2,10 +2,19 @@
 #include <string_view>
 
 #include "app/verbs/command_line.h"
+#include "app/verbs/decision_desk.h"
+#include "app/verbs/terminal_desk.h"
+#include "app/verbs/viewing_desk.h"
 #include "app/verbs/viewing_process.h"
 
 int main(int argc, char** argv) {
   // Not a verb for people: `play`, `export` and `index` start it with a socket of theirs.
   if (argc == 2 && std::string_view(argv[1]) == "replay-process") return sallyport::app::run_replay_process();
+  // Nor this one: the admin API starts it for a viewing.
+  if (argc == 2 && std::string_view(argv[1]) == "viewing-desk") return sallyport::app::run_viewing_desk();
+  // This one for a plan that looks back.
+  if (argc == 2 && std::string_view(argv[1]) == "decision-desk") return sallyport::app::run_decision_desk();
+  // And this one for a terminal in a browser.
+  if (argc == 2 && std::string_view(argv[1]) == "terminal-desk") return sallyport::app::run_terminal_desk();
   return sallyport::app::run_command_line(argc, argv);
 }

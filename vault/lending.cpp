@@ -142,6 +142,17 @@ void Lending::lend_password(const std::string& session, const std::string& secre
   });
 }
 
+void Lending::read_password(const std::string& secret, const std::string& reader, const std::string& reason, GivePassword give) {
+  const std::string more = "," + field("principal", reader) + "," + field("reason", reason);
+  begin("", secret, kind::password, "reading", more, [this, give = std::move(give)](Result<Lease> lease) {
+    if (!lease) return give(tl::unexpected(lease.error()));
+    auto stored = vault_->store().read(lease->secret, lease->version);
+    end(lease->id, stored ? "it was read" : "the secret could not be read");
+    if (!stored) return give(tl::unexpected(stored.error()));
+    give(std::pair{std::move(stored->value), *lease});
+  });
+}
+
 void Lending::make_agent(const std::string& session, const std::string& secret, LoginScope scope, std::chrono::milliseconds deadline, GiveAgent give) {
   if (scope.account.empty() || scope.session_hash.empty() || scope.host_key.empty())
     return give(fail(Errc::invalid, "an agent needs an account, a session identifier and a host key"));

@@ -51,6 +51,8 @@ class Lending {
 
   using GivePassword = std::function<void(Result<std::pair<Secret, Lease>>)>;
   void lend_password(const std::string& session, const std::string& secret, GivePassword give);
+  /// A person looks at the value: a lease that has ended when `give` is told. Only passwords can be read.
+  void read_password(const std::string& secret, const std::string& reader, const std::string& reason, GivePassword give);
 
   struct Agent {
     Fd stream;  ///< for the session process

@@ -49,7 +49,7 @@ bool Idempotency::admit(const CallPtr& call) {
   auto fresh = std::make_shared<Kept>();
   fresh->fingerprint = fingerprint;
   // The key of a recording, a new token: told once, kept nowhere.
-  fresh->has_secret = call->parts.size() > 1 && (call->parts[1] == "recordings" || call->parts[1] == "tokens");
+  fresh->has_secret = call->parts.size() > 1 && (call->parts[1] == "recordings" || call->parts[1] == "tokens" || call->parts[1] == "invites" || call->parts[1] == "secrets");
   kept_.emplace(place, fresh);
   order_.push_back(place);
   call->answer = [fresh, next = call->answer](net::HttpResponse response) {

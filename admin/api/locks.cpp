@@ -3,6 +3,7 @@
 #include <boost/json.hpp>
 
 #include "admin/api/call.h"
+#include "admin/api/paging.h"
 
 namespace sallyport::admin {
 namespace {
@@ -94,7 +95,7 @@ void serve_locks(const CallPtr& call) {
     }
     json::array rows;
     for (const policy::Lock& lock : call->administration.locks()) rows.push_back(object_of(lock));
-    return call->reply(json::object{{"locks", std::move(rows)}});
+    return reply_page(call, "locks", std::move(rows), "id");
   }
   if (!call->may(policy::AdminRight::lock)) return;
   if (call->request.method == "POST") return add(call);

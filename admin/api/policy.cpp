@@ -2,6 +2,9 @@
 #include <boost/json.hpp>
 
 #include "admin/api/call.h"
+#include "admin/api/paging.h"
+#include "admin/api/look_back.h"
+#include "admin/api/policy_json.h"
 #include "platform/crypto/base64.h"
 #include "platform/model/bytes.h"
 #include "policy/authority/authority.h"
@@ -55,7 +58,9 @@ json::array rights_of(const std::vector<policy::AdminRight>& rights) {
   return out;
 }
 
-json::object object_of(const authority::PolicyAnswer& answer) {
+}  // namespace
+
+json::object plan_object(const authority::PolicyAnswer& answer) {
   const policy::Plan& plan = answer.plan;
   json::array changes;
   for (const policy::PlanChange& change : plan.changes) {
@@ -86,8 +91,12 @@ json::object object_of(const authority::PolicyAnswer& answer) {
   for (const policy::IdleRule& rule : plan.idle) idle.push_back(json::object{{"rule", rule.rule.str()}, {"why", rule.why}});
   json::array uncovered;
   for (const policy::RuleReference& rule : plan.coverage.uncovered) uncovered.push_back(json::value(rule.str()));
-  return json::object{{"text", plan.text()},
+  std::string text = plan.text();
+  if (answer.applied) text += "applied as version " + std::to_string(answer.version) + "\n";
+  if (!answer.request.empty()) text += "waiting for another person's approval, request " + answer.request + "; then send the same again\n";
+  return json::object{{"text", text},
                       {"plan", answer.hash},
+                      {"request", answer.request},
                       {"idle_rules", std::move(idle)},
                       {"tests", plan.tests},
                       {"rules", plan.coverage.rules},
@@ -103,22 +112,29 @@ json::object object_of(const authority::PolicyAnswer& answer) {
                       {"ending", std::move(ending)}};
 }
 
+namespace {
+
 void tell(const CallPtr& call, const authority::PolicyAnswer& answer) {
   if (!answer.problems.empty())
     return call->refuse_with(Error{Errc::invalid, std::to_string(answer.problems.size()) + " problem(s); nothing was changed"}, "SP-7001",
                              problems_of(answer.problems));
-  call->reply(object_of(answer));
+  call->reply(plan_object(answer));
 }
 
 }  // namespace
 
 void serve_plan(const CallPtr& call) {
   if (!call->may(policy::AdminRight::policy)) return;
-  const auto body = call->body({{"files", Field::Type::list, true, 1000}});
+  const auto body = call->body({{"files", Field::Type::list, true, 1000}, {"replay", Field::Type::text, false, 32}});
   if (!body) return;
   const auto files = files_of(*body);
   if (!files) return call->refuse(files.error());
-  tell(call, call->administration.plan(*files));
+  const authority::PolicyAnswer answer = call->administration.plan(*files);
+  const std::string replay = text_of(*body, "replay");
+  if (replay.empty() || !answer.problems.empty()) return tell(call, answer);
+  const auto back = parse_lasts(replay);
+  if (!back) return call->refuse_with(back.error(), "SP-7001", json::array{json::object{{"pointer", "/replay"}, {"message", back.error().detail}}});
+  look_back(call, plan_object(answer), body->at("files").get_array(), *back);
 }
 
 void serve_apply(const CallPtr& call) {
@@ -131,10 +147,9 @@ void serve_apply(const CallPtr& call) {
     if (!answer) return call->refuse(answer.error());
     authority::PolicyAnswer told = *answer;
     if (!told.problems.empty()) return tell(call, told);
-    json::object out = object_of(told);
+    json::object out = plan_object(told);
     if (call->who.dry_run) out["dry_run"] = true;
-    if (told.applied) out["text"] = std::string(std::string_view(out["text"].get_string())) + "applied as version " + std::to_string(told.version) + "\n";
-    call->reply(out);
+    call->reply(out, told.request.empty() ? 200 : 202);
   });
 }
 
@@ -220,7 +235,7 @@ void serve_policy_versions(const CallPtr& call) {
     if (!versions) return call->refuse(versions.error());
     json::array out;
     for (const auto& version : *versions) out.push_back(object_of(version));
-    call->reply(json::object{{"versions", std::move(out)}});
+    reply_page(call, "versions", std::move(out), "version", Order::falling);
   });
 }
 

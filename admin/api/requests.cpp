@@ -69,7 +69,7 @@ void list(const CallPtr& call) {
   if (state == "open") return call->reply(json::object{{"requests", open_rows(*call)}, {"next", ""}});
   const std::uint32_t limit = call->limit(100, 1000);
   if (limit == 0) return;
-  call->administration.list_requests(false, call->request.argument("before"), limit, [call, limit](const Result<std::vector<authority::RequestRow>>& rows) {
+  call->administration.list_requests(false, call->request.argument("cursor", call->request.argument("before")), limit, [call, limit](const Result<std::vector<authority::RequestRow>>& rows) {
     if (!rows) return call->refuse(rows.error());
     json::array out;
     for (const authority::RequestRow& row : *rows)

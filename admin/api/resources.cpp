@@ -1,7 +1,9 @@
-// GET /v1/{principals,groups,targets,roles,bindings}[/{name}], GET /v1/targets/{name}/setup, GET /v1/explain, GET /v1/keys
+// /v1/{principals,groups,targets,roles,bindings,accounts,guard-rules,certificate-authorities}[/{name}], GET /v1/targets/{name}/setup, GET /v1/explain, GET /v1/keys
 #include <boost/json.hpp>
 
 #include "admin/api/call.h"
+#include "admin/api/definitions.h"
+#include "admin/api/paging.h"
 #include "platform/crypto/hex.h"
 #include "platform/crypto/ssh_public_key.h"
 #include "platform/model/bytes.h"
@@ -81,29 +83,35 @@ json::object object_of(const policy::Role& role) {
   return json::object{{"name", role.name}, {"allow", rules_of(role.allow)}, {"deny", rules_of(role.deny)}, {"admin", std::move(rights)}};
 }
 
-json::object object_of(const policy::Binding& binding) {
-  json::array principals;
-  for (const PrincipalId& principal : binding.principals) principals.push_back(json::value(principal.str()));
-  return json::object{{"name", binding.role},
-                      {"role", binding.role},
-                      {"groups", json::array(binding.groups.begin(), binding.groups.end())},
-                      {"principals", std::move(principals)},
-                      {"expires", moment(binding.expires)}};
-}
-
 template <class Rows>
 void serve_rows(const CallPtr& call, const Rows& rows) {
   json::array all;
   for (const auto& row : rows) {
     json::object object = object_of(row);
+    object["id"] = object["name"];
     if (call->parts.size() == 3) {
-      if (std::string_view(object["name"].get_string()) == call->parts[2]) return call->reply(object);
+      if (std::string_view(object["name"].get_string()) == call->parts[2]) return reply_defined(call, std::move(object));
       continue;
     }
     all.push_back(std::move(object));
   }
   if (call->parts.size() == 3) return call->refuse(Error{Errc::not_found, "there is no " + call->parts[2] + " among the " + call->parts[1]});
-  call->reply(json::object{{call->parts[1], std::move(all)}});
+  reply_page(call, call->parts[1], std::move(all), "id");
+}
+
+/// Every rule that was looked at, in the order of evaluation: where it stands, how she came to it, and the first thing that was missing.
+json::array steps_of(const policy::Explanation& trace) {
+  json::array steps;
+  for (const policy::TraceStep& step : trace.steps)
+    steps.push_back(json::object{{"role", step.rule.role},
+                                 {"list", step.rule.is_deny ? "deny" : "allow"},
+                                 {"index", step.rule.index},
+                                 {"file", step.rule.place.file ? *step.rule.place.file : std::string()},
+                                 {"line", step.rule.place.line},
+                                 {"bound_at", step.binding.file ? step.binding.str() : std::string()},
+                                 {"matched", step.matched},
+                                 {"why_not", step.why_not}});
+  return steps;
 }
 
 json::array key_lines(const google::protobuf::RepeatedPtrField<std::string>& blobs) {
@@ -121,6 +129,7 @@ std::string key_line(const std::string& blob) {
 }  // namespace
 
 void serve_resources(const CallPtr& call) {
+  if (call->request.method != "GET") return serve_definition(call);
   if (!call->may(policy::AdminRight::audit)) return;
   const std::string& kind = call->parts[1];
   if (kind == "targets" && call->parts.size() == 4 && call->parts[3] == "setup") {
@@ -136,7 +145,8 @@ void serve_resources(const CallPtr& call) {
   if (kind == "groups") return serve_rows(call, snapshot.groups());
   if (kind == "targets") return serve_rows(call, snapshot.targets());
   if (kind == "roles") return serve_rows(call, snapshot.roles());
-  serve_rows(call, snapshot.bindings());
+  if (call->parts.size() == 3) return reply_defined(call, {});
+  list_definitions(call);
 }
 
 void serve_explain(const CallPtr& call) {
@@ -167,6 +177,8 @@ void serve_explain(const CallPtr& call) {
                        {"why", answer->decision.why},
                        {"rule", answer->decision.rule.str()},
                        {"text", answer->text}};
+    reply["facts"] = json::array(answer->trace.facts.begin(), answer->trace.facts.end());
+    reply["steps"] = steps_of(answer->trace);
     // For `sallyport guard check`: the compiled rules that a session of this kind would be given.
     if (const auto& rules = answer->decision.obligations.guard_rules; rules && call->request.argument("guard") == "yes") reply["guard_rules"] = crypto::to_hex(*rules);
     return call->reply(std::move(reply));

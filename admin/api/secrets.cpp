@@ -1,9 +1,11 @@
-// GET /v1/secrets, PUT and DELETE /v1/secrets/{name}: a value goes in, metadata comes out; no value is ever given back.
+// GET /v1/secrets, PUT and DELETE /v1/secrets/{name}: a value goes in, metadata comes out.
+// POST /v1/secrets/{name}/value: a person reads a password, by a right of its own and with a reason.
 #include <openssl/crypto.h>
 
 #include <boost/json.hpp>
 
 #include "admin/api/call.h"
+#include "admin/api/paging.h"
 #include "platform/crypto/base64.h"
 #include "platform/crypto/ssh_public_key.h"
 #include "platform/model/bytes.h"
@@ -40,7 +42,7 @@ void list(const CallPtr& call, const std::string& only) {
                                  {"labels", std::move(labels)},
                                  {"public_key", public_line(row.public_key())}});
     }
-    if (only.empty()) return call->reply(json::object{{"secrets", std::move(out)}});
+    if (only.empty()) return reply_page(call, "secrets", std::move(out), "name");
     if (out.empty()) return call->refuse(Error{Errc::not_found, "no secret " + only});
     out.front().as_object().erase("leases");  // they come and go without a change of the secret
     call->reply(out.front());
@@ -88,9 +90,32 @@ void put(const CallPtr& call, const std::string& name) {
   });
 }
 
+void read_value(const CallPtr& call) {
+  if (!call->may(policy::AdminRight::reveal)) return;
+  std::string name = name_in(*call);
+  if (!name.ends_with("/value") || name.size() == 6) return call->refuse(Error{Errc::not_found, "there is nothing to POST at " + call->request.path});
+  name.resize(name.size() - 6);
+  const auto body = call->body({{"reason", Field::Type::text, true, 1024}});
+  if (!body) return;
+  const std::string reason = text_of(*body, "reason");
+  if (reason.empty()) return call->refuse(Error{Errc::invalid, ""}, "SP-7005");
+  call->administration.read_secret(call->who, name, reason, [call, name](Result<Secret> value) {
+    if (!value) return call->refuse(value.error());
+    if (call->who.dry_run) return call->reply(json::object{{"name", name}, {"dry_run", true}});
+    net::HttpResponse response;
+    response.headers["Cache-Control"] = "no-store";
+    json::object told{{"name", name}, {"value", value->reveal_text()}};
+    response.body = json::serialize(told) + "\n";
+    auto& text = told["value"].get_string();
+    OPENSSL_cleanse(text.data(), text.size());
+    call->answer(std::move(response));
+  });
+}
+
 }  // namespace
 
 void serve_secrets(const CallPtr& call) {
+  if (call->request.method == "POST") return read_value(call);
   if (!call->may(policy::AdminRight::secret)) return;
   const std::string name = name_in(*call);
   if (call->request.method == "GET") return list(call, name);

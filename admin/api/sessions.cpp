@@ -48,7 +48,7 @@ void list(const CallPtr& call) {
   if (state != "live" && state != "ended" && state != "all") return call->refuse(Error{Errc::invalid, "state is live, ended or all"});
   query.principal = call->request.argument("principal");
   query.target = call->request.argument("target");
-  query.before = call->request.argument("before");
+  query.before = call->request.argument("cursor", call->request.argument("before"));
   query.limit = call->limit(100, 10'000);
   if (query.limit == 0) return;
   if (wants_stream(*call)) {
@@ -71,6 +71,23 @@ void list(const CallPtr& call) {
   });
 }
 
+/// POST /v1/sessions/{session}/message, /hold, /release
+void tell(const CallPtr& call) {
+  const std::string& label = call->parts[2];
+  const std::string& what = call->parts[3];
+  if (what != "message" && what != "hold" && what != "release") return call->refuse(Error{Errc::not_found, "there is nothing at " + call->request.path});
+  if (!call->may(policy::AdminRight::lock)) return;
+  const bool says = what == "message";
+  const auto body = says ? call->body({{"text", Field::Type::text, true, 500}}) : call->body({{"reason", Field::Type::text, true, 500}});
+  if (!body) return;
+  const auto answer = [call, label, what](const Result<void>& done) {
+    if (!done) return call->refuse(done.error());
+    call->reply(json::object{{"session", label}, {"done", what}, {"dry_run", call->who.dry_run}});
+  };
+  if (says) return call->administration.tell_session(call->who, label, text_of(*body, "text"), answer);
+  call->administration.hold_session(call->who, label, what == "hold", text_of(*body, "reason"), answer);
+}
+
 }  // namespace
 
 void serve_sessions(const CallPtr& call) {
@@ -78,7 +95,8 @@ void serve_sessions(const CallPtr& call) {
     if (call->may(policy::AdminRight::audit)) list(call);
     return;
   }
-  if (call->parts.size() != 3) return call->refuse(Error{Errc::not_found, "name one session"});
+  if (call->parts.size() == 4 && call->request.method == "POST") return tell(call);
+  if (call->parts.size() != 3 || call->request.method == "POST") return call->refuse(Error{Errc::not_found, "name one session"});
   const std::string label = call->parts[2];
   if (call->request.method == "GET") {
     if (!call->may(policy::AdminRight::audit)) return;

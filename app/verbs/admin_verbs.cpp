@@ -45,6 +45,20 @@ int with_gateway(const Common& common, Ask ask, std::string_view done) {
   return k_exit_ok;
 }
 
+json::array rows_in(const json::value& answer);
+
+/// A lock may be set before its subject is known, so a name that the policy does not have is said, not refused.
+void warn_of_unknown(AdminClient& client, const std::string& kind, const std::string& name) {
+  if (name.empty()) return;
+  const auto known = client.get("/v1/" + kind + "s");
+  if (!known) return;
+  for (const json::value& row : rows_in(*known)) {
+    const json::value* named = row.is_object() ? row.get_object().if_contains("name") : nullptr;
+    if (named != nullptr && named->is_string() && std::string_view(named->get_string()) == name) return;
+  }
+  std::fprintf(stderr, "sallyport: there is no %s `%s` in the policy: the lock waits for one of that name\n", kind.c_str(), name.c_str());
+}
+
 json::array rows_in(const json::value& answer) {
   if (const json::array* rows = answer.if_array()) return *rows;
   if (const json::object* object = answer.if_object())
@@ -96,7 +110,7 @@ void print_alarm(const json::value& value) {
     if (key == "at" || key == "name" || !field.is_string() || field.get_string().empty()) continue;
     rest += (rest.empty() ? ": " : ", ") + std::string(std::string_view(key)) + " " + std::string(std::string_view(field.get_string()));
   }
-  std::printf("ALARM  %s  %s%s\n", text("at").c_str(), text("name").c_str(), printable(rest).c_str());
+  std::printf("%s  %s  %s%s\n", coloured("ALARM", Colour::red).c_str(), text("at").c_str(), text("name").c_str(), printable(rest).c_str());
 }
 
 /// 7 unless new sessions are accepted.
@@ -160,7 +174,17 @@ void add_lock_verbs(CLI::App& app, Common& common, Outcome& outcome) {
       outcome.status = usage_error("lock whom? --principal, --target or --account");
       return;
     }
-    outcome.status = with_gateway(common, [&](AdminClient& client) { return client.send("POST", "/v1/locks", lock_body(options)); }, "locked");
+    outcome.status = with_gateway(
+        common,
+        [&](AdminClient& client) {
+          auto locked = client.send("POST", "/v1/locks", lock_body(options));
+          if (locked) {
+            warn_of_unknown(client, "principal", options.principal);
+            warn_of_unknown(client, "target", options.target);
+          }
+          return locked;
+        },
+        "locked");
   });
   add_verb(lock, "list", "Show the locks in force.", "  sallyport lock list -o json\n").callback([&] {
     outcome.status = list_rows(common, "/v1/locks",
@@ -221,7 +245,8 @@ void add_target_verbs(CLI::App& app, Common& common, Outcome& outcome) {
   add.callback([&] { outcome.status = run_target_add(options); });
   CLI::App& import = add_verb(target, "import", "Write the policy entries of an Ansible inventory's hosts.",
                               "  ansible-inventory --list | sallyport target import - --host-ca \"$(cat host_ca.pub)\" -f policy/\n  sallyport target import hosts.ini --account deploy --scan --yes\n");
-  import.add_option("inventory", options.inventory, "JSON of `ansible-inventory --list`, or a static INI file; - for standard input")->required();
+  import.add_option("inventory,--ansible", options.inventory, "JSON of `ansible-inventory --list`, or a static INI or YAML file; - for standard input")->required();
+  import.add_flag("--dry-run", options.dry_run, "only say which targets are new, changed and gone");
   import.add_option("--account", options.accounts, "account to log in as (default: ansible_user); may be repeated");
   import.add_option("--host-ca", options.host_cas, "public key line of the CA that certifies the host keys; may be repeated");
   import.add_flag("--scan", options.scan, "ask each machine for its host keys");

@@ -5,6 +5,8 @@
 #include <charconv>
 #include <map>
 
+#include "policy/access/yaml_tree.h"
+
 namespace sallyport::app {
 namespace {
 
@@ -225,12 +227,87 @@ Result<std::vector<InventoryHost>> parse_ini(std::string_view text) {
   return finish(groups, std::move(variables));
 }
 
+using policy::YamlNode;
+
+Error at_line(std::uint32_t line, std::string what) { return Error{Errc::invalid, "line " + std::to_string(line) + ": " + std::move(what)}; }
+
+/// A map, or nothing at all; the error otherwise.
+Result<const YamlNode*> map_at(const YamlNode& parent, std::string_view key) {
+  const YamlNode* node = parent.find(key);
+  if (node == nullptr || node->kind == YamlNode::Kind::null) return nullptr;
+  if (node->kind != YamlNode::Kind::map) return tl::unexpected(at_line(node->line, "`" + std::string(key) + "` must be a map"));
+  return node;
+}
+
+void read_variables(const YamlNode& map, Variables& out) {
+  for (const YamlNode::Entry& entry : map.entries)
+    if (entry.key.starts_with("ansible_") && entry.value->kind == YamlNode::Kind::scalar) out[entry.key] = entry.value->text;
+}
+
+Result<void> read_group(const std::string& name, const YamlNode& node, int depth, std::map<std::string, Group>& groups, std::map<std::string, Variables>& variables) {
+  Group& group = groups[name];
+  if (node.kind == YamlNode::Kind::null) return {};
+  if (node.kind != YamlNode::Kind::map) return tl::unexpected(at_line(node.line, "the group `" + name + "` must be a map with hosts, vars and children"));
+  if (depth > k_most_depth) return tl::unexpected(at_line(node.line, "groups nested too deeply"));
+  const auto hosts = map_at(node, "hosts");
+  if (!hosts) return tl::unexpected(hosts.error());
+  const auto vars = map_at(node, "vars");
+  if (!vars) return tl::unexpected(vars.error());
+  const auto children = map_at(node, "children");
+  if (!children) return tl::unexpected(children.error());
+  if (*vars != nullptr) read_variables(**vars, group.variables);
+  if (*hosts != nullptr) {
+    for (const YamlNode::Entry& entry : (*hosts)->entries) {
+      const auto names = expand(entry.key);
+      if (!names) return tl::unexpected(at_line(entry.line, names.error().detail));
+      for (const std::string& host : *names) {
+        group.hosts.push_back(host);
+        auto& mine = variables[host];
+        if (entry.value->kind == YamlNode::Kind::map) read_variables(*entry.value, mine);
+        if (variables.size() > k_most_hosts) return fail(Errc::invalid, "more than 100000 hosts");
+      }
+    }
+  }
+  if (*children == nullptr) return {};
+  for (const YamlNode::Entry& entry : (*children)->entries) {
+    groups[name].children.push_back(entry.key);
+    if (auto read = read_group(entry.key, *entry.value, depth + 1, groups, variables); !read) return read;
+  }
+  return {};
+}
+
+Result<std::vector<InventoryHost>> parse_yaml_inventory(std::string_view text) {
+  std::vector<policy::Diagnostic> problems;
+  const auto tree = policy::parse_yaml("inventory", text, problems);
+  if (!tree) return fail(Errc::invalid, problems.empty() ? "the inventory is no YAML" : "line " + std::to_string(problems.front().line) + ": " + problems.front().message);
+  if (tree->kind != YamlNode::Kind::map) return tl::unexpected(at_line(tree->line, "a YAML inventory is a map of groups"));
+  std::map<std::string, Group> groups;
+  std::map<std::string, Variables> variables;
+  for (const YamlNode::Entry& entry : tree->entries)
+    if (auto read = read_group(entry.key, *entry.value, 0, groups, variables); !read) return tl::unexpected(read.error());
+  return finish(groups, std::move(variables));
+}
+
+/// The first line that says something is a plain key: "all:".
+bool looks_like_yaml(std::string_view text) {
+  while (!text.empty()) {
+    const auto end = text.find('\n');
+    std::string_view line = text.substr(0, end);
+    text = end == std::string_view::npos ? std::string_view{} : text.substr(end + 1);
+    if (const auto comment = line.find('#'); comment != std::string_view::npos) line = line.substr(0, comment);
+    while (!line.empty() && (line.back() == ' ' || line.back() == '\t' || line.back() == '\r')) line.remove_suffix(1);
+    if (line.empty() || line == "---") continue;
+    return line.back() == ':' && line.front() != '[' && line.find('=') == std::string_view::npos;
+  }
+  return false;
+}
+
 }  // namespace
 
 Result<std::vector<InventoryHost>> parse_inventory(std::string_view text) {
   const auto first = text.find_first_not_of(" \t\r\n");
   if (first != std::string_view::npos && text[first] == '{') return parse_list(text);
-  return parse_ini(text);
+  return looks_like_yaml(text) ? parse_yaml_inventory(text) : parse_ini(text);
 }
 
 }  // namespace sallyport::app

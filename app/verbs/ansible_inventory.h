@@ -1,5 +1,5 @@
 // app/verbs/ansible_inventory.h -- hosts out of an Ansible inventory: the JSON of `ansible-inventory --list` (so every cloud's inventory plug-in
-// works) or a static INI file. For any text.
+// works) or a static INI or YAML file. For any text.
 #pragma once
 
 #include <set>
@@ -20,7 +20,7 @@ struct InventoryHost {
 };
 
 /// Errc::invalid names the line or the JSON place. Hosts in the order of their names. Hosts without SSH (ansible_connection other than ssh or
-/// smart) are left out. What an INI inventory takes from other files (host_vars, group_vars) is not read: use `ansible-inventory --list`.
+/// smart) are left out. What a static inventory takes from other files (host_vars, group_vars) is not read: use `ansible-inventory --list`.
 [[nodiscard]] Result<std::vector<InventoryHost>> parse_inventory(std::string_view text);
 
 }  // namespace sallyport::app

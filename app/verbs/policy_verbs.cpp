@@ -34,7 +34,10 @@ const std::map<std::string, std::vector<Column>>& kinds() {
       {"groups", {{"NAME", "name"}, {"MEMBERS", "members"}}},
       {"targets", {{"NAME", "name"}, {"ADDRESS", "address"}, {"PORT", "port"}, {"LABELS", "labels"}, {"ACCOUNTS", "accounts"}}},
       {"roles", {{"NAME", "name"}, {"ALLOW", "allow"}, {"DENY", "deny"}, {"ADMIN", "admin"}}},
-      {"bindings", {{"ROLE", "role"}, {"GROUPS", "groups"}, {"PRINCIPALS", "principals"}, {"EXPIRES", "expires"}}},
+      {"accounts", {{"ID", "id"}, {"CREDENTIALS", "credentials"}, {"FILE", "file"}}},
+      {"guard-rules", {{"ROLE", "id"}, {"GUARD", "guard"}, {"FILE", "file"}}},
+      {"certificate-authorities", {{"NAME", "name"}, {"KEY", "key"}, {"FILE", "file"}}},
+      {"bindings", {{"ID", "id"}, {"ROLE", "role"}, {"GROUPS", "groups"}, {"PRINCIPALS", "principals"}, {"EXPIRES", "expires"}}},
       {"locks", {{"ID", "id"}, {"KIND", "kind"}, {"NAME", "name"}, {"REASON", "reason"}, {"BY", "by"}, {"SINCE", "since"}, {"EXPIRES", "expires"}}}};
   return table;
 }
@@ -137,9 +140,16 @@ int run_get(const Common& common, std::string kind, const std::string& name) {
   }
   auto client = AdminClient::find(common);
   if (!client) return report(client.error());
-  auto answer = client->get("/v1/" + kind);
-  if (!answer) return report(answer.error());
-  json::array rows = rows_of(*answer);
+  json::array rows;
+  for (std::string cursor;;) {
+    auto answer = client->get("/v1/" + kind + query_of({{"cursor", cursor}}));
+    if (!answer) return report(answer.error());
+    for (json::value& row : rows_of(*answer)) rows.push_back(std::move(row));
+    const json::object* page = answer->if_object();
+    const json::value* next = page == nullptr ? nullptr : page->if_contains("next");
+    cursor = next != nullptr && next->is_string() ? std::string(std::string_view(next->get_string())) : std::string();
+    if (cursor.empty()) break;
+  }
   if (name.empty()) {
     print_rows(common, rows, kinds().at(kind), "there are no " + kind);
     return k_exit_ok;
@@ -194,7 +204,7 @@ void add_policy_verbs(CLI::App& app, Common& common, Outcome& outcome) {
   apply.callback([&] { outcome.status = run_apply(common, policy_options); });
 
   CLI::App& get = add_verb(app, "get", "Show what is in force.", "  sallyport get targets\n  sallyport get principal engineer -o json\n");
-  get.add_option("kind", kind, "principals, groups, targets, roles, bindings or locks")
+  get.add_option("kind", kind, "principals, groups, targets, accounts, roles, guard-rules, bindings, certificate-authorities or locks")
       ->required();
   get.add_option("name", name, "only this one");
   get.callback([&] { outcome.status = run_get(common, kind, name); });

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <map>
 #include <sstream>
 
 #include "app/verbs/admin_client.h"
@@ -89,6 +90,7 @@ std::string flow_list(const std::vector<std::string>& items) {
 Result<std::string> entry_of(const TargetOptions& options, const std::vector<std::string>& host_keys) {
   if (!is_plain(options.name, "._-")) return fail(Errc::invalid, "`" + options.name + "` cannot be a target's name: letters, digits, `.`, `_` and `-`");
   std::string text = "targets:\n  - name: " + options.name + "\n    address: \"" + options.address + "\"\n    port: " + std::to_string(options.port) + "\n";
+  if (options.address == "localhost" || options.address == "::1" || options.address.starts_with("127.")) text += "    allow_networks: [loopback]\n";
   std::string labels;
   for (const std::string& label : options.labels) {
     const std::size_t equals = label.find('=');
@@ -155,6 +157,43 @@ int run_target_add(const TargetOptions& options) {
   return k_exit_ok;
 }
 
+namespace {
+
+/// Entries of an import by their target's name.
+std::map<std::string, std::string> entries_in(const std::string& text) {
+  std::map<std::string, std::string> entries;
+  std::string name;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    constexpr std::string_view k_begin = "  - name: ";
+    if (line.starts_with(k_begin)) name = line.substr(k_begin.size());
+    if (!name.empty()) entries[name] += line + "\n";
+  }
+  return entries;
+}
+
+struct ImportNews {
+  std::string text;  ///< "+ web1", "~ web2", "- web3"
+  bool nothing = true;
+};
+
+ImportNews compare_imports(const std::string& before, const std::string& after) {
+  const auto old_entries = entries_in(before);
+  const auto new_entries = entries_in(after);
+  ImportNews news;
+  for (const auto& [name, entry] : new_entries) {
+    const auto old = old_entries.find(name);
+    if (old == old_entries.end()) news.text += "+ " + name + "\n";
+    else if (old->second != entry) news.text += "~ " + name + "\n";
+  }
+  for (const auto& [name, entry] : old_entries)
+    if (!new_entries.contains(name)) news.text += "- " + name + "\n";
+  news.nothing = before == after;
+  return news;
+}
+
+}  // namespace
+
 int run_target_import(const TargetOptions& options) {
   std::ostringstream text;
   if (options.inventory == "-") {
@@ -204,6 +243,15 @@ int run_target_import(const TargetOptions& options) {
   }
   if (options.folder.empty()) {
     std::printf("%s", out.c_str());
+    return k_exit_ok;
+  }
+  const auto present = std::filesystem::path(options.folder) / "inventory.yaml";
+  std::ostringstream before;
+  if (std::ifstream in(present, std::ios::binary); in) before << in.rdbuf();
+  const ImportNews news = compare_imports(before.str(), out);
+  std::printf("%s", news.text.c_str());
+  if (news.nothing || options.dry_run) {
+    std::printf("%s: %zu targets, %s\n", present.c_str(), hosts->size(), news.nothing ? "nothing to change" : "nothing was written");
     return k_exit_ok;
   }
   // Made whole or not at all; an import replaces the one before it, so that machines that are gone are gone.

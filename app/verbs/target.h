@@ -19,6 +19,7 @@ struct TargetOptions {
   std::string inventory;               ///< `target import`: an Ansible inventory, "-" for standard input
   std::vector<std::string> host_cas;   ///< public key lines of CAs that certify host keys
   bool scan = false;                   ///< ask each machine for its host keys
+  bool dry_run = false;                ///< `target import`: only say what is new, changed and gone
   bool yes = false;                    ///< the shown fingerprint needs no confirmation
 };
 

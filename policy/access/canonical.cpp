@@ -78,12 +78,13 @@ CanonicalFields canonical(const Principal& p) {
   return {{"type", p.type == PrincipalType::person ? "person" : "machine"},
           {"display", p.display},
           {"keys", set_text(p.keys, key_text)},
-          {"password", p.password_hash},
+          {"password", p.directory_password ? std::string("directory") : p.password_hash},
           {"totp", p.totp_secret},
           {"factors", std::to_string(p.factors)},
           {"networks", set_text(p.networks, [](const Network& n) { return n.str(); })},
           {"commands", set_text(p.commands, [](const CommandTemplate& c) { return c.text(); })},
           {"groups", set_text(p.groups, k_same)},
+          {"enrol", set_text(p.enrol, k_same)},
           {"expires", moment(p.expires)}};
 }
 
@@ -91,7 +92,9 @@ CanonicalFields canonical(const TrustedCa& ca) {
   return {{"key", ca.blob}, {"krl", ca.krl_file + ":" + ca.krl_digest}};
 }
 
-CanonicalFields canonical(const Group& group) { return {{"members", set_text(group.members, k_view)}}; }
+CanonicalFields canonical(const Group& group) {
+  return {{"members", set_text(group.members, k_view)}};
+}
 
 CanonicalFields canonical(const Target& t) {
   const auto host_key = [](const HostKey& key) { return key.blob; };
@@ -132,7 +135,7 @@ std::string canonical(const Rule& r) {
     for (const bool day : h.days) hours.add(day);
     return hours.number(h.from.count()).number(h.to.count()).add(h.zone_name).take();
   });
-  text.add(duration(r.mfa_within)).add(duration(r.max_duration)).add(duration(r.idle_timeout));
+  text.add(duration(r.mfa_within)).add(r.security_key).add(duration(r.max_duration)).add(duration(r.idle_timeout));
   text.add(r.max_sessions ? std::to_string(*r.max_sessions) : std::string("-"));
   text.add(r.bulk ? std::to_string(static_cast<int>(*r.bulk)) : std::string("-"));
   text.add(r.onward ? std::to_string(static_cast<int>(*r.onward)) : std::string("-"));
@@ -156,7 +159,9 @@ CanonicalFields canonical(const Role& role) {
 }
 
 CanonicalFields canonical(const Binding& b) {
-  return {{"role", b.role}, {"groups", set_text(b.groups, k_same)}, {"principals", set_text(b.principals, k_view)}, {"expires", moment(b.expires)}};
+  CanonicalFields fields{{"role", b.role}, {"groups", set_text(b.groups, k_same)}, {"principals", set_text(b.principals, k_view)}, {"expires", moment(b.expires)}};
+  if (!b.name.empty()) fields.emplace_back("name", b.name);
+  return fields;
 }
 
 std::string digest_of(const Documents& documents) {

@@ -11,6 +11,7 @@
 #include "platform/crypto/ulid.h"
 #include "platform/model/bytes.h"
 #include "policy/authority/live_sessions.h"
+#include "policy/authority/sign_on.h"
 
 namespace sallyport::authority {
 namespace {
@@ -108,6 +109,40 @@ void Administration::end_session(const Operator& who, const std::string& label, 
       std::move(done));
 }
 
+void Administration::tell_session(const Operator& who, const std::string& label, const std::string& text, Done<void> done) {
+  const Session* session = authority_.find(label);
+  if (session == nullptr || session->link == nullptr || !session->is_logged_in()) return done(fail(Errc::not_found, "no live session " + label));
+  with_intent(
+      who, "session.message", EventJson().text("session", label).text("text", text),
+      [this, who, label, text](const std::string&, std::uint64_t, const std::function<void(Result<EventJson>)>& outcome) {
+        const Session* here = authority_.find(label);
+        if (here == nullptr || here->link == nullptr) return outcome(fail(Errc::not_found, "the session has ended meanwhile"));
+        control::Envelope told;
+        told.mutable_session_message()->set_text((who.principal.empty() ? who.name : who.principal) + " says: " + text);
+        here->link->send(std::move(told));
+        outcome(EventJson().text("session", label).text("text", text));
+      },
+      std::move(done));
+}
+
+void Administration::hold_session(const Operator& who, const std::string& label, bool held, const std::string& reason, Done<void> done) {
+  const Session* session = authority_.find(label);
+  if (session == nullptr || session->link == nullptr || !session->is_logged_in()) return done(fail(Errc::not_found, "no live session " + label));
+  with_intent(
+      who, held ? "session.hold" : "session.release", EventJson().text("session", label).text("reason", reason),
+      [this, who, label, held, reason](const std::string&, std::uint64_t, const std::function<void(Result<EventJson>)>& outcome) {
+        const Session* here = authority_.find(label);
+        if (here == nullptr || here->link == nullptr) return outcome(fail(Errc::not_found, "the session has ended meanwhile"));
+        control::Envelope told;
+        auto* body = told.mutable_session_message();
+        body->set_hold(held ? control::SessionMessage::HOLD : control::SessionMessage::GO_ON);
+        body->set_text((who.principal.empty() ? who.name : who.principal) + (held ? " holds this session" : " lets this session go on") + (reason.empty() ? "" : ": " + reason));
+        here->link->send(std::move(told));
+        outcome(EventJson().text("session", label).text("reason", reason));
+      },
+      std::move(done));
+}
+
 PolicyAnswer Administration::plan(std::span<const policy::SourceFile> files) const {
   PolicyAnswer answer;
   policy::Loaded loaded = policy::load_policy(files);
@@ -133,6 +168,18 @@ void Administration::apply(const Operator& who, std::vector<policy::SourceFile> 
   if (!answer->problems.empty()) return done(std::move(*answer));
   if (!hash.empty() && hash != answer->hash) return done(fail(Errc::conflict, "this is not the plan that was shown: the policy or the files have changed since; plan again"));
   if (who.dry_run || (answer->plan.no_changes && authority_.policy_version != 0)) return done(std::move(*answer));
+  std::string approved;
+  if (authority_.settings.flag("admin_policy_four_eyes", false) && authority_.policy_version != 0) {
+    approved = authority_.requests->approved_policy(who, answer->hash);
+    if (approved.empty()) {
+      authority_.requests->ask_for_policy(who, answer->hash, answer->plan.text(), reason, [answer, done = std::move(done)](const Result<RequestRow>& asked) {
+        if (!asked) return done(tl::unexpected(asked.error()));
+        answer->request = asked->id;
+        done(std::move(*answer));
+      });
+      return;
+    }
+  }
   auto snapshot = policy::load_policy(files).snapshot;
   auto version = std::make_shared<PolicyVersion>();
   version->version = authority_.policy_version + 1;
@@ -156,8 +203,9 @@ void Administration::apply(const Operator& who, std::vector<policy::SourceFile> 
           outcome(details);
         });
       },
-      [this, answer, version, done = std::move(done)](const Result<void>& applied) {
+      [this, answer, version, approved, done = std::move(done)](const Result<void>& applied) {
         if (!applied) return done(tl::unexpected(applied.error()));
+        if (!approved.empty()) authority_.requests->use_policy(approved);
         answer->version = version->version;
         answer->applied = true;
         // The sequence of the outcome is what a later start compares the journal with.
@@ -176,6 +224,8 @@ void Administration::publish(std::shared_ptr<const policy::Snapshot> snapshot, s
 
 void Administration::publish_locks(std::vector<policy::Lock> locks) {
   authority_.locks = policy::Locks(std::move(locks));
+  for (const policy::Lock& lock : authority_.locks.list())
+    if (!lock.principal.empty() && lock.target.empty() && lock.account.empty()) authority_.sign_on->enrolment.on_locked(lock.principal);
   ++authority_.generation;
   authority_.live->judge_all();
 }
@@ -272,7 +322,7 @@ Result<ExplainAnswer> Administration::explain(const ExplainQuestion& question) c
     request.kind = *kind;
   }
   const policy::Explanation explanation = policy::explain(*authority_.snapshot, authority_.locks, request);
-  ExplainAnswer answer{explanation.decision, explanation.text()};
+  ExplainAnswer answer{explanation.decision, explanation, explanation.text()};
   if (question.channel.empty() && explanation.decision.allowed()) {
     answer.text += "\nchannels:\n";
     for (std::size_t i = 0; i < policy::k_channel_kinds; ++i) {
@@ -321,6 +371,33 @@ void Administration::put_secret(const Operator& who, control::SecretPut secret, 
       [stored, done = std::move(done)](const Result<void>& put) {
         if (!put) return done(tl::unexpected(put.error()));
         done(*stored);
+      });
+}
+
+void Administration::read_secret(const Operator& who, const std::string& name, const std::string& reason, Done<Secret> done) {
+  EventJson details;
+  details.text("secret", name).text("reason", reason);
+  auto value = std::make_shared<Secret>();
+  with_intent(
+      who, "secret.read", details,
+      [this, name, reason, details, value, reader = who.principal.empty() ? who.name : who.principal](const std::string&, std::uint64_t, const std::function<void(Result<EventJson>)>& outcome) {
+        control::Envelope question;
+        question.mutable_secret_read()->set_name(name);
+        question.mutable_secret_read()->set_principal(reader);
+        question.mutable_secret_read()->set_reason(reason);
+        authority_.vault.ask(std::move(question), [details, value, outcome](Result<control::Received> answer) {
+          if (!answer) return outcome(tl::unexpected(answer.error()));
+          if (!answer->envelope.has_lent_password()) return outcome(fail(Errc::internal, "the vault gave nothing"));
+          auto* lent = answer->envelope.mutable_lent_password();
+          *value = Secret(std::string_view(lent->password()));
+          OPENSSL_cleanse(lent->mutable_password()->data(), lent->password().size());
+          EventJson json = details;
+          outcome(json.text("lease", lent->lease()).number("version", lent->version()));
+        });
+      },
+      [value, done = std::move(done)](const Result<void>& read) {
+        if (!read) return done(tl::unexpected(read.error()));
+        done(std::move(*value));
       });
 }
 

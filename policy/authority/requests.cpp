@@ -464,12 +464,13 @@ void Requests::decide(Open& open) {
     open_.erase(id);
     return;
   }
-  if (open.row.kind == "access") {
+  const bool is_kept = open.row.kind == "access" || open.row.kind == "policy";
+  if (is_kept) {
     ++granted_[open.row.principal];
     watch(open);
   }
   release(open, control::ApprovalAnswer::GRANTED, {});
-  if (open.row.kind != "access") open_.erase(id);
+  if (!is_kept) open_.erase(id);
 }
 
 void Requests::cancel(const Operator& who, const std::string& id, Done<RequestRow> done) {

@@ -62,6 +62,12 @@ class Requests {
   // ---- people
   /// Errc::not_found: nothing to ask for. Errc::conflict: too many are open.
   void create(const Operator& who, const Wanted& wanted, Done<RequestRow> done);
+  /// Four eyes for a policy: asks for the plan with that hash to be approved, or gives what was asked before by the same person.
+  void ask_for_policy(const Operator& who, const std::string& hash, const std::string& plan, const std::string& reason, Done<RequestRow> done);
+  /// The approved request for that plan of this person; empty: there is none.
+  [[nodiscard]] std::string approved_policy(const Operator& who, const std::string& hash) const;
+  /// It was applied.
+  void use_policy(const std::string& id) { close(id, "ended", "it was applied"); }
   /// Errc::denied: not this person's to decide. Errc::conflict: decided already. The last yes grants, one no denies.
   void vote(const Operator& who, const std::string& id, bool approve, const std::string& reason, Done<RequestRow> done);
   void cancel(const Operator& who, const std::string& id, Done<RequestRow> done);
