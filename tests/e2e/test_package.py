@@ -39,7 +39,7 @@ class Package(unittest.TestCase):
             self.assertIn(path, listing)
         for line in listing.splitlines():
             self.assertTrue(line.split()[1] == "root/root", line)
-            self.assertNotRegex(line.split()[0], "^-.*s|^......w|^.....w..w", line)
+            self.assertNotRegex(line.split()[0], "^-.*s|^[^l]....w|^[^l].......w", line)
 
     def test_2_dpkg_installs_it_and_makes_the_users(self):
         done = run("dpkg", "-i", self.package)
