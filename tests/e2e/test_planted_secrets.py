@@ -1,10 +1,10 @@
-"""Values that the vault lent are planted in sessions in many ways; none may stand in any stored byte, log or index. SALLYPORT_PLANTED says how many (40)."""
+"""Values that the vault lent are planted in sessions in many ways; none may stand in any stored byte, log or index. SALLYPORT_PLANTED says how many (24)."""
 import base64, concurrent.futures, json, os, random, string, subprocess, unittest
 
 from lab import BIN, Lab, wait_for
 from test_replay import Terminal
 
-COUNT = int(os.environ.get("SALLYPORT_PLANTED", "40"))
+COUNT = int(os.environ.get("SALLYPORT_PLANTED", "24"))
 TARGETS = 4
 
 
