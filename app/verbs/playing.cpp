@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "app/verbs/exit_codes.h"
+#include "app/verbs/feeding.h"
 #include "app/verbs/recording_facts.h"
 #include "app/verbs/recording_view.h"
 #include "platform/model/json_text.h"
@@ -25,8 +26,6 @@ namespace {
 using replay::Part;
 using replay::ViewJob;
 using std::chrono::microseconds;
-
-constexpr int k_follow_ms = 20;
 
 std::atomic<bool> interrupted{false};
 
@@ -101,65 +100,6 @@ std::optional<std::int64_t> parse_offset(std::string_view text) {
   return std::nullopt;
 }
 
-/// The boot clock at the session's first entry.
-Result<std::int64_t> first_boot(const RecordingPlace& place, RecordingView& view) {
-  std::optional<std::int64_t> first;
-  auto read = view.read(place, 1, [&](const replay::StoredEntry& entry, const std::optional<crypto::Tag>&) {
-    first = entry.header.boot_us;
-    return false;
-  });
-  if (!read) return tl::unexpected(read.error());
-  return first.value_or(0);
-}
-
-/// Hands all entries from `from` on to the process. `wanted` chooses; the others are read, proven and left out.
-Result<void> feed(const RecordingPlace& place, RecordingView& view, ViewingProcess& process, std::uint64_t from, bool settles = false) {
-  std::uint64_t count = 0;
-  return view.read(place, from, [&](const replay::StoredEntry& entry, const std::optional<crypto::Tag>& previous) {
-    const auto kind = entry.header.kind;
-    if (settles && kind != seal::EntryKind::line_key && kind != seal::EntryKind::line_dropped) return true;
-    if (!process.send_entry(entry, previous, settles)) return false;
-    return ++count % 16 != 0 || process.pump(0);
-  });
-}
-
-/// What is being recorded now, as it reaches the journal.
-Result<void> feed_live(const RecordingPlace& place, RecordingView& view, ViewingProcess& process) {
-  // The reader goes through the whole journal once and passes over what the index already gave; the last tag is needed as well.
-  std::uint64_t known = view.session.entries;
-  auto files = view.index.files_from_here();
-  if (!files) return tl::unexpected(files.error());
-  const auto label = seal::label_of(view.session.session.view());
-  std::optional<crypto::Tag> previous;
-  if (auto last = view.read(place, known, [&](const replay::StoredEntry& entry, const std::optional<crypto::Tag>&) {
-        previous = entry.tag();
-        return true;
-      }); !last)
-    return last;
-  files->set_checks({.crc = true, .at_rest = false});
-  for (;;) {
-    while (const auto frame = files->next()) {
-      if (static_cast<replay::FrameType>(frame->header.type) == replay::FrameType::session_head) {
-        const auto head = replay::parse_session_head(frame->payload);
-        if (head && label && head->label == *label && (head->why == replay::SessionHead::Why::end || head->why == replay::SessionHead::Why::truncated)) return {};
-        continue;
-      }
-      if (static_cast<replay::FrameType>(frame->header.type) != replay::FrameType::entries) continue;
-      auto entries = replay::EntriesFrame::parse(frame->payload);
-      if (!entries || entries->label() != label) continue;
-      while (const auto entry = entries->next()) {
-        if (entry->header.sequence <= known) continue;
-        if (entry->header.sequence != known + 1) previous.reset();
-        if (!process.send_entry(*entry, previous)) return {};
-        previous = entry->tag();
-        known = entry->header.sequence;
-        if (entry->header.kind == seal::EntryKind::end) return {};
-      }
-    }
-    if (!process.pump(k_follow_ms)) return {};
-  }
-}
-
 /// The first line with `text` at or after `from_us`; its moment.
 Result<std::int64_t> find_text(const PlayVerbOptions& options, RecordingView& view, const Secret& key, std::int64_t from_us) {
   std::optional<std::int64_t> found;
@@ -191,6 +131,12 @@ int run_play(const PlayVerbOptions& options) {
   auto key = session_key(options.keys, view->session.session, view->session.wrapped_key);
   if (!key) return report(key.error());
   const InterruptGuard guard;
+  // Nobody saw a screen in a file transfer: what moved is what there is to see.
+  const auto& channels = view->session.channels;
+  if (!options.follow && !options.channel && !channels.empty() && std::all_of(channels.begin(), channels.end(), [](const auto& channel) { return channel.kind == "sftp"; })) {
+    const auto listed = write_file_list(options.place, *view, [](std::string_view bytes) { return write_all(STDOUT_FILENO, bytes) && !interrupted; });
+    return listed ? k_exit_ok : report(listed.error());
+  }
   ViewJob job;
   job.session = view->session;
   job.channel = options.channel;
@@ -205,7 +151,7 @@ int run_play(const PlayVerbOptions& options) {
   std::uint64_t from = 1;
   std::optional<replay::KeyFrame> key_frame;
   if (seeks) {
-    const auto first = first_boot(options.place, *view);
+    const auto first = view->index.first_boot(view->session.session);
     if (!first) return report(first.error());
     job.at_boot_us = *first + *at;
     if (!options.find.empty()) {
