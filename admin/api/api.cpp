@@ -129,8 +129,8 @@ class Api final : public authority::Front {
         administration_(administration),
         operators_(settings.list("admin_operators")),
         callers_(administration.authority().clock, static_cast<unsigned>(settings.number("admin_requests_per_minute", 600))),
-        strangers_(administration.authority().clock, 60),
-        sign_ins_(administration.authority().clock, 60),
+        strangers_(administration.authority().clock, std::max(60U, static_cast<unsigned>(settings.number("admin_requests_per_minute", 600)) / 10)),
+        sign_ins_(administration.authority().clock, std::max(60U, static_cast<unsigned>(settings.number("admin_requests_per_minute", 600)) / 10)),
         viewings_(administration, settings),
         terminals_(administration),
         unix_server_(io, net::HttpLimits{}, handler()) {}

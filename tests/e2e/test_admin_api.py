@@ -9,9 +9,25 @@ CONTRACT = yaml.safe_load((ROOT / "admin" / "api" / "openapi.yaml").read_text())
 PERSONAS = ("anonymous", "engineer", "engineer2", "approver", "auditor", "admin")
 VALID = {
     "viewRecording": {"reason": "INC-42", "wrapped": "AAAA"},
+    "eraseRecordingKey": {"reason": "INC-42", "wrapped": "AAAA"},
+    "rewrapRecordingKey": {"reason": "INC-42", "wrapped": "AAAA"},
+    "readWrappedKey": {"reason": "INC-42", "wrapped": "AAAA"},
+    "holdRecording": {"reason": "INC-42", "first_file": 1, "last_file": 2},
+    "releaseRecording": {"reason": "INC-42"},
     "consentToView": {"reason": "INC-42", "principal": "engineer"},
     "searchKey": {"reason": "INC-42"},
-    "planPolicy": {"files": [{"name": "p.yaml", "content": "POLICY"}]},
+    "tellSession": {"text": "hello"},
+    "holdSession": {"reason": "INC-42"},
+    "releaseSession": {"reason": "INC-42"},
+    "createTerminal": {"target": "target1", "account": "a", "columns": 80, "rows": 24},
+    "createViewing": {"reason": "INC-42", "input": False, "damaged": False},
+    "searchRecordings": {"text": "x", "regex": False, "commands": False, "principal": "p", "target": "t", "since": "2026-01-01T00:00:00Z",
+                         "until": "2099-01-01T00:00:00Z", "limit": 10, "reason": "INC-42"},
+    "webLogin": {"user": "nobody", "password": "wrong"},
+    "proveAgain": {"factor": "000000"},
+    "createInvite": {"principal": "engineer", "lasts": "1h"},
+    "createCertificate": {"public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILV6Nrld6SzsBs3fHuVhbaTYX8fXTMv/rlU+xUVrkCl4", "lasts": "1h", "source": "10.0.0.0/8"},
+    "planPolicy": {"files": [{"name": "p.yaml", "content": "POLICY"}], "replay": "1d"},
     "applyPolicy": {"files": [{"name": "p.yaml", "content": "POLICY"}], "reason": "test"},
     "createRequest": {"target": "target1", "account": "ACCOUNT", "reason": "INC-42", "lasts": "1h"},
     "approveRequest": {"reason": "seen"},
@@ -23,6 +39,19 @@ VALID = {
     "unseal": {"passphrase": "x"},
     "createToken": {"name": "t", "scopes": ["audit"], "networks": ["10.0.0.0/8"], "lasts": "1h"},
 }
+CA_KEYS = ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGO3vw9ipin6pgGtk1TT9Zrxvv1t8xpevk+qLAGqHFmZ", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILGYORXdvcyNQ/9M5oX3wXuUiDSdnV8Z1xpXmBV2ohp4")
+DEFINITIONS = {
+    "Principal": {"name": "cyd"}, "Group": {"name": "newcomers", "members": ["engineer"]}, "Target": {"name": "t9", "address": "192.0.2.9", "host_keys": [CA_KEYS[0]], "accounts": [{"name": "one"}]},
+    "Role": {"name": "r9", "admin": ["audit"]}, "Binding": {"name": "b9", "role": "watcher", "principals": ["auditor"]},
+    "Account": {"credentials": ["certificate"]}, "GuardRules": {"guard": [{"packs": ["destructive"]}]}, "CertificateAuthority": {"name": "ca9", "key": CA_KEYS[1]}}
+STANDING = {"Principal": {"display": "x"}, "Group": {"members": ["auditor"]}, "Target": {"address": "192.0.2.8", "host_keys": [CA_KEYS[0]], "accounts": [{"name": "one"}]}, "Role": {"admin": ["view"]},
+            "Binding": {"role": "watcher", "principals": ["auditor"], "expires": "2099-01-01"}, "CertificateAuthority": {"key": CA_KEYS[1]}}
+for _one, _definition in DEFINITIONS.items():
+    _id = {"Account": {"id": "other@spare"}, "GuardRules": {"id": "watcher"}}.get(_one, {})
+    VALID["create" + _one] = {"definition": _definition, "reason": "INC-42", **_id}
+    VALID["put" + _one] = {"definition": STANDING.get(_one, _definition), "reason": "INC-42"}
+    VALID["delete" + _one] = {"reason": "INC-42"}
+VALID["readSecret"] = {"reason": "INC-42"}
 WRONG = (None, 7, "text", [], {}, True, -1, 1.5, [None], {"a": None})
 
 
@@ -81,8 +110,12 @@ class AdminApi(unittest.TestCase):
 
     @staticmethod
     def policy(lab):
-        text = lab.default_policy(extra="groups:\n  - {name: seniors, members: [approver]}\n")
-        text = text.replace("admin: [policy, lock, audit, view, secret]", "admin: [policy, lock, audit, view, secret]\n"
+        text = lab.default_policy(extra="  - {name: spare, role: watcher, principals: [auditor]}\ngroups:\n  - {name: seniors, members: [approver]}\n  - {name: spare, members: [admin]}\n"
+                                  f"trusted_user_cas:\n  - {{name: spare, key: {CA_KEYS[0]}}}\n")
+        text = text.replace("targets:\n", "  - {name: spare}\ntargets:\n  - name: spare\n    address: 192.0.2.7\n    host_keys: [\"" + CA_KEYS[0] + "\"]\n    accounts: [{name: one}, {name: two}]\n", 1)
+        text = text.replace("roles:\n", "roles:\n  - name: spare\n    admin: [audit]\n    guard: [{packs: [destructive]}]\n", 1)
+        text = text.replace("{name: engineer, type: person,", "{name: engineer, type: person, enrol: [keys, totp],")
+        text = text.replace("admin: [policy, lock, audit, view, secret]", "admin: [policy, lock, audit, view, secret, reveal, retention]\n"
                             "  - {name: watcher, admin: [audit, view]}\n  - name: ondemand\n    approval: {approvers: seniors}\n    allow:\n"
                             f"      - {{channels: [shell], targets: all, accounts: [{lab.account}]}}")
         text = text.replace("{role: operator, principals: [engineer]}", "{role: operator, principals: [admin]}\n  - {role: watcher, principals: [auditor]}\n"
@@ -138,8 +171,10 @@ class AdminApi(unittest.TestCase):
             self.assertEqual(self.client.stdout.readline(), b"up\n")
             self.addClassCleanup(lambda: (self.client.kill(), self.client.wait(), self.client.stdin.close(), self.client.stdout.close(), self.client.stderr.close()))
         session = self.call("GET", "/v1/sessions")[2]["sessions"][0]["session"]
-        return {"/v1/requests": rows[0]["id"], "/v1/locks": locks[0]["id"], "/v1/secrets": "test/one", "/v1/tokens": token["id"], "/v1/sessions": session,
-                "/v1/recordings": session, "/v1/search": "", "/v1/policy": "1", "/v1/principals": "engineer", "/v1/targets": "target1"}
+        invites = self.call("GET", "/v1/invites")[2]["invites"] or [self.call("POST", "/v1/invites", {"principal": "engineer"})[2]]
+        return {"/v1/invites": invites[0]["id"], "/v1/enrolments": "engineer", "/v1/requests": rows[0]["id"], "/v1/locks": locks[0]["id"], "/v1/secrets": "test/one", "/v1/tokens": token["id"], "/v1/sessions": session,
+                "/v1/recordings": session, "/v1/search": "", "/v1/viewings": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "/v1/terminals": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "/v1/policy": "1", "/v1/nodes": self.call("GET", "/v1/nodes")[2]["nodes"][0]["id"],
+                **{f"/v1/{kind}": "spare" for kind in ("principals", "groups", "targets", "roles", "bindings", "guard-rules", "certificate-authorities")}, "/v1/accounts": "one@spare"}
 
     def path_of(self, path, things):
         return re.sub(r"\{\w+\}", lambda _: things["/".join(path.split("/")[:3])], path)
@@ -182,6 +217,7 @@ class AdminApi(unittest.TestCase):
             schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
             if schema is None:
                 continue
+            schema = resolve(schema)
             good = self.fill(VALID[operation["operationId"]])
             persona = {"createRequest": "engineer2", "approveRequest": "approver", "denyRequest": "approver"}.get(operation["operationId"], "admin")
             query = "?dry_run=true" if self.takes_dry_run(operation) else ""
