@@ -375,7 +375,7 @@ TEST_CASE("draining a ring twice changes nothing, also when its file comes back 
   REQUIRE(node.pump_until([&] { return !node.recorded.empty(); }));
   node.kill9();
   node.session_gone(*session);
-  std::filesystem::copy_file(node.folder + "/copy", path);
+  std::filesystem::copy_file(node.folder + "/copy", path, std::filesystem::copy_options::overwrite_existing);  // the kill may have come before its removal
   const auto before = read_journal(node.journal_dir).entries;
   node.start();
   CHECK(node.pump_until([&] { return !std::filesystem::exists(path); }));
