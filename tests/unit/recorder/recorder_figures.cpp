@@ -1,9 +1,10 @@
-// The recorder's own speed, in an optimised build (CPU time, so other work on the machine matters little):
+// Figures of the recorder alone, not run by default. In CPU time, so that other work on the machine matters little. The target
+// `recorder_bench` is this, optimised:
 //
 //   recorder_bench "[typing]"      500 sessions that type at once: the recorder's CPU
-//   recorder_bench "[full-hash]"   what recording a GiB costs a session process: in full (sealed, into the ring) and by its hash
+//   recorder_bench "[full-hash]"   what recording a GiB costs: in full (sealed, into the ring, into the journal) and by its hash
 //   recorder_bench "[verify]"      MB/s of verify, by size of entries
-//   recorder_bench "[make-recording]", "[search-figures]": tests/unit/recorder/replay_figures.cpp
+//   recorder_bench "[make-recording]", "[search-figures]": replay_figures.cpp
 #include <sys/resource.h>
 #include <unistd.h>
 
