@@ -75,7 +75,7 @@ std::string blob_of(const SshPrivateKey& key) { return std::string(text_of(key.p
 
 /// One connection.
 struct Client {
-  explicit Client(LoginContext context = LoginContext{*IpAddress::parse("10.1.2.3"), {}}) : login(std::move(context)) {}
+  explicit Client(LoginContext context = LoginContext{*IpAddress::parse("10.1.2.3"), {}, {}}) : login(std::move(context)) {}
 
   Login login;
   Throttle throttle;
@@ -296,7 +296,7 @@ TEST_CASE("keys that must not open are refused", "[policy][login]") {
   SECTION("an expired one") { CHECK(Client().offer("engineer", blob_of(k.expired)).event.reason == "the key has expired"); }
   SECTION("one from the wrong network") {
     CHECK(Client().offer("engineer", blob_of(k.elsewhere)).result == R::refused);
-    CHECK(Client(LoginContext{*IpAddress::parse("192.0.2.9"), {}}).sign("engineer", k.elsewhere).result == R::success);
+    CHECK(Client(LoginContext{*IpAddress::parse("192.0.2.9"), {}, {}}).sign("engineer", k.elsewhere).result == R::success);
   }
   SECTION("SHA-1 signatures") { CHECK(Client().offer("engineer", blob_of(k.rsa), "ssh-rsa").result == R::refused); }
   SECTION("an algorithm that is not the key's") { CHECK(Client().offer("engineer", blob_of(k.engineer), "rsa-sha2-512").result == R::refused); }
@@ -527,7 +527,7 @@ TEST_CASE("a target without an account means the only one that is granted", "[po
 
 TEST_CASE("certificates are judged by type, CA, time, principal and options", "[policy][login][certificate]") {
   const auto result_of = [](const crypto::SshCertificateFields& fields, const SshPrivateKey& ca = keys().ca, const char* user = "engineer", const char* source = "10.1.2.3") {
-    Client client(LoginContext{*IpAddress::parse(source), {}});
+    Client client(LoginContext{*IpAddress::parse(source), {}, {}});
     return client.sign_certificate(user, certificate(fields, ca), keys().unknown).result;
   };
   const auto changed = [](const std::function<void(crypto::SshCertificateFields&)>& change) {
@@ -607,7 +607,7 @@ TEST_CASE("locked, expired and misplaced principals learn it only after the proo
   Client guess;
   guess.locks = locked.locks;
   CHECK(guess.password("engineer", "wrong").result == R::refused);
-  CHECK(Client(LoginContext{*IpAddress::parse("192.0.2.1"), {}}).sign("robot", keys().robot).event.code == "SP-1010");
+  CHECK(Client(LoginContext{*IpAddress::parse("192.0.2.1"), {}, {}}).sign("robot", keys().robot).event.code == "SP-1010");
   CHECK(Client().sign("robot", keys().robot).result == R::success);
   Client late;
   late.now.wall += 24h * 20;
@@ -617,7 +617,7 @@ TEST_CASE("locked, expired and misplaced principals learn it only after the proo
 
 TEST_CASE("a jump is proven again by the key of the same principal", "[policy][login][jump]") {
   const auto context = [](std::vector<ProvenFactor> factors = {{FactorKind::key, k_noon, false}}) {
-    return LoginContext{*IpAddress::parse("10.1.2.3"), OuterLogin{PrincipalId("engineer"), TargetId("one"), std::move(factors)}};
+    return LoginContext{*IpAddress::parse("10.1.2.3"), OuterLogin{PrincipalId("engineer"), TargetId("one"), std::move(factors)}, {}};
   };
   SECTION("by key") {
     Client client(context());
@@ -655,7 +655,7 @@ TEST_CASE("a jump is proven again by the key of the same principal", "[policy][l
     CHECK(client.login.factors_proven() == 0);
   }
   SECTION("an outer session that is gone leaves nobody") {
-    Client client(LoginContext{*IpAddress::parse("10.1.2.3"), OuterLogin{PrincipalId(""), TargetId("one"), {}}});
+    Client client(LoginContext{*IpAddress::parse("10.1.2.3"), OuterLogin{PrincipalId(""), TargetId("one"), {}}, {}});
     CHECK(client.sign("deploy", keys().engineer).result == R::refused);
   }
 }
