@@ -10,6 +10,7 @@
 #include "gateway/ssh/redacted.h"
 #include "gateway/ssh/refusal.h"
 #include "gateway/ssh/relay.h"
+#include "gateway/ssh/written_files.h"
 
 namespace sallyport::gateway {
 namespace {
@@ -45,6 +46,9 @@ struct ChannelGuard {
       auto set = read ? std::move(*read) : guard::RuleSet::none();
       if (guard) guard->set_rules(std::move(set));
       else guard.emplace(std::move(set), std::move(state));
+      for (const control::GuardFile& file : files)
+        guard->file_written(file.path(), file.sha256(), file.text_known() ? std::optional<std::string_view>(file.text()) : std::nullopt);
+      files.clear();
       rules.clear();
       rules.shrink_to_fit();
     }
@@ -65,6 +69,7 @@ struct ChannelGuard {
   }
 
   std::string rules;
+  std::vector<control::GuardFile> files;  ///< written by the principal before; known to the guard once it is made
   bool stale = false;
   bool broken = false;
   guard::ShellState state;
@@ -92,6 +97,12 @@ void GuardGate::tell(Channel& channel, const std::string& json) {
   authority_.tell(std::move(told));
 }
 
+void GuardGate::remember(Channel& channel, std::string_view text, guard::Dialect dialect) {
+  guard::Guard& here = channel.guard->judge();
+  here.ran(text, dialect);
+  for (const auto& [path, content] : here.take_written()) tell_written(authority_, WrittenFile{path, {}, content ? content->size() : 0, content});
+}
+
 void GuardGate::ask_person(Channel& channel, std::string text, std::string rule, std::string why, std::function<void(bool, std::string)> answered) {
   control::Envelope question;
   auto* ask = question.mutable_approval_ask();
@@ -111,19 +122,24 @@ void GuardGate::ask_person(Channel& channel, std::string text, std::string rule,
   });
 }
 
-GuardGate::Admission GuardGate::admit(Channel& channel, const std::string& rules, std::string_view request, const std::string& command,
+GuardGate::Admission GuardGate::admit(Channel& channel, const control::ChannelAnswer& decision, std::string_view request, const std::string& command,
                                       Notice& notice, std::function<void()> again) {
-  if (rules.empty()) return Admission::go;
+  if (decision.guard_rules().empty()) return Admission::go;
   if (!channel.guard) {
     channel.guard = std::make_shared<ChannelGuard>(io_);
-    channel.guard->rules = rules;
+    channel.guard->rules = decision.guard_rules();
+    for (const control::GuardFile& file : decision.guard_files()) channel.guard->files.push_back(file);
     channel.guard->stale = true;
     channel.guard->state.user = relay_.identity_.account();
   }
   ChannelGuard& here = *channel.guard;
   if (here.asking) return Admission::wait;
-  if (here.agreed || request == "shell") return Admission::go;
+  if (request == "shell") return Admission::go;
   const std::string text = request == "subsystem" && command == "sftp" ? "sftp-server" : command;
+  if (here.agreed) {
+    remember(channel, text, guard::Dialect::shell);
+    return Admission::go;
+  }
   const guard::Judgement judgement = here.judge(text, guard::Dialect::shell, guard::Origin::exec);
   const guard::Finding* worst = judgement.worst();
   if (judgement.enters && !channel.pty) {
@@ -131,6 +147,7 @@ GuardGate::Admission GuardGate::admit(Channel& channel, const std::string& rules
     here.input_dialect = *judgement.enters;
   }
   if (channel.pty) here.program = judgement;
+  if (judgement.verdict <= guard::Verdict::alert) remember(channel, text, guard::Dialect::shell);
   if (judgement.verdict == guard::Verdict::allow) return Admission::go;
   const bool goes_on = judgement.verdict == guard::Verdict::alert;
   const bool asks = judgement.verdict == guard::Verdict::approve;
@@ -184,8 +201,8 @@ void GuardGate::make_line_guard(Channel& channel) {
     const auto here = weak.lock();
     return here ? here->judge(text, dialect, guard::Origin::line) : guard::Judgement{};
   };
-  hooks.ran = [weak](std::string_view text, guard::Dialect dialect) {
-    if (const auto here = weak.lock()) here->judge().ran(text, dialect);
+  hooks.ran = [this, id](std::string_view text, guard::Dialect dialect) {
+    if (Channel* channel_now = relay_.find(id); channel_now != nullptr && channel_now->guard) remember(*channel_now, text, dialect);
   };
   hooks.opaque_verdict = [weak](guard::Opaque kind) {
     const auto here = weak.lock();
@@ -211,6 +228,19 @@ void GuardGate::make_line_guard(Channel& channel) {
       asked->guard->line->approval_answered(granted, by, now_us(), actions);
       act(*asked, actions);
     });
+  };
+  hooks.wants_marks = [weak] {
+    const auto here = weak.lock();
+    return here && here->judge().rules().wants_marks();
+  };
+  hooks.finished = [this, id](int status) {
+    const std::string fact = fmt::format(R"({{"channel":{},"status":{},"said_by":"the shell's marks"}})", id, status);
+    const std::string taped = fmt::format(R"({{"event":"guard.finished",{})", std::string_view(fact).substr(1));
+    if (!relay_.untaped_events_.empty() || relay_.tape_.event(taped) == Tape::Put::no_room) relay_.untaped_events_.push_back(taped);
+    control::Envelope told;
+    told.mutable_session_event()->set_name("guard.finished");
+    told.mutable_session_event()->set_json(fact);
+    authority_.tell(std::move(told));
   };
   channel.guard->line = std::make_unique<LineGuard>(std::move(hooks), channel.columns, channel.rows);
 }
@@ -314,7 +344,7 @@ bool GuardGate::judge_input(Channel& channel, std::string_view line, Bytes& forw
     here.input_block = text;
   } else {
     here.input_block.clear();
-    here.judge().ran(text, here.input_dialect);
+    remember(channel, text, here.input_dialect);
   }
   const auto bytes = bytes_of(line);
   forward.insert(forward.end(), bytes.begin(), bytes.end());

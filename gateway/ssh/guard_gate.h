@@ -14,6 +14,7 @@
 #include "gateway/ssh/authority_client.h"
 #include "gateway/ssh/channel.h"
 #include "platform/model/messages.h"
+#include "policy/guard/guard.h"
 
 namespace sallyport::gateway {
 
@@ -26,7 +27,7 @@ class GuardGate {
   enum class Admission { go, refuse, wait };
   /// Judges what a shell, exec or subsystem request would start, before the target hears of it. `refuse`: the person
   /// reads `notice`. `wait`: somebody has to agree; `again` is called when she has, and admit() then lets it go.
-  Admission admit(Channel& channel, const std::string& rules, std::string_view request, const std::string& command, Notice& notice,
+  Admission admit(Channel& channel, const control::ChannelAnswer& decision, std::string_view request, const std::string& command, Notice& notice,
                   std::function<void()> again);
   /// The program was started: what the client sent ahead meets the guard like everything after it.
   void started(Channel& channel);
@@ -41,6 +42,8 @@ class GuardGate {
 
  private:
   void make_line_guard(Channel& channel);
+  /// The shell was given this; the files that it wrote are told to the authority.
+  void remember(Channel& channel, std::string_view text, guard::Dialect dialect);
   void act(Channel& channel, struct GuardActions& actions);
   void schedule(Channel& channel);
   void on_timer(std::uint32_t channel);

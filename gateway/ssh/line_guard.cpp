@@ -15,6 +15,7 @@ constexpr std::int64_t k_slow_program = 400 * k_ms;  // so long may a busy progr
 constexpr std::int64_t k_told_lag = 3000 * k_ms;
 constexpr std::int64_t k_answer_time = 120'000 * k_ms;
 constexpr std::int64_t k_by_itself = 300 * k_ms;
+constexpr std::int64_t k_unseen_again = 60'000 * k_ms;  // marks of starts that were not seen are told once a minute
 constexpr std::size_t k_most_prompts = 8;
 constexpr std::size_t k_longest_block = 64 * 1024;
 constexpr std::size_t k_most_held = 2 * 1024 * 1024;  // above the channel's window: the client is not read any more before that
@@ -122,7 +123,37 @@ constexpr std::array<std::string_view, 22> k_silent = {"stty", "set", "export", 
 }  // namespace
 
 LineGuard::LineGuard(Hooks hooks, std::uint32_t columns, std::uint32_t rows)
-    : hooks_(std::move(hooks)), screen_({.columns = columns, .rows = rows, .history = k_history}) {}
+    : hooks_(std::move(hooks)), screen_({.columns = columns, .rows = rows, .history = k_history}) {
+  screen_.on_command = [this](std::string_view command) { marked(command); };
+}
+
+void LineGuard::marked(std::string_view command) {
+  if (!command.starts_with("133;") || !hooks_.wants_marks || !hooks_.wants_marks()) return;
+  const std::string_view mark = command.substr(4);
+  if (mark.starts_with("D")) {
+    if (!std::exchange(status_due_, false) || !hooks_.finished) return;
+    int status = -1;
+    if (mark.size() > 2 && mark.size() < 6 && mark[1] == ';') {
+      status = 0;
+      for (const char c : mark.substr(2)) {
+        if (c < '0' || c > '9') return;
+        status = status * 10 + (c - '0');
+      }
+    }
+    hooks_.finished(status);
+  } else if (mark.starts_with("C")) {
+    const bool was_seen = std::exchange(released_, 0) > 0;
+    if (was_seen || !hooks_.judged || (told_unseen_ != 0 && last_output_ - told_unseen_ < k_unseen_again)) return;
+    told_unseen_ = last_output_;
+    Judged unseen;
+    unseen.verdict = guard::Verdict::alert;
+    unseen.source = "marks";
+    unseen.rule = "marks/unseen-command";
+    unseen.reason = "the shell says that a command started, and no line was seen being entered";
+    unseen.went_on = true;
+    hooks_.judged(unseen);
+  }
+}
 
 void LineGuard::runs(const guard::Judgement& program) {
   for (const guard::SimpleCommand& command : program.commands)
@@ -219,8 +250,8 @@ void LineGuard::settle(std::int64_t now) {
 void LineGuard::shown(std::span<const std::byte> output, std::int64_t now, Actions& actions) {
   if (!keys_.is_sure() && phase_ != Phase::settling && line_begun_ && now - last_forward_ > std::max(rtt_us_, 200 * k_ms) + k_by_itself)
     moved_by_itself_ = true;
-  screen_.feed(output);
   last_output_ = now;
+  screen_.feed(output);
   if (phase_ == Phase::settling) try_decide(now, actions);
   else if (phase_ == Phase::passing) watch_for_hops(now, actions);
 }
@@ -441,11 +472,21 @@ std::optional<LineGuard::Reading> LineGuard::read(bool settled) const {
     if (std::find(reading.texts.begin(), reading.texts.end(), text) == reading.texts.end()) reading.texts.push_back(std::move(text));
   };
   // Every place where a prompt may end.
-  const auto add_guesses = [&] {
-    const std::string whole = view.before + view.rest;
+  const auto add_guesses_of = [&](const std::string& whole) {
     for (std::size_t at = 0; at + 1 < whole.size(); ++at)
       if (std::string_view("$#%>").find(whole[at]) != std::string_view::npos && whole[at + 1] == ' ' && reading.texts.size() < 8)
         if (const auto guess = trim(std::string_view(whole).substr(at + 2)); !guess.empty()) add(std::string(guess));
+  };
+  const auto add_guesses = [&] { add_guesses_of(view.before + view.rest); };
+  // Panes side by side: what stands between their borders is a line of its own, wherever its prompt ends.
+  const auto add_pane = [&] {
+    constexpr std::string_view k_border = "\u2502";
+    const std::size_t left = view.before.rfind(k_border);
+    const std::size_t right = view.rest.find(k_border);
+    if (left == std::string::npos && right == std::string::npos) return;
+    const std::string pane = (left == std::string::npos ? view.before : view.before.substr(left + k_border.size())) + view.rest.substr(0, right);
+    add_guesses_of(pane);
+    if (const auto whole = trim(pane); !whole.empty()) add(std::string(whole));
   };
   if (view.agrees) {
     reading.prompt = view.prefix;
@@ -464,6 +505,7 @@ std::optional<LineGuard::Reading> LineGuard::read(bool settled) const {
     return reading;
   }
   if (!settled) return std::nullopt;
+  add_pane();
   reading.prompt = view.prompt;
   if (keys_.is_sure()) {
     if (typed.empty()) {
@@ -613,6 +655,7 @@ void LineGuard::judge(Reading reading, std::int64_t now, Actions& actions) {
 
 void LineGuard::report(bool went_on) {
   current_.went_on = went_on;
+  if (current_.verdict > guard::Verdict::allow) status_due_ = went_on;
   if (hooks_.judged && current_.verdict > guard::Verdict::allow) hooks_.judged(current_);
 }
 
@@ -622,6 +665,7 @@ void LineGuard::release(Actions& actions, std::int64_t now) {
   const auto bytes = bytes_of(held_key_);
   actions.to_target.insert(actions.to_target.end(), bytes.begin(), bytes.end());
   last_forward_ = last_release_ = now;
+  ++released_;
   const bool in_paste = keys_.in_paste();
   if (!line_text_.empty() && !in_paste && !line_incomplete_) {
     if (!line_editor_ && !current_.secret) {

@@ -55,6 +55,10 @@ class LineGuard {
     std::function<void(const Judged&)> judged;
     /// A second person is asked; approval_answered() follows. Not set: such lines are denied.
     std::function<void(const Judged&)> ask_approval;
+    /// The role wants to know what the shell says of itself (OSC 133). Not set: no.
+    std::function<bool()> wants_marks;
+    /// The shell says that the line reported last has ended.
+    std::function<void(int status)> finished;
   };
 
   LineGuard(Hooks hooks, std::uint32_t columns, std::uint32_t rows);
@@ -115,6 +119,8 @@ class LineGuard {
   void watch_for_hops(std::int64_t now, Actions& actions);
   void answer(std::string_view keys, std::int64_t now, Actions& actions);
   void report(bool went_on);
+  /// A mark of the shell, or of a program that pretends to be one: a witness to be written down, never a reason to judge less.
+  void marked(std::string_view command);
 
   Hooks hooks_;
   terminal::Screen screen_;
@@ -163,6 +169,11 @@ class LineGuard {
   std::int64_t denied_at_ = 0;
   std::uint64_t denied_line_ = 0;
   std::string denied_row_;
+
+  // what the shell says of itself
+  bool status_due_ = false;          ///< a reported line went on, and no exit status was seen since
+  std::uint32_t released_ = 0;       ///< lines that went on since the last mark of a start
+  std::int64_t told_unseen_ = 0;
 };
 
 }  // namespace sallyport::gateway

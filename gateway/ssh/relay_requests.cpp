@@ -429,7 +429,7 @@ void Relay::program_answered(std::uint32_t id, Result<control::Received> answer)
     const std::string text = !forced.empty() ? forced : asked.request == "shell" ? std::string() : std::string(words.text());
     auto kept = std::make_shared<Result<control::Received>>(std::move(answer));
     const auto again = [this, id, kept] { program_answered(id, std::move(*kept)); };
-    const auto admitted = guards_->admit(*channel, (*kept)->envelope.channel_answer().guard_rules(), forced.empty() ? asked.request : "exec", text, notice, again);
+    const auto admitted = guards_->admit(*channel, (*kept)->envelope.channel_answer(), forced.empty() ? asked.request : "exec", text, notice, again);
     if (admitted == GuardGate::Admission::wait) {
       channel->held = true;
       return;
@@ -527,6 +527,7 @@ void Relay::install_filter(Channel& channel, const control::ChannelAnswer& answe
   } else if (channel.program == "rsync") {
     channel.filter = make_rsync_gate(command, std::move(rules), sink);
   }
+  if (channel.filter) channel.filter->on_written = [this](const WrittenFile& file) { tell_written(authority_, file); };
   channel.record_content = channel.filter == nullptr || answer.record_content();
 }
 

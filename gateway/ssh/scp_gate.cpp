@@ -405,6 +405,7 @@ bool ScpGate::on_entry(Entry entry, Bytes& to_sink, Bytes& to_source) {
   item.left = is_directory ? 0 : item.entry.size;
   if (!is_directory) {
     item.evidence.emplace(budget_);
+    if (call_.up && on_written) item.evidence->keep_text(WrittenFile::k_most_text);
     sink_("file.opened", fmt::format(R"({{"path":{},"direction":"{}","size":{},"mode":"{}","result":"ok"}})", json_string(item.path),
                                      call_.up ? "up" : "down", item.entry.size, item.entry.mode));
   }
@@ -451,6 +452,12 @@ void ScpGate::tell_file(std::string_view result) {
   sink_("file.transferred", fmt::format(R"({{"path":{},{}"direction":"{}","size":{},"complete":{},{},"result":"{}"}})", json_string(item_->path),
                                         inside, call_.up ? "up" : "down", item_->evidence->moved(), complete,
                                         item_->evidence->json_members(complete), result));
+  if (call_.up && on_written) {
+    // Which of the two it is depends on whether the target is a directory: both are known then.
+    for (const std::string& path : {item_->path, item_->path_in_directory}) {
+      if (!path.empty()) on_written(WrittenFile{path, {}, item_->evidence->moved(), complete ? item_->evidence->text() : std::nullopt});
+    }
+  }
   item_.reset();
 }
 

@@ -146,6 +146,7 @@ bool Session::on_handle(Pending& pending, std::string_view handle) {
   if (file.is_directory) return true;
   file.for_down = (file.flags & k_for_read) != 0 || (file.flags & k_for_write) == 0;
   file.for_up = (file.flags & (k_for_write | k_append | k_creat | k_trunc)) != 0;
+  if (file.for_up && on_written && (file.flags & (k_for_read | k_append)) == 0) file.up.keep_text(WrittenFile::k_most_text);
   file.may_up = rules_.allows(file.path, policy::FileOperation::up);
   file.may_down = rules_.allows(file.path, policy::FileOperation::down);
   file.known_size = remembered_size(file.path);
@@ -247,6 +248,12 @@ void Session::tell_file(OpenFile& file) {
   };
   const bool moved_down = file.down.moved() > 0 || file.down_result != "ok" || file.eof_at.has_value();
   if (file.for_up || file.up.moved() > 0) forget_size(file.path);
+  if (on_written && (file.for_up || file.up.moved() > 0)) {
+    // Begun empty, or cut to what was written (scp): nothing of an earlier file is left behind it.
+    const bool is_all = file.set_size ? *file.set_size == file.up.moved() : (file.flags & k_trunc) != 0;
+    const bool whole = file.is_up_complete() && file.close_result == "ok" && !file.foreign_change && is_all;
+    on_written(WrittenFile{file.path, {}, file.up.moved(), whole ? file.up.text() : std::nullopt});
+  }
   if (file.for_up || file.up.moved() > 0) tell("up", file.up, file.is_up_complete(), file.up_result);
   if (moved_down || !file.for_up) tell("down", file.down, file.is_down_complete(), file.down_result);
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "gateway/ssh/file_rules.h"
+#include "gateway/ssh/written_files.h"
 
 namespace sallyport::gateway {
 
@@ -32,6 +33,9 @@ class StreamFilter {
   /// The policy changed while the channel lives: what it no longer allows is refused from here on, transfers that run
   /// included.
   virtual void replace_rules(FileRules rules) { static_cast<void>(rules); }
+
+  /// Called for each file that was written to the target as a whole.
+  WrittenFileSink on_written;
 };
 
 }  // namespace sallyport::gateway

@@ -23,7 +23,9 @@ TransferEvidence::TransferEvidence(TransferEvidence&& other) noexcept
       ranges_(std::exchange(other.ranges_, {})),
       newest_(other.newest_),
       moved_(other.moved_),
-      truncated_(other.truncated_) {}
+      truncated_(other.truncated_),
+      most_text_(other.most_text_),
+      text_(std::move(other.text_)) {}
 
 TransferEvidence::~TransferEvidence() {
   for (const Range& range : ranges_) budget_->used -= range.kept.size();
@@ -80,6 +82,8 @@ void TransferEvidence::join_after(std::size_t index) {
 void TransferEvidence::add(std::uint64_t offset, ByteView bytes) {
   if (bytes.empty()) return;
   moved_ += bytes.size();
+  if (text_ && (offset != text_->size() || text_->size() + bytes.size() > most_text_)) text_.reset();
+  if (text_) text_->append(text_of(bytes));
   Range* range = range_ending_at(offset);
   if (range == nullptr) {
     if (ranges_.size() >= k_most_ranges) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "platform/crypto/hash.h"
@@ -30,6 +31,10 @@ class TransferEvidence {
   TransferEvidence(const TransferEvidence&) = delete;
 
   void add(std::uint64_t offset, ByteView bytes);
+  /// From now on contents that come in order are kept as well, up to `most` bytes.
+  void keep_text(std::size_t most) { most_text_ = most; }
+  /// All of the contents; nullopt: too much, or out of order.
+  [[nodiscard]] const std::optional<std::string>& text() const noexcept { return text_; }
 
   [[nodiscard]] std::uint64_t moved() const noexcept { return moved_; }
   /// One range from 0 (or nothing at all): each byte up to end() passed exactly once.
@@ -57,6 +62,8 @@ class TransferEvidence {
   std::size_t newest_ = 0;
   std::uint64_t moved_ = 0;
   bool truncated_ = false;
+  std::size_t most_text_ = 0;
+  std::optional<std::string> text_{std::in_place};
 };
 
 [[nodiscard]] std::string hex_of(const crypto::Hash256& hash);

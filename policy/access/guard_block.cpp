@@ -35,6 +35,7 @@ std::shared_ptr<const std::vector<std::byte>> combined(const std::vector<const G
     }
     for (std::size_t kind = 0; kind < all.opaque.size(); ++kind) all.opaque[kind] = std::max(all.opaque[kind], more.opaque[kind]);
     all.denied.insert(all.denied.end(), more.denied.begin(), more.denied.end());
+    all.marks = all.marks || more.marks;
     if (!more.allow_list_only) continue;
     if (!all.allow_list_only) {
       all.allowed = more.allowed;

@@ -101,7 +101,7 @@ void read_overrides(const Spot& spot, guard::RuleDocument& document) {
 
 void read_guard(ReadState& state, const Spot& spot, Role& role) {
   spot.each([&](const Spot& item) {
-    if (!item.is_map_of({"targets", "accounts", "hours", "packs", "opaque", "verdicts", "allow_only", "features", "deny", "rules"})) return;
+    if (!item.is_map_of({"targets", "accounts", "hours", "packs", "opaque", "verdicts", "allow_only", "features", "deny", "rules", "marks"})) return;
     GuardBlock block;
     block.where.place = item.place();
     if (const auto targets = item.field("targets")) read_rule_targets(state, *targets, block.where);
@@ -126,6 +126,7 @@ void read_guard(ReadState& state, const Spot& spot, Role& role) {
       if (!document.allow_list_only) features->complain("`features` belongs to `allow_only`");
       read_features(*features, document);
     }
+    if (const auto marks = item.field("marks")) document.marks = marks->flag().value_or(false);
     if (const auto denied = item.field("deny")) document.denied = denied->texts();
     if (document.rules.empty() && !document.allow_list_only && document.denied.empty() && !item.field("opaque")) {
       item.complain("this guards nothing: give `packs`, `rules`, `deny`, `allow_only` or `opaque`");

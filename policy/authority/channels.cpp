@@ -154,6 +154,8 @@ void Channels::answer(const std::shared_ptr<Asking>& asking, Result<Appended> st
   body->set_onward_alert(duties.onward == policy::Onward::alert);
   body->set_guard_rules(guard_rules(duties));
   place->second.guard = hash_of_rules(body->guard_rules());
+  if (!body->guard_rules().empty() && session->identity)
+    files_.tell(session->identity->principal.view(), session->identity->target.view(), authority_.now(), *body);
   body->set_granted_port(request.port);
   body->set_replaced_command(duties.replaced_command);
   // File transfers leave hashes instead; rsync cannot tell of single files, so a role that wants all or nothing gets its bytes.
@@ -181,6 +183,12 @@ void Channels::refuse(Session& session, const control::Envelope& question, const
   envelope.mutable_channel_answer()->set_allowed(false);
   *envelope.mutable_channel_answer()->mutable_refusal() = refusal_of(notice);
   session.link->answer(question, std::move(envelope));
+}
+
+void Channels::on_guard_files(Session& session, const control::GuardFiles& files) {
+  if (!session.identity) return;
+  for (const control::GuardFile& file : files.files())
+    files_.note(session.identity->principal.view(), session.identity->target.view(), file, authority_.now());
 }
 
 void Channels::on_closed(Session& session, const control::ChannelClosed& closed) {

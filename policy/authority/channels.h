@@ -2,6 +2,7 @@
 #pragma once
 
 #include "policy/authority/authority.h"
+#include "policy/authority/guard_files.h"
 
 namespace sallyport::authority {
 
@@ -11,6 +12,8 @@ class Channels {
 
   void on_ask(Session& session, const control::Envelope& question);
   void on_closed(Session& session, const control::ChannelClosed& closed);
+  /// Files that the session wrote on its target: known to the guard of the principal's later channels there.
+  void on_guard_files(Session& session, const control::GuardFiles& files);
 
  private:
   struct Asking;
@@ -20,6 +23,7 @@ class Channels {
   void refuse(Session& session, const control::Envelope& question, const Notice& notice);
 
   Authority& authority_;
+  GuardFileTable files_;
 };
 
 }  // namespace sallyport::authority

@@ -194,7 +194,12 @@ void SessionLinks::on_started(const control::SessionStarted& started) {
 }
 
 void SessionLinks::on_exited(const control::SessionExited& exited) {
-  if (Session* session = authority_.find(exited.session())) authority_.live->on_exited(*session, exited);
+  Session* session = authority_.find(exited.session());
+  if (session != nullptr && session->link != nullptr) {
+    session->link->drain();  // its last words may still wait there
+    session = authority_.find(exited.session());
+  }
+  if (session != nullptr) authority_.live->on_exited(*session, exited);
 }
 
 void SessionLinks::on_exchange_signed(const control::ExchangeSigned& told) {
@@ -226,6 +231,10 @@ void SessionLinks::on_message(const std::string& label, control::Received receiv
     case control::Judgement::accept: break;
   }
   if (auto bounded = control::check_bounds(envelope); !bounded) return authority_.live->punish(*session, bounded.error().detail);
+  if (!session->invite.empty() && (envelope.has_channel_ask() || envelope.has_open_target() || envelope.has_open_jump() || envelope.has_approval_ask())) {
+    authority_.note(*session, "invite.overstepped", authority_.event_of(*session).text("asked", control::name_of(envelope.body_case())).text("decision", "deny").text("code", "SP-2001"));
+    return authority_.live->cut(*session, make_notice("SP-2001", "with an invite one enrols, and nothing else"));
+  }
   switch (envelope.body_case()) {
     case control::Envelope::kAuthAttempt:
       if (session->is_logged_in()) return authority_.live->cut(*session, make_notice("SP-5004"));  // its answer was lost with the last authority
@@ -235,6 +244,7 @@ void SessionLinks::on_message(const std::string& label, control::Received receiv
     case control::Envelope::kTargetOutcome: return authority_.targets->on_outcome(*session, envelope.target_outcome());
     case control::Envelope::kChannelAsk: return authority_.channels->on_ask(*session, envelope);
     case control::Envelope::kChannelClosed: return authority_.channels->on_closed(*session, envelope.channel_closed());
+    case control::Envelope::kGuardFiles: return authority_.channels->on_guard_files(*session, envelope.guard_files());
     case control::Envelope::kApprovalAsk: return authority_.requests->on_ask(*session, envelope);
     case control::Envelope::kApprovalCancel: return authority_.requests->on_cancel(*session, envelope.approval_cancel().channel());
     case control::Envelope::kOpenJump: return authority_.jumps->on_open(*session, envelope);

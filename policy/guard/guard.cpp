@@ -119,6 +119,7 @@ RuleSet::RuleSet(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 RuleSet::~RuleSet() = default;
 const std::string& RuleSet::id() const noexcept { return impl_->id; }
 bool RuleSet::is_empty() const noexcept { return impl_->is_empty; }
+bool RuleSet::wants_marks() const noexcept { return impl_->document.marks; }
 Verdict RuleSet::opaque_verdict(Opaque kind) const noexcept { return impl_->document.opaque[static_cast<std::size_t>(kind)]; }
 
 Result<std::shared_ptr<const RuleSet>> RuleSet::from_bytes(std::span<const std::byte> bytes) {

@@ -139,6 +139,7 @@ class RuleSet {
   [[nodiscard]] const std::string& id() const noexcept;  ///< hash of the bytes, 16 hex digits
   [[nodiscard]] bool is_empty() const noexcept;          ///< true: the guard may be left out
   [[nodiscard]] Verdict opaque_verdict(Opaque kind) const noexcept;
+  [[nodiscard]] bool wants_marks() const noexcept;  ///< the role has `marks: true`
 
   struct Impl;
   [[nodiscard]] const Impl& impl() const noexcept { return *impl_; }

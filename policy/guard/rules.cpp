@@ -96,7 +96,7 @@ std::vector<std::byte> encode(const RuleDocument& document) {
   Writer out;
   for (const char c : k_magic) out.byte(static_cast<std::uint8_t>(c));
   for (const Verdict verdict : document.opaque) out.byte(static_cast<std::uint8_t>(verdict));
-  out.byte(document.allow_list_only ? 1 : 0);
+  out.byte(static_cast<std::uint8_t>((document.allow_list_only ? 1 : 0) | (document.marks ? 2 : 0)));
   out.byte(document.features);
   out.list(document.allowed);
   out.list(document.denied);
@@ -118,7 +118,10 @@ Result<RuleDocument> decode(std::span<const std::byte> bytes) {
   }
   RuleDocument document;
   for (Verdict& verdict : document.opaque) verdict = in.verdict();
-  document.allow_list_only = in.byte() != 0;
+  const std::uint8_t modes = in.byte();
+  if (modes > 3) return fail(Errc::invalid, "the rule set has modes that are not known here");
+  document.allow_list_only = (modes & 1U) != 0;
+  document.marks = (modes & 2U) != 0;
   document.features = in.byte();
   document.allowed = in.list();
   document.denied = in.list();

@@ -51,6 +51,7 @@ struct RuleDocument {
   bool allow_list_only = false;
   std::vector<std::string> allowed;  ///< wildcards over the normalised command
   std::uint8_t features = 0;         ///< bits of Feature
+  bool marks = false;                ///< the shell's own marks (OSC 133) are written down; they change no verdict
   std::vector<std::string> denied;   ///< wildcards over the normalised command
 };
 

@@ -203,8 +203,9 @@ def words():
 
 def read(path):
     category = ""
-    for line in open(os.path.join(HERE, path), encoding="utf-8"):
-        line = line.rstrip("\n")
+    with open(os.path.join(HERE, path), encoding="utf-8") as file:
+        lines = file.read().splitlines()
+    for line in lines:
         if line.startswith("## "):
             category = line[3:]
         elif line and not line.startswith("# "):
