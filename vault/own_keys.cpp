@@ -12,6 +12,7 @@ constexpr std::string_view k_host_rsa = "sallyport/host-key/rsa";
 constexpr std::string_view k_host_ecdsa = "sallyport/host-key/ecdsa";
 constexpr std::string_view k_user_ca = "sallyport/ca/user";
 constexpr std::string_view k_host_ca = "sallyport/ca/host";
+constexpr std::string_view k_login_ca = "sallyport/ca/login";
 constexpr std::string_view k_checkpoint = "sallyport/checkpoint";
 constexpr std::string_view k_checkpoint_root = "sallyport/checkpoint/root";
 constexpr std::string_view k_handover = "sallyport/checkpoint/handover";
@@ -66,6 +67,8 @@ Result<OwnKeys> OwnKeys::create(SecretStore& store, std::string_view node, WallT
   if (!user_ca) return tl::unexpected(user_ca.error());
   auto host_ca = make_ssh_key(store, k_host_ca, crypto::SshKeyType::ed25519, now);
   if (!host_ca) return tl::unexpected(host_ca.error());
+  auto login_ca = make_ssh_key(store, k_login_ca, crypto::SshKeyType::ed25519, now);
+  if (!login_ca) return tl::unexpected(login_ca.error());
   auto checkpoint = crypto::Ed25519PrivateKey::generate(crypto::system_random());
   if (auto stored = store.put(k_checkpoint, k_own_kind, checkpoint.seed(), {}, checkpoint.public_key(), now); !stored) return tl::unexpected(stored.error());
   if (auto stored = store.put(k_checkpoint_root, k_own_kind, Secret(ByteView(checkpoint.public_key())), {}, {}, now); !stored) return tl::unexpected(stored.error());
@@ -74,7 +77,7 @@ Result<OwnKeys> OwnKeys::create(SecretStore& store, std::string_view node, WallT
   if (auto stored = store.put(k_recipient, k_own_kind, recipient_text(*recipient), {}, recipient->certificate_der, now); !stored)
     return tl::unexpected(stored.error());
   const crypto::Ed25519PublicKey root = checkpoint.public_key();
-  OwnKeys keys{{}, std::move(*user_ca), std::move(*host_ca), std::move(checkpoint), root, {}, now.time_since_epoch().count(), std::move(*recipient), {}};
+  OwnKeys keys{{}, std::move(*user_ca), std::move(*host_ca), std::move(*login_ca), std::move(checkpoint), root, {}, now.time_since_epoch().count(), std::move(*recipient), {}};
   keys.host_keys.push_back(std::move(*ed25519));
   keys.host_keys.push_back(std::move(*rsa));
   return keys;
@@ -92,6 +95,8 @@ Result<OwnKeys> OwnKeys::load(SecretStore& store) {
   if (!user_ca) return missing(user_ca.error());
   auto host_ca = load_ssh_key(store, k_host_ca);
   if (!host_ca) return missing(host_ca.error());
+  auto login_ca = load_ssh_key(store, k_login_ca);
+  if (!login_ca) return missing(login_ca.error());
   const auto seed = store.read(k_checkpoint);
   if (!seed) return missing(seed.error());
   auto checkpoint = crypto::Ed25519PrivateKey::from_seed(seed->value.reveal());
@@ -104,7 +109,7 @@ Result<OwnKeys> OwnKeys::load(SecretStore& store) {
   auto certificate = crypto::certificate_der_of(text.substr(split));
   if (!certificate) return missing(certificate.error());
   const crypto::Ed25519PublicKey present = checkpoint->public_key();
-  OwnKeys keys{{}, std::move(*user_ca), std::move(*host_ca), std::move(*checkpoint), present, {}, 0, {Secret(text.substr(0, split)), std::move(*certificate)}, {}};
+  OwnKeys keys{{}, std::move(*user_ca), std::move(*host_ca), std::move(*login_ca), std::move(*checkpoint), present, {}, 0, {Secret(text.substr(0, split)), std::move(*certificate)}, {}};
   // A crash in the middle of a handover may have left the old half: it goes now.
   for (std::uint32_t version = seed->version; version > 1 && version + 4 > seed->version; --version) static_cast<void>(store.remove(k_checkpoint, version - 1));
   if (const auto root = store.read(k_checkpoint_root); root && root->value.size() == keys.checkpoint_root.size())
@@ -124,6 +129,14 @@ Result<OwnKeys> OwnKeys::load(SecretStore& store) {
   }
   if (const auto host_certificate = store.read(k_host_certificate)) keys.host_certificate = copy_of(host_certificate->value.reveal());
   return keys;
+}
+
+Result<void> OwnKeys::add_login_ca(SecretStore& store, WallTime now) {
+  // Only beside the other keys: an empty or foreign store stays what it is, and load() says so.
+  if (const auto there = store.read(k_login_ca); there || there.error().code != Errc::not_found || !store.read(k_user_ca)) return {};
+  const auto made = make_ssh_key(store, k_login_ca, crypto::SshKeyType::ed25519, now);
+  if (!made) return tl::unexpected(made.error());
+  return {};
 }
 
 Result<void> OwnKeys::serve_legacy_clients(SecretStore& store, WallTime now) {

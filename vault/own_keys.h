@@ -21,6 +21,7 @@ struct OwnKeys {
   std::vector<crypto::SshPrivateKey> host_keys;  ///< ed25519, rsa, and ecdsa when legacy clients are served
   crypto::SshPrivateKey user_ca;
   crypto::SshPrivateKey host_ca;
+  crypto::SshPrivateKey login_ca;                  ///< certifies people to the gateway itself; no target trusts it
   crypto::Ed25519PrivateKey checkpoint;            ///< the present one; those before were destroyed when they handed over
   crypto::Ed25519PublicKey checkpoint_root{};      ///< the first one: what verifiers hold
   std::string handover;                            ///< the signed note in which the key before named this one; empty for the first
@@ -32,6 +33,8 @@ struct OwnKeys {
   [[nodiscard]] static Result<OwnKeys> create(SecretStore& store, std::string_view node, WallTime now);
   /// Errc::corrupt when one is missing: the database belongs to another vault.
   [[nodiscard]] static Result<OwnKeys> load(SecretStore& store);
+  /// A vault that was made before there was one gets its login CA now.
+  [[nodiscard]] static Result<void> add_login_ca(SecretStore& store, WallTime now);
   /// Adds the nistp256 host key if there is none yet.
   [[nodiscard]] Result<void> serve_legacy_clients(SecretStore& store, WallTime now);
   /// `next` takes the place of the checkpoint key, whose last act was to sign `note`. The old private half is destroyed.

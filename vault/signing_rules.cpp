@@ -36,9 +36,10 @@ Result<crypto::SshCertificateFields> common_fields(const CertificateRequest& req
 
 }  // namespace
 
-Result<crypto::SshCertificateFields> user_certificate_fields(const CertificateRequest& request, std::int64_t now) {
-  if (!crypto::is_ulid(request.session)) return fail(Errc::invalid, "a user certificate belongs to a session");
-  auto fields = common_fields(request, now, k_longest_user_certificate, k_most_user_principals);
+namespace {
+
+Result<crypto::SshCertificateFields> user_fields(const CertificateRequest& request, std::int64_t now, std::chrono::seconds longest, std::size_t most) {
+  auto fields = common_fields(request, now, longest, most);
   if (!fields) return fields;
   if (request.serial == 0) return fail(Errc::invalid, "a user certificate needs a serial number, else it could not be revoked");
   fields->type = crypto::SshCertificateType::user;
@@ -58,6 +59,18 @@ Result<crypto::SshCertificateFields> user_certificate_fields(const CertificateRe
     fields->critical_options.emplace_back("source-address", list);
   }
   return fields;
+}
+
+}  // namespace
+
+Result<crypto::SshCertificateFields> user_certificate_fields(const CertificateRequest& request, std::int64_t now) {
+  if (!crypto::is_ulid(request.session)) return fail(Errc::invalid, "a user certificate belongs to a session");
+  return user_fields(request, now, k_longest_user_certificate, k_most_user_principals);
+}
+
+Result<crypto::SshCertificateFields> login_certificate_fields(const CertificateRequest& request, std::int64_t now) {
+  if (request.session.empty() || request.session.size() > 255) return fail(Errc::invalid, "a login certificate needs a key id");
+  return user_fields(request, now, k_longest_login_certificate, 1);
 }
 
 Result<crypto::SshCertificateFields> host_certificate_fields(const CertificateRequest& request, std::int64_t now) {

@@ -15,6 +15,7 @@
 namespace sallyport::vault {
 
 constexpr std::chrono::seconds k_longest_user_certificate{3600};
+constexpr std::chrono::seconds k_longest_login_certificate{24 * 3600};
 constexpr std::chrono::seconds k_longest_host_certificate{400 * 24 * 3600};
 constexpr std::chrono::seconds k_clock_slack{300};  ///< how far before now a certificate may begin
 
@@ -34,6 +35,9 @@ struct CertificateRequest {
 /// 16 principals of 1 to 255 printable characters without blanks and commas; now lies inside the validity, which ends at most one
 /// hour from now; extensions are permit-pty, -port-forwarding, -agent-forwarding, -X11-forwarding; source addresses are networks.
 [[nodiscard]] Result<crypto::SshCertificateFields> user_certificate_fields(const CertificateRequest& request, std::int64_t now);
+/// A certificate that lets one person log in to the gateway: `session` is the key id, one principal, a serial number, at most a day;
+/// extensions and source addresses as above.
+[[nodiscard]] Result<crypto::SshCertificateFields> login_certificate_fields(const CertificateRequest& request, std::int64_t now);
 /// A host certificate for one of our own host keys: principals as above (up to 256), at most 400 days, no options.
 [[nodiscard]] Result<crypto::SshCertificateFields> host_certificate_fields(const CertificateRequest& request, std::int64_t now);
 

@@ -3,6 +3,7 @@
 
 #include "admin/api/call.h"
 #include "policy/authority/authority.h"
+#include "policy/authority/sign_on.h"
 #include "policy/authority/tokens.h"
 
 namespace sallyport::admin {
@@ -19,18 +20,8 @@ struct Following {
   unsigned quiet = 0;
 };
 
-/// A token that was revoked, a lock or a new policy ends what is open.
-bool still_may(const Following& one) {
-  const authority::Operator& who = one.call->who;
-  auto& tokens = one.call->administration.tokens();
-  if (!who.token.empty() && !tokens.find(who.token)) return false;
-  const auto& authority = one.call->administration.authority();
-  if (!who.is_root && (authority.snapshot->find_principal(who.principal) == nullptr || authority.locks.find(who.principal, {}, {}, authority.now()) != nullptr)) return false;
-  return !one.right || one.call->administration.may(who, *one.right).has_value();
-}
-
 void look(const std::shared_ptr<Following>& one) {
-  if (!still_may(*one)) {
+  if (!still_may(*one->call, one->right)) {
     one->to->push(sse("end", {}, "{\"code\":\"SP-7003\"}"));
     return one->to->close();
   }
@@ -44,6 +35,15 @@ void look(const std::shared_ptr<Following>& one) {
 }
 
 }  // namespace
+
+bool still_may(const Call& call, std::optional<policy::AdminRight> right) {
+  const authority::Operator& who = call.who;
+  auto& tokens = call.administration.tokens();
+  if (!who.token.empty() && !tokens.find(who.token)) return false;
+  const auto& authority = call.administration.authority();
+  if (!who.is_root && (authority.snapshot->find_principal(who.principal) == nullptr || authority.locks.find(who.principal, {}, {}, authority.now()) != nullptr)) return false;
+  return !right || call.administration.may(who, *right).has_value();
+}
 
 bool wants_stream(const Call& call) {
   return call.request.method == "GET" && (call.request.header("accept").find("text/event-stream") != std::string::npos || call.request.argument("follow") == "true");

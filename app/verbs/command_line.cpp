@@ -11,7 +11,10 @@
 
 #include "app/config.h"
 #include "app/suggest.h"
+#include "app/verbs/completion.h"
 #include "app/verbs/exit_codes.h"
+#include "app/verbs/manual.h"
+#include "app/verbs/output_curl.h"
 #include "app/verbs/verb.h"
 #include "app/version.h"
 
@@ -104,8 +107,22 @@ std::string meant_option(const CLI::App& app, const std::vector<std::string>& wo
 void add_common_options(CLI::App& app, Common& common) {
   app.add_option("-c,--config", common.config, "configuration file")->envname("SALLYPORT_CONFIG")->capture_default_str();
   app.add_option("--socket", common.socket, "admin socket of the gateway (default: RUN_DIR/admin.sock)")->envname("SALLYPORT_SOCKET");
-  const std::map<std::string, Format> formats{{"table", Format::table}, {"json", Format::json}, {"jsonl", Format::jsonl}};
-  app.add_option("-o,--output", common.format, "table, json or jsonl")->transform(CLI::CheckedTransformer(formats).description(""))->option_text("FORMAT");
+  const std::map<std::string, Format> formats{{"table", Format::table}, {"json", Format::json}, {"jsonl", Format::jsonl}, {"csv", Format::csv}};
+  app.add_option("-o,--output", common.format, "table, json, jsonl or csv")->transform(CLI::CheckedTransformer(formats).description(""))->option_text("FORMAT");
+  app.add_flag("--output-curl", common.output_curl, "print the REST request as a line for curl; nothing is changed");
+}
+
+/// The verb that was chosen, word by word, from the line as it stands: it is asked before anything runs.
+std::vector<std::string> path_in(const CLI::App& app, const std::vector<std::string>& words) {
+  std::vector<std::string> path;
+  const CLI::App* here = &app;
+  for (const std::string& word : words) {
+    const CLI::App* verb = find_verb(*here, word);
+    if (verb == nullptr) continue;
+    path.push_back(word);
+    here = verb;
+  }
+  return path;
 }
 
 }  // namespace
@@ -129,13 +146,22 @@ int run_command_line(int argc, char** argv) {
   add_guard_verbs(app, common, outcome);
   add_history_verbs(app, common, outcome);
   add_request_verbs(app, common, outcome);
+  add_sign_on_verbs(app, common, outcome);
   add_check_verbs(app, common, outcome);
+  add_operation_verbs(app, common, outcome);
   app.require_subcommand(1);
 
   const std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
   if (words.empty()) {
     std::printf("%s", app.help().c_str());
     return k_exit_usage;
+  }
+  // For the shells' completion scripts and for the build.
+  if (words.front() == "complete") return run_complete(app, {words.begin() + 1, words.end()});
+  if (words.front() == "manual" && words.size() == 2) return write_manual(app, words[1]);
+  if (std::find(words.begin(), words.end(), "--output-curl") != words.end()) {
+    if (!has_rest_equivalent(path_in(app, words))) return usage_error("--output-curl: this verb asks nothing of the REST API");
+    show_only_curl();
   }
   if (const std::string complaint = unknown_verb(app, words); !complaint.empty()) return usage_error(complaint);
   try {

@@ -17,7 +17,7 @@ struct Outcome {
 /// Adds `name`; its help begins with `examples` (one command per line).
 inline CLI::App& add_verb(CLI::App& parent, const std::string& name, const std::string& summary, const std::string& examples) {
   CLI::App* verb = parent.add_subcommand(name, summary);
-  verb->footer("Of every verb: -c,--config FILE  --socket PATH  -o,--output table|json|jsonl");
+  verb->footer("Of every verb: -c,--config FILE  --socket PATH  -o,--output table|json|jsonl|csv");
   verb->fallthrough();
   verb->description("Examples:\n" + examples + "\n" + summary);
   return *verb;
@@ -37,6 +37,8 @@ void add_recording_verbs(CLI::App& app, Common& common, Outcome& outcome);  ///<
 void add_guard_verbs(CLI::App& app, Common& common, Outcome& outcome);    ///< guard check, score, test, packs
 void add_history_verbs(CLI::App& app, Common& common, Outcome& outcome);  ///< policy, reach
 void add_request_verbs(CLI::App& app, Common& common, Outcome& outcome);  ///< request, token
+void add_sign_on_verbs(CLI::App& app, Common& common, Outcome& outcome);  ///< principal, login
+void add_operation_verbs(CLI::App& app, Common& common, Outcome& outcome);  ///< completion, report, audit
 void add_check_verbs(CLI::App& app, Common& common, Outcome& outcome);    ///< doctor, bench
 
 }  // namespace sallyport::app

@@ -241,6 +241,7 @@ template <class Trace>
 Decision evaluate(const Snapshot& snapshot, const Locks& locks, const AccessRequest& request, Trace trace) {
   Question q(snapshot, request);
   q.second_factor = second_factor_time(request.factors);
+  q.has_security_key = std::any_of(request.factors.begin(), request.factors.end(), [](const ProvenFactor& f) { return f.hardware; });
   q.factor_reference = request.opened.value_or(request.now);
 
   if (auto refusal = judge_principal(q, locks)) {

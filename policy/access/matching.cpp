@@ -87,6 +87,7 @@ Match match(const CompiledRule& compiled, const Grant& grant, const Question& q)
                           q.factor_reference - *q.second_factor <= *rule.mfa_within;
     if (!is_fresh) return stop(Stage::factor);
   }
+  if (rule.security_key && !q.has_security_key) return stop(Stage::security_key);
   if (rule.max_sessions && !q.request.opened && q.request.parallel_sessions >= *rule.max_sessions) return stop(Stage::sessions);
   return stop(Stage::matched);
 }
@@ -140,6 +141,7 @@ Decision refuse_at(Stage stage, const Question& q) {
       decision.second_factor_would_help = true;
       return decision;
     }
+    case Stage::security_key: return refuse("SP-9310", "the key of this login is not on a hardware token");
     case Stage::sessions: return refuse("SP-2012", "you have " + std::to_string(q.request.parallel_sessions) + " there already");
     case Stage::matched: break;
   }
@@ -177,6 +179,7 @@ std::string why_not(Stage stage, const CompiledRule& compiled, const Grant& gran
     case Stage::factor:
       return "it needs a second factor within " + std::to_string(rule.mfa_within->count()) + " s; " +
              (q.second_factor ? "the last is " + std::to_string(std::chrono::duration_cast<std::chrono::seconds>(q.factor_reference - *q.second_factor).count()) + " s old" : std::string("none was given"));
+    case Stage::security_key: return "it needs a security key (sk-ssh-ed25519, sk-ecdsa); the login was by another";
     case Stage::sessions: return std::to_string(q.request.parallel_sessions) + " sessions are open; it allows " + std::to_string(*rule.max_sessions);
     case Stage::matched: return {};
   }

@@ -13,7 +13,7 @@
 namespace sallyport::policy {
 
 /// The conditions of a rule in the order in which they are judged. A refusal speaks of the allow rule that got furthest.
-enum class Stage : std::uint8_t { target, account, channel, direction, tunnel, expired, network, hours, factor, sessions, matched };
+enum class Stage : std::uint8_t { target, account, channel, direction, tunnel, expired, network, hours, factor, security_key, sessions, matched };
 
 [[nodiscard]] bool is_tunnel(ChannelKind kind);
 [[nodiscard]] bool is_file_channel(ChannelKind kind);
@@ -34,6 +34,7 @@ struct Question {
   std::string replaced_command;
   std::string_view command;
   std::optional<WallTime> second_factor;
+  bool has_security_key = false;
   WallTime factor_reference{};
 };
 

@@ -22,7 +22,7 @@ bool covers(const IndexSet& outer, const IndexSet& inner, std::size_t universe) 
 }
 
 bool is_plain(const Rule& rule) {
-  return rule.up && rule.down && !rule.has_files && rule.networks.empty() && rule.hours.empty() && !rule.mfa_within && !rule.max_sessions;
+  return rule.up && rule.down && !rule.has_files && rule.networks.empty() && rule.hours.empty() && !rule.mfa_within && !rule.security_key && !rule.max_sessions;
 }
 
 /// Limits of a matching allow rule bind even where another allows the same (the strictest holds), so only a rule without any is idle.

@@ -89,7 +89,7 @@ std::vector<Network> read_networks(const Spot& spot) {
 }
 
 void read_principal(ReadState& state, const Spot& spot) {
-  if (!spot.is_map_of({"name", "type", "display", "keys", "password", "totp", "factors", "networks", "commands", "groups", "expires"})) return;
+  if (!spot.is_map_of({"name", "type", "display", "keys", "password", "totp", "factors", "networks", "commands", "groups", "enrol", "expires"})) return;
   Principal p;
   p.place = spot.place();
   p.name = PrincipalId(read_name(spot, "principal"));
@@ -136,6 +136,19 @@ void read_principal(ReadState& state, const Spot& spot) {
       state.refer(Reference::Kind::group, item, *name);
       p.groups.push_back(*name);
     });
+  }
+  if (const auto enrol = spot.field("enrol")) {
+    enrol->each([&](const Spot& item) {
+      const auto kind = item.text();
+      if (!kind) return;
+      if (*kind == "keys" || *kind == "totp") {
+        p.enrol.push_back(*kind);
+      } else {
+        item.complain("what a person may enrol herself is keys or totp");
+      }
+    });
+    std::sort(p.enrol.begin(), p.enrol.end());
+    p.enrol.erase(std::unique(p.enrol.begin(), p.enrol.end()), p.enrol.end());
   }
   if (const auto expires = spot.field("expires")) p.expires = expires->moment();
   state.documents->principals.push_back(std::move(p));

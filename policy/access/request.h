@@ -24,6 +24,7 @@ struct ProvenFactor {
   FactorKind kind = FactorKind::key;
   WallTime proven{};
   bool user_verified = false;  ///< sk key with PIN or biometry: counts as two factors
+  bool hardware = false;       ///< the key cannot leave its device
 };
 
 /// When the login became one of two factors: the time of the newest second factor. Empty: one factor only.

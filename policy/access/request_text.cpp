@@ -41,6 +41,7 @@ std::string encode_factors(const std::vector<ProvenFactor>& factors) {
     if (!text.empty()) text += ',';
     text += name_of(factor.kind);
     text += ':' + std::to_string(factor.proven.time_since_epoch().count());
+    if (factor.hardware) text += 'h';
     if (factor.user_verified) text += 'v';
   }
   return text;
@@ -55,6 +56,10 @@ std::vector<ProvenFactor> decode_factors(std::string_view text) {
     ProvenFactor factor;
     if (!one.empty() && one.back() == 'v') {
       factor.user_verified = true;
+      one.remove_suffix(1);
+    }
+    if (!one.empty() && one.back() == 'h') {
+      factor.hardware = true;
       one.remove_suffix(1);
     }
     const auto colon = one.find(':');

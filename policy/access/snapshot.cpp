@@ -151,7 +151,8 @@ class Compiler {
     for (std::uint32_t i = 0; i < d.principals.size(); ++i) {
       const Principal& p = d.principals[i];
       const std::string who = "principal `" + p.name.str() + "`";
-      if (!p.password_hash.empty() || !p.totp_secret.empty()) compiled_->offers_passwords = true;
+      const bool has_password = !p.password_hash.empty() || p.directory_password;
+      if (has_password || !p.totp_secret.empty()) compiled_->offers_passwords = true;
       for (const LoginKey& key : p.keys) {
         const auto [owner, fresh] = compiled_->key_owners.emplace(key.blob, i);
         if (fresh) continue;
@@ -160,15 +161,18 @@ class Compiler {
                                                      d.principals[owner->second].name.str() + "`");
       }
       if (p.type == PrincipalType::machine) {
-        if (!p.password_hash.empty() || !p.totp_secret.empty()) complain(p.place, who + " is a machine: it logs in by key or certificate only");
+        if (!p.enrol.empty()) complain(p.place, who + " is a machine: `enrol` is for people");
+        if (has_password || !p.totp_secret.empty()) complain(p.place, who + " is a machine: it logs in by key or certificate only");
         if (p.networks.empty()) complain(p.place, who + " is a machine: it needs `networks`");
         if (p.factors > 1) complain(p.place, who + " is a machine: it has one factor");
       } else {
         if (!p.commands.empty()) complain(p.place, who + " is a person: `commands` are for machines");
-        const bool may_have_key = !p.keys.empty() || !d.trusted_user_cas.empty();
-        const unsigned possible = (may_have_key ? 1U : 0U) + (p.password_hash.empty() ? 0U : 1U) + (p.totp_secret.empty() ? 0U : 1U);
+        const auto enrols = [&](std::string_view kind) { return std::find(p.enrol.begin(), p.enrol.end(), kind) != p.enrol.end(); };
+        const bool may_have_key = !p.keys.empty() || !d.trusted_user_cas.empty() || enrols("keys");
+        const bool may_have_code = !p.totp_secret.empty() || enrols("totp");
+        const unsigned possible = (may_have_key ? 1U : 0U) + (has_password ? 1U : 0U) + (may_have_code ? 1U : 0U);
         if (p.factors > 1 && p.factors > possible) complain(p.place, who + " needs " + std::to_string(p.factors) + " factors but has " + std::to_string(possible));
-        if (!p.totp_secret.empty() && !may_have_key && p.password_hash.empty()) {
+        if (!p.totp_secret.empty() && !may_have_key && !has_password) {
           complain(p.place, who + " has a one-time code only: it is a second factor and needs a key or a password beside it");
         }
       }

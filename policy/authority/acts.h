@@ -18,6 +18,7 @@ struct Operator {
   std::string request;    ///< id of the API request, for the audit log
   std::string token;      ///< id of the token that was shown
   std::string scopes;     ///< of that token; empty: no limit of its own
+  std::string web_session;  ///< id of the browser's session that she uses
   bool dry_run = false;   ///< only say what would be done
   [[nodiscard]] bool has_scope(std::string_view scope) const;
 };

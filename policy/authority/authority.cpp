@@ -11,8 +11,10 @@
 #include "policy/authority/requests.h"
 #include "policy/authority/self_service.h"
 #include "policy/authority/session_links.h"
+#include "policy/authority/sign_on.h"
 #include "policy/authority/targets.h"
 #include "policy/authority/tokens.h"
+#include "policy/authority/web_terminals.h"
 
 namespace sallyport::authority {
 
@@ -35,6 +37,8 @@ Authority::Authority(boost::asio::io_context& io_in, Clock& clock_in, crypto::Ra
       live(std::make_unique<LiveSessions>(*this)),
       requests(std::make_unique<Requests>(*this)),
       tokens(std::make_unique<Tokens>(*this)),
+      sign_on(std::make_unique<SignOn>(*this)),
+      web_terminals(std::make_unique<WebTerminals>(*this)),
       self_service(std::make_unique<SelfServiceDesk>(*this)),
       session_links(std::make_unique<SessionLinks>(*this)) {}
 

@@ -41,6 +41,8 @@ class SelfServiceDesk;
 class Requests;
 class Tokens;
 class SessionLinks;
+struct SignOn;
+class WebTerminals;
 
 struct Authority {
   Authority(boost::asio::io_context& io, Clock& clock, crypto::Random& random);
@@ -81,6 +83,8 @@ struct Authority {
   std::unique_ptr<LiveSessions> live;
   std::unique_ptr<Requests> requests;
   std::unique_ptr<Tokens> tokens;
+  std::unique_ptr<SignOn> sign_on;
+  std::unique_ptr<WebTerminals> web_terminals;
   std::unique_ptr<SelfServiceDesk> self_service;
   std::unique_ptr<SessionLinks> session_links;
 

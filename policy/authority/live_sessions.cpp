@@ -7,6 +7,8 @@
 #include "policy/access/moments.h"
 #include "policy/authority/guard_rules.h"
 #include "policy/authority/requests.h"
+#include "policy/authority/sign_on.h"
+#include "policy/authority/web_terminals.h"
 
 namespace sallyport::authority {
 namespace {
@@ -56,9 +58,11 @@ Notice LiveSessions::judge_session(const Session& session) const {
   const bool by_key = std::any_of(identity.factors.begin(), identity.factors.end(),
                                   [](const policy::ProvenFactor& factor) { return factor.kind == policy::FactorKind::key; });
   if (by_key && !identity.key_fingerprint.empty()) {
-    const bool enrolled = std::any_of(principal->keys.begin(), principal->keys.end(), [&](const policy::LoginKey& key) {
-      return key.fingerprint == identity.key_fingerprint && (!key.expires || *key.expires > now);
-    });
+    const auto is_this = [&](const policy::LoginKey& key) { return key.fingerprint == identity.key_fingerprint && (!key.expires || *key.expires > now); };
+    const policy::Enrolments& own = authority_.sign_on->enrolled;
+    const auto& added = own.keys_of(principal->name.view());
+    const bool enrolled = std::any_of(principal->keys.begin(), principal->keys.end(), is_this) ||
+                          std::any_of(added.begin(), added.end(), [&](const policy::LoginKey& key) { return is_this(key) && own.find_key(*authority_.snapshot, *principal, key.blob) != nullptr; });
     if (!enrolled) return make_notice("SP-2015", "the key of this login is no longer enrolled");
   }
   if (!session.row.outer.empty()) {
@@ -255,6 +259,7 @@ void LiveSessions::on_exited(Session& session, const control::SessionExited& exi
 
 // Everything the session held of us ends here: leases, inner sessions, deadlines.
 void LiveSessions::release(Session& session) {
+  authority_.web_terminals->forget(session.label);
   if (session.link == nullptr) return;
   session.link.reset();
   session.login.reset();

@@ -1,11 +1,10 @@
 #include "policy/authority/logins.h"
 
-#include <openssl/crypto.h>
-
 #include <utility>
 
 #include "policy/authority/live_sessions.h"
-#include "policy/identity/password.h"
+#include "policy/authority/sign_on.h"
+#include "policy/authority/web_terminals.h"
 
 namespace sallyport::authority {
 namespace {
@@ -61,6 +60,8 @@ void Logins::begin(Session& session) {
   policy::LoginContext context;
   context.source = session.source;
   context.max_attempts = static_cast<unsigned>(authority_.settings.number("max_auth_attempts", policy::k_max_login_attempts));
+  context.enrolled = &authority_.sign_on->enrolled;
+  context.memory = &authority_.sign_on->memory;
   if (!session.row.outer.empty()) {
     policy::OuterLogin outer;
     if (const Session* carrier = authority_.find(session.row.outer); carrier != nullptr && carrier->is_logged_in()) {
@@ -70,6 +71,7 @@ void Logins::begin(Session& session) {
     outer.target = TargetId(session.row.inner_target);  // an outer session that is gone leaves a principal nobody can be
     context.outer = std::move(outer);
   }
+  context.web = authority_.web_terminals->login_of(session.label);
   session.login = std::make_unique<policy::Login>(std::move(context));
   set_grace(session, authority_.settings.duration("login_grace_ms", std::chrono::seconds(30)));
 }
@@ -104,13 +106,17 @@ void Logins::on_attempt(Session& session, const control::Envelope& question) {
                                                                          : "signature over another session identifier");
   }
   session.attempt_running = true;
+  const bool by_invite = EnrolmentDesk::is_invite_code(sent.user());
+  if (session.first_user.empty()) session.first_user = sent.user();
+  if (session.first_user != sent.user() && (by_invite || EnrolmentDesk::is_invite_code(session.first_user))) return disconnect(session, "SP-1003", "the user name changed");
+  if (by_invite && session.row.outer.empty()) return finish(session, authority_.sign_on->enrolment.attempt(session, attempt_of(sent, session.exchange_hash)));
   go_on(session, session.login->take(attempt_of(sent, session.exchange_hash), *authority_.snapshot, authority_.locks,
                                      authority_.throttle, {authority_.now(), authority_.clock.boot()}));
 }
 
 void Logins::go_on(Session& session, policy::Login::Step step) {
   if (auto* password = std::get_if<policy::PasswordCheck>(&step)) return check_password(session, std::move(*password));
-  if (auto* code = std::get_if<policy::TotpCheck>(&step)) return check_totp(session, std::move(*code));
+  if (auto* code = std::get_if<policy::TotpCheck>(&step)) return check_totp(session, *code);
   finish(session, std::move(std::get<policy::LoginAnswer>(step)));
 }
 
@@ -122,42 +128,11 @@ void Logins::resume(const std::string& label, bool right) {
 }
 
 void Logins::check_password(Session& session, policy::PasswordCheck check) {
-  struct Work {
-    policy::PasswordCheck check;
-    bool right = false;
-  };
-  auto work = std::make_shared<Work>();
-  work->check = std::move(check);
-  const bool queued = authority_.hashing.post(
-      [work] {
-        work->right = policy::verify_password(work->check.hash, work->check.password);
-        work->check.password = Secret();
-      },
-      [this, work, label = session.label] { resume(label, work->right); });
-  if (!queued) resume(session.label, false);
+  authority_.sign_on->checks.password(std::move(check), [this, label = session.label](bool right) { resume(label, right); });
 }
 
-void Logins::check_totp(Session& session, policy::TotpCheck check) {
-  const std::string principal = check.principal.str();
-  const auto used = authority_.totp_steps.find(principal);
-  control::Envelope question;
-  auto* body = question.mutable_totp_check();
-  body->set_secret(check.secret);
-  body->set_code(check.code.reveal().data(), check.code.size());
-  body->set_not_before_step(used == authority_.totp_steps.end() ? 0 : used->second + 1);
-  body->set_now(std::chrono::duration_cast<std::chrono::seconds>(authority_.now().time_since_epoch()).count());
-  authority_.vault.ask(std::move(question), [this, label = session.label, principal](Result<control::Received> answer) {
-    if (!answer || !answer->envelope.totp_answer().right()) return resume(label, false);
-    // One code, one use: whoever comes second with the same step loses, also after a restart.
-    const std::int64_t step = answer->envelope.totp_answer().step();
-    auto& last = authority_.totp_steps.try_emplace(principal, -1).first->second;
-    if (step <= last) return resume(label, false);
-    last = step;
-    authority_.store->use_totp_step(principal, step, [this, label](const Result<void>& stored) {
-      if (!stored) log_line("error", "a used one-time code could not be stored: " + stored.error().detail);
-      resume(label, stored.has_value());
-    });
-  });
+void Logins::check_totp(Session& session, const policy::TotpCheck& check) {
+  authority_.sign_on->checks.code(check, [this, label = session.label](bool right) { resume(label, right); });
 }
 
 void Logins::finish(Session& session, policy::LoginAnswer answer) {
@@ -222,10 +197,13 @@ void Logins::welcome(Session& session, const policy::LoginAnswer& answer) {
   session.login.reset();
   session.state = session.identity->bare ? control::SessionState::bare : control::SessionState::identified;
   authority_.deadlines.cancel(session.grace);
-  remember_identity(session.row, *session.identity);
+  const bool invited = !session.invite.empty();  // nobody was proven: after a restart it begins anew
+  if (!invited) remember_identity(session.row, *session.identity);
   session.row.state = control::name_of(session.state);
   authority_.store->put_session(session.row);
-  authority_.store->remember_source({session.row.principal, policy::source_key(session.source), authority_.now_us()});
+  if (session.row.outer.empty() && !invited)
+    authority_.sign_on->memory.remember(session.row.principal, session.source, session.identity->key_fingerprint, session.identity->factors);
+  if (!invited) authority_.store->remember_source({session.row.principal, policy::source_key(session.source), authority_.now_us()});
   control::Envelope proven;
   proven.mutable_session_proven()->set_session(session.label);
   authority_.tell_listener(std::move(proven));

@@ -21,7 +21,7 @@ class Logins {
   void go_on(Session& session, policy::Login::Step step);
   void resume(const std::string& label, bool right);
   void check_password(Session& session, policy::PasswordCheck check);
-  void check_totp(Session& session, policy::TotpCheck check);
+  void check_totp(Session& session, const policy::TotpCheck& check);
   void finish(Session& session, policy::LoginAnswer answer);
   void succeed(Session& session, policy::LoginAnswer answer);
   void welcome(Session& session, const policy::LoginAnswer& answer);

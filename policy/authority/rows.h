@@ -127,6 +127,21 @@ struct TokenRow {
   std::int64_t used_us = 0;  ///< newest use since the start; not stored
 };
 
+/// Something that a person enrolled, or that was made for her to enrol with.
+///   invite       id: its own,           value: SHA-256 of the code " " end in microseconds " " who made it
+///   key          id: fingerprint,       value: public key line
+///   totp         id: "",                value: name of the vault secret
+///   recovery     id: SHA-256 of a code, value: ""
+///   certificate  id: serial number,     value: fingerprint " " end in microseconds " " revoked (0 or 1) " " factors
+///   passkey      id: credential id in hexadecimal, value: public key, counter and name
+struct EnrolmentRow {
+  std::string kind;
+  std::string principal;
+  std::string id;
+  std::string value;
+  std::int64_t at_us = 0;
+};
+
 /// A privileged act of the admin side, from before its intent is journalled until its outcome is.
 struct Intent {
   std::string id;
@@ -151,6 +166,13 @@ struct SessionQuery {
   std::uint32_t limit = 100;
 };
 
+/// How an account was used so far: sessions that reached it.
+struct UseRow {
+  std::string principal, target, account;
+  std::int64_t last_us = 0;
+  std::uint64_t sessions = 0;
+};
+
 /// Everything that is needed at start.
 struct Remembered {
   std::vector<SessionRow> live;
@@ -162,6 +184,7 @@ struct Remembered {
   std::vector<Intent> intents;
   std::vector<std::string> outcomes;  ///< intents whose outcomes were journalled, the newest of them
   std::vector<TokenRow> tokens;
+  std::vector<EnrolmentRow> enrolments;
   std::vector<RequestRow> requests;  ///< pending and approved ones
   std::int64_t last_serial = 0;
   std::int64_t wall_high_us = 0;  ///< the latest moment this authority has seen

@@ -1,6 +1,7 @@
 #include "policy/authority/self_service.h"
 
 #include "policy/authority/self_requests.h"
+#include "policy/authority/sign_on.h"
 
 #include <algorithm>
 #include <chrono>
@@ -32,6 +33,9 @@ constexpr std::string_view k_help =
     "  ssh PRINCIPAL@gateway request TARGET --for 1h --reason WHY   asks for access on request\n"
     "  ssh PRINCIPAL@gateway requests            what you asked for and what you may decide\n"
     "  ssh PRINCIPAL@gateway approve ID          and: deny ID --reason WHY, cancel ID\n"
+    "  ssh PRINCIPAL@gateway keys                your keys and codes; keys add LINE, keys remove SHA256:...\n"
+    "  ssh PRINCIPAL@gateway enrol totp          a new one-time code; recovery-codes: new recovery codes\n"
+    "  ssh PRINCIPAL@gateway certificate LINE    a login certificate for that public key [--for 8h] [--from here]\n"
     "  ssh PRINCIPAL@gateway explain SP-2001     what a message means and what to do\n";
 
 std::string labels_text(const policy::Target& target) {
@@ -80,6 +84,18 @@ std::vector<std::string> words_of(std::string_view text) {
   }
   if (!word.empty()) words.push_back(std::move(word));
   return words;
+}
+
+/// A code is a secret until it is used, and "enrol totp 123456" holds one as well.
+std::string without_code(const std::string& command) {
+  std::string text = command.substr(0, 256);
+  for (const std::string_view mark : {"--code ", "enrol totp "})
+    if (const auto at = text.find(mark); at != std::string::npos) {
+      const auto begin = at + mark.size();
+      const auto end = text.find(' ', begin);
+      text.replace(begin, end == std::string::npos ? std::string::npos : end - begin, "...");
+    }
+  return text;
 }
 
 std::string key_line(const std::string& blob) {
@@ -176,8 +192,15 @@ std::string SelfServiceDesk::config(const Session& session, const control::Publi
 void SelfServiceDesk::on_ask(Session& session, const control::Envelope& question) {
   const std::string& command = question.self_service().command();
   const auto words = words_of(command);
+  control::Envelope later;
+  later.set_call(question.call());
+  const auto answer_later = [this, label = session.label, later](SelfText answer) {
+    Session* here = authority_.find(label);
+    if (here != nullptr && here->link != nullptr) reply(*here, later, std::move(answer.text), answer.exit_status, std::move(answer.error_text));
+  };
+  if (!session.invite.empty()) return authority_.sign_on->enrolment.on_invited(session, words, answer_later);
   if (words.empty()) return menu(session, question);
-  authority_.note(session, "selfservice.asked", authority_.event_of(session).text("command", command.substr(0, 256)));
+  authority_.note(session, "selfservice.asked", authority_.event_of(session).text("command", without_code(command)));
   const std::string& verb = words[0];
   if (verb == "ls" && words.size() <= 2) return reply(session, question, list(session, words.size() == 2 ? words[1] : ""), 0, {});
   if (verb == "help" || verb == "--help") return reply(session, question, std::string(k_help), 0, {});
@@ -201,6 +224,7 @@ void SelfServiceDesk::on_ask(Session& session, const control::Envelope& question
     });
     return;
   }
+  if (authority_.sign_on->enrolment.ask(session, words, answer_later)) return;
   control::Envelope call;
   call.set_call(question.call());
   const bool is_request = ask_requests(authority_, session, words, [this, label = session.label, call](SelfText answer) {

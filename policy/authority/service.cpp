@@ -15,6 +15,7 @@
 #include "policy/authority/requests.h"
 #include "policy/authority/self_service.h"
 #include "policy/authority/session_links.h"
+#include "policy/authority/sign_on.h"
 #include "policy/authority/tokens.h"
 
 namespace sallyport::authority {
@@ -79,6 +80,7 @@ class Service {
       return;
     }
     authority_.settings = std::move(*settings);
+    authority_.sign_on->memory.set_lasts(std::chrono::duration_cast<std::chrono::seconds>(authority_.settings.duration("factor_memory_ms", std::chrono::milliseconds(0))));
     authority_.listeners.clear();
     for (const std::string& address : authority_.settings.list("listen")) {
       const HostPort parts = split_host_port(address);
@@ -109,6 +111,7 @@ class Service {
     });
     authority_.locks = policy::Locks(std::move(remembered.locks));
     authority_.tokens->remember(std::move(remembered.tokens));
+    authority_.sign_on->enrolment.remember(std::move(remembered.enrolments));
     authority_.requests->remember(std::move(remembered.requests));
     authority_.totp_steps = std::move(remembered.totp_steps);
     authority_.last_serial = remembered.last_serial;
@@ -231,6 +234,7 @@ class Service {
 
   void every_second() {
     second_ = authority_.deadlines.after(k_second, [this] { every_second(); });
+    if (authority_.vault.is_attached()) authority_.sign_on->enrolment.learn_login_ca();
     PolicyClock::Step step;
     if (authority_.policy_clock.look(step)) {
       const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(step.by).count();

@@ -59,6 +59,10 @@ struct Session {
   control::Envelope attempt_question;  ///< call number to answer to
   Deadlines::Handle grace = 0;
   unsigned factors_seen = 0;
+  std::string first_user;       ///< of the first attempt: an invite's code and a name are not mixed
+  std::string invite;           ///< it came by this invite: it may enrol, and nothing else
+  std::string invite_key;       ///< the key that it proved, a line
+  unsigned invite_failures = 0;
 
   // Once logged in.
   std::optional<policy::LoginIdentity> identity;

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <unordered_map>
 #include <utility>
 
 #include "policy/authority/store_rows.h"
@@ -123,6 +124,7 @@ struct Store::State {
   std::mutex mutex;
   std::condition_variable wake;
   std::vector<Job> jobs;
+  std::unordered_map<std::string, SessionRow> session_rows;  ///< their jobs wait
   bool urgent = false;
   bool stopping = false;
   std::optional<bool> fsyncs;  ///< what `synchronous` was set to last
@@ -156,8 +158,21 @@ Store::~Store() {
 
 void Store::on_trouble(std::function<void(const Error&)> trouble) { state_->trouble = std::move(trouble); }
 
+// A row that still waits is replaced by the newer one: a login writes itself down four times in a tenth of a second.
 void Store::put_session(SessionRow row) {
-  state_->background([row = std::move(row)](State& s) { return write_session(s.statements, row); });
+  std::string label = row.label;
+  {
+    const std::lock_guard lock(state_->mutex);
+    if (state_->jobs.size() >= k_most_waiting) return;
+    const auto [waiting, is_new] = state_->session_rows.insert_or_assign(label, std::move(row));
+    if (!is_new) return;
+  }
+  state_->background([label = std::move(label)](State& s) -> Result<void> {
+    std::unique_lock lock(s.mutex);
+    const auto newest = s.session_rows.extract(label);
+    lock.unlock();
+    return newest ? write_session(s.statements, newest.mapped()) : Result<void>{};
+  });
 }
 
 void Store::put_channel(ChannelRow row) {
@@ -296,6 +311,25 @@ void Store::remove_token(const std::string& id, const std::string& intent, Done 
       std::move(done));
 }
 
+void Store::change_enrolments(std::vector<EnrolmentRow> put, std::vector<EnrolmentRow> remove, const std::string& intent, Done done) {
+  state_->durable(
+      [put = std::move(put), remove = std::move(remove), intent](State& s) -> Result<void> {
+        for (const EnrolmentRow& row : remove) {
+          auto statement = s.database.prepare("DELETE FROM enrolments WHERE kind=? AND principal=? AND id=?");
+          if (!statement) return tl::unexpected(statement.error());
+          if (auto removed = statement->bind(row.kind, row.principal, row.id).run(); !removed) return removed;
+        }
+        for (const EnrolmentRow& row : put) {
+          auto statement = s.database.prepare("INSERT OR REPLACE INTO enrolments VALUES(?,?,?,?,?)");
+          if (!statement) return tl::unexpected(statement.error());
+          if (auto written = statement->bind(row.kind, row.principal, row.id, row.value, row.at_us).run(); !written) return written;
+        }
+        if (intent.empty()) return {};
+        return mark_done(s.database, intent);
+      },
+      std::move(done));
+}
+
 void Store::remove_lock(const std::string& id, const std::string& intent, Done done) {
   state_->durable(
       [id, intent](State& s) -> Result<void> {
@@ -325,6 +359,19 @@ void Store::list_sessions(SessionQuery query, std::function<void(Result<std::vec
   auto rows = std::make_shared<Result<std::vector<SessionRow>>>();
   state_->post({[query = std::move(query), rows](State& s) -> Result<void> {
                   *rows = read_sessions(s.database, query);
+                  return {};
+                },
+                [rows, done = std::move(done)](const Result<void>& result) {
+                  if (!result) *rows = tl::unexpected(result.error());
+                  done(std::move(*rows));
+                },
+                false});
+}
+
+void Store::list_uses(std::function<void(Result<std::vector<UseRow>>)> done) {
+  auto rows = std::make_shared<Result<std::vector<UseRow>>>();
+  state_->post({[rows](State& s) -> Result<void> {
+                  *rows = read_uses(s.database);
                   return {};
                 },
                 [rows, done = std::move(done)](const Result<void>& result) {

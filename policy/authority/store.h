@@ -58,10 +58,13 @@ class Store {
   void put_request(RequestRow row, const std::string& intent, Done done);
   void put_token(TokenRow row, const std::string& intent, Done done);
   void remove_token(const std::string& id, const std::string& intent, Done done);
+  /// One transaction. `intent` may be empty.
+  void change_enrolments(std::vector<EnrolmentRow> put, std::vector<EnrolmentRow> remove, const std::string& intent, Done done);
   void use_totp_step(const std::string& principal, std::int64_t step, Done done);
 
   // Reading.
   void list_sessions(SessionQuery query, std::function<void(Result<std::vector<SessionRow>>)> done);
+  void list_uses(std::function<void(Result<std::vector<UseRow>>)> done);
   void list_requests(bool open_only, const std::string& before, std::uint32_t limit, std::function<void(Result<std::vector<RequestRow>>)> done);
   void find_session(const std::string& label, std::function<void(Result<SessionRow>)> done);
   /// With its files. `version` 0: the one that was in force at `at_us`.

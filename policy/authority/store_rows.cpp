@@ -138,6 +138,18 @@ Result<std::vector<SessionRow>> read_sessions(sql::Database& database, const Ses
   }
 }
 
+Result<std::vector<UseRow>> read_uses(sql::Database& database) {
+  std::vector<UseRow> rows;
+  auto statement = database.prepare("SELECT principal, target, account, max(started_us), count(*) FROM sessions WHERE opened_us<>0 GROUP BY principal, target, account");
+  if (!statement) return tl::unexpected(statement.error());
+  for (;;) {
+    auto row = statement->step();
+    if (!row) return tl::unexpected(row.error());
+    if (!*row) return rows;
+    rows.push_back({statement->text(0), statement->text(1), statement->text(2), statement->integer(3), static_cast<std::uint64_t>(statement->integer(4))});
+  }
+}
+
 Result<SessionRow> read_session(sql::Database& database, const std::string& label) {
   auto statement = database.prepare("SELECT " + std::string(k_session_columns) + ", recorded FROM sessions WHERE label=?");
   if (!statement) return tl::unexpected(statement.error());
@@ -316,6 +328,10 @@ Result<Remembered> read_remembered(sql::Database& database) {
   if (!read) return tl::unexpected(read.error());
   read = for_each(database, "SELECT id, hash, principal, name, scopes, networks, created_by, created_us, expires_us FROM tokens", [&](const sql::Statement& s) {
     all.tokens.push_back({s.text(0), s.text(1), s.text(2), s.text(3), s.text(4), s.text(5), s.text(6), s.integer(7), s.integer(8), 0});
+  });
+  if (!read) return tl::unexpected(read.error());
+  read = for_each(database, "SELECT kind, principal, id, value, at_us FROM enrolments ORDER BY at_us", [&](const sql::Statement& s) {
+    all.enrolments.push_back({s.text(0), s.text(1), s.text(2), s.text(3), s.integer(4)});
   });
   if (!read) return tl::unexpected(read.error());
   read = for_each(database, "SELECT principal, step FROM totp_steps",

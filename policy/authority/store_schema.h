@@ -6,7 +6,7 @@
 
 namespace sallyport::authority {
 
-inline constexpr std::array<std::string_view, 4> k_migrations = {R"sql(
+inline constexpr std::array<std::string_view, 5> k_migrations = {R"sql(
 CREATE TABLE sessions(
   label TEXT PRIMARY KEY, state TEXT NOT NULL, started_us INTEGER NOT NULL, started_boot_us INTEGER NOT NULL,
   boot_id TEXT NOT NULL, source TEXT NOT NULL, source_port INTEGER NOT NULL, local TEXT NOT NULL, local_port INTEGER NOT NULL,
@@ -56,6 +56,11 @@ R"sql(
 CREATE TABLE tokens(
   id TEXT PRIMARY KEY, hash TEXT NOT NULL, principal TEXT NOT NULL, name TEXT NOT NULL, scopes TEXT NOT NULL, networks TEXT NOT NULL,
   created_by TEXT NOT NULL, created_us INTEGER NOT NULL, expires_us INTEGER NOT NULL) WITHOUT ROWID;
+)sql",
+R"sql(
+CREATE TABLE enrolments(
+  kind TEXT NOT NULL, principal TEXT NOT NULL, id TEXT NOT NULL, value TEXT NOT NULL, at_us INTEGER NOT NULL,
+  PRIMARY KEY(kind, principal, id)) WITHOUT ROWID;
 )sql"};
 
 }  // namespace sallyport::authority

@@ -13,6 +13,7 @@ namespace {
 constexpr unsigned k_max_accepted_probes = 24;  ///< a client asks once per key it holds
 constexpr std::size_t k_max_user_bytes = 255;
 constexpr std::size_t k_max_code_bytes = 64;
+constexpr std::string_view k_directory = "directory";  ///< in place of a hash: the directory knows the password
 
 using Method = LoginAttempt::Method;
 using Result = LoginAnswer::Result;
@@ -101,6 +102,12 @@ struct Login::State {
   std::string waiting_hash;  ///< the hash that is being checked; empty: the dummy
   LoginEvent event;          ///< of the attempt at hand
 
+  [[nodiscard]] const Enrolments& enrolled() const {
+    static const Enrolments k_nothing;
+    return context.enrolled != nullptr ? *context.enrolled : k_nothing;
+  }
+  [[nodiscard]] static bool has_password(const Principal& p) { return !p.password_hash.empty() || p.directory_password; }
+  [[nodiscard]] bool offers_passwords(const Snapshot& snapshot) const { return snapshot.offers_passwords() || enrolled().offers_codes(); }
   [[nodiscard]] std::string name() const { return parsed ? parsed->principal : printable(*user); }
   [[nodiscard]] const Principal* principal(const Snapshot& snapshot) const { return parsed ? snapshot.find_principal(parsed->principal) : nullptr; }
   [[nodiscard]] bool has(FactorKind kind) const {
@@ -118,16 +125,17 @@ struct Login::State {
 
   [[nodiscard]] std::vector<std::string> methods_left(const Snapshot& snapshot) const {
     if (context.outer) return {"publickey"};
+    if (context.web && factors.empty()) return {"publickey"};
     if (factors.empty()) {
-      if (!snapshot.offers_passwords()) return {"publickey"};
+      if (!offers_passwords(snapshot)) return {"publickey"};
       return {"publickey", "password", "keyboard-interactive"};
     }
     std::vector<std::string> methods;
     const Principal* p = principal(snapshot);
     if (p == nullptr) return methods;
-    const bool password = !p->password_hash.empty() && !has(FactorKind::password);
-    const bool code = !p->totp_secret.empty() && !has(FactorKind::totp);
-    if (!has(FactorKind::key) && (!p->keys.empty() || !snapshot.user_cas().empty())) methods.emplace_back("publickey");
+    const bool password = has_password(*p) && !has(FactorKind::password);
+    const bool code = !enrolled().totp_secret(*p).empty() && !has(FactorKind::totp);
+    if (context.can_show_keys && !has(FactorKind::key) && (enrolled().has_keys(*p) || !snapshot.user_cas().empty())) methods.emplace_back("publickey");
     if (password) methods.emplace_back("password");
     if (password || code) methods.emplace_back("keyboard-interactive");
     return methods;
@@ -207,7 +215,7 @@ struct Login::State {
         wants_second = wants_second || std::any_of(rules.begin(), rules.end(), [](const Rule& r) { return r.mfa_within.has_value(); });
       }
     }
-    return std::max(p.factors, wants_second ? 2U : 1U);
+    return std::max({p.factors, wants_second ? 2U : 1U, context.at_least});
   }
 
   [[nodiscard]] unsigned count_kinds() const {
@@ -224,6 +232,10 @@ struct Login::State {
   LoginAnswer prove(const Principal& p, ProvenFactor factor, const Snapshot& snapshot, const Locks& locks, Throttle& throttle, LoginTimes now) {
     asked = Asked::nothing;
     factors.push_back(factor);
+    if (is_key(factor.kind) && !context.outer && context.memory != nullptr) {
+      for (const ProvenFactor& known : context.memory->recall(p.name.view(), context.source, key_fingerprint, now.wall))
+        if (!has(known.kind)) factors.push_back(known);
+    }
     if (auto stop = stop_proven(p, locks, now)) return *std::move(stop);
     const auto left = methods_left(snapshot);
     const bool can_give_more = !context.outer && !left.empty();
@@ -271,8 +283,17 @@ struct Login::State {
 
   LoginAnswer take_key(const LoginAttempt& attempt, const Snapshot& snapshot, const Locks& locks, Throttle& throttle, LoginTimes now) {
     const Principal* p = principal(snapshot);
-    const OfferedKey offered = judge_key(snapshot, p, name(), attempt, context.source, now.wall);
-    event.method = offered.is_certificate ? "certificate" : "publickey";
+    OfferedKey offered = judge_key(snapshot, p, name(), attempt, context.source, now.wall, enrolled());
+    if (context.web) {
+      // Only the key of this one terminal, and only for who signed in there.
+      const bool is_its = p != nullptr && p->name == context.web->principal && attempt.key_blob == context.web->key_blob;
+      OfferedKey shown;
+      shown.accepted = is_its;
+      shown.reason = is_its ? "" : "not the key of this browser terminal";
+      shown.fingerprint = offered.fingerprint;
+      offered = std::move(shown);
+    }
+    event.method = offered.is_certificate ? "certificate" : context.web ? "web" : "publickey";
     event.fingerprint = offered.fingerprint;
 #ifdef SALLYPORT_PLANTED_OFFERED_KEY_IS_IDENTITY
     if (attempt.probe && offered.accepted) return prove(*p, ProvenFactor{FactorKind::key, now.wall, false}, snapshot, locks, throttle, now);
@@ -299,9 +320,15 @@ struct Login::State {
     if (offered.verify_required && !signature.user_verified) return refuse(snapshot, throttle, now, "the security key did not verify its user");
     if (has(FactorKind::key)) return refuse(snapshot, throttle, now, "a key was already proven; another kind of factor is needed");
     certificate = offered.limits;
-    key_fingerprint = offered.fingerprint;
-    certificate_id = offered.certificate_id;
-    return prove(*p, ProvenFactor{offered.is_certificate ? FactorKind::certificate : FactorKind::key, now.wall, signature.user_verified}, snapshot,
+    // The key of a browser's terminal is nobody's enrolled key: what was proven is said instead.
+    key_fingerprint = context.web ? std::string() : offered.fingerprint;
+    certificate_id = context.web ? context.web->proven_by : offered.certificate_id;
+    if (context.web)
+      std::copy_if(context.web->factors.begin(), context.web->factors.end(), std::back_inserter(factors), [&](const ProvenFactor& f) { return !is_key(f.kind) && !has(f.kind); });
+    if (offered.issued != nullptr)  // what she had proven when the certificate was given to her, with its true age
+      std::copy_if(offered.issued->factors.begin(), offered.issued->factors.end(), std::back_inserter(factors),
+                   [&](const ProvenFactor& f) { return !is_key(f.kind) && !has(f.kind); });
+    return prove(*p, ProvenFactor{offered.is_certificate ? FactorKind::certificate : FactorKind::key, now.wall, signature.user_verified, offered.hardware}, snapshot,
                  locks, throttle, now);
   }
 
@@ -318,23 +345,27 @@ struct Login::State {
       throttle.failed(context.source, name(), true, now.boot);
       return refuse(snapshot, throttle, now, "the password is longer than 1024 bytes");
     }
-    if (!snapshot.offers_passwords()) return refuse(snapshot, throttle, now, "passwords are not offered");
+    if (!offers_passwords(snapshot)) return refuse(snapshot, throttle, now, "passwords are not offered");
     const Throttle::Verdict verdict = throttle.ask_guessable(context.source, name(), now.boot);
     if (!verdict.evaluate) {
       LoginAnswer out = refuse(snapshot, throttle, now, "slowed down: not looked at", "SP-5003");
       out.delay = std::max(out.delay, verdict.delay);
       return out;
     }
-    const bool usable = p != nullptr && p->type == PrincipalType::person && !p->password_hash.empty() && !has(FactorKind::password);
+    const bool usable = p != nullptr && p->type == PrincipalType::person && has_password(*p) && !has(FactorKind::password);
     waiting = Waiting::password;
+    if (usable && p->directory_password) {
+      waiting_hash = k_directory;
+      return PasswordCheck{{}, std::move(password), p->name.str()};
+    }
     waiting_hash = usable ? p->password_hash : std::string();
-    return PasswordCheck{usable ? p->password_hash : snapshot.dummy_password_hash(), std::move(password)};
+    return PasswordCheck{usable ? p->password_hash : snapshot.dummy_password_hash(), std::move(password), {}};
   }
 
   Step take_code(Secret code, const Snapshot& snapshot, Throttle& throttle, LoginTimes now) {
     event.method = "totp";
     const Principal* p = principal(snapshot);
-    if (p == nullptr || p->totp_secret.empty()) return refuse(snapshot, throttle, now, "no one-time code is enrolled");
+    if (p == nullptr || enrolled().totp_secret(*p).empty()) return refuse(snapshot, throttle, now, "no one-time code is enrolled");
     if (code.empty() || code.size() > k_max_code_bytes) {
       throttle.failed(context.source, name(), true, now.boot);
       return refuse(snapshot, throttle, now, "not a one-time code");
@@ -346,16 +377,16 @@ struct Login::State {
       return out;
     }
     waiting = Waiting::code;
-    return TotpCheck{p->name, p->totp_secret, std::move(code)};
+    return TotpCheck{p->name, enrolled().totp_secret(*p), std::move(code)};
   }
 
   Step take_interactive(LoginAttempt& attempt, const Snapshot& snapshot, const Locks& locks, Throttle& throttle, LoginTimes now) {
     if (context.outer) return refuse(snapshot, throttle, now, "a jump is proven by key", "SP-1007");
-    if (!snapshot.offers_passwords()) return refuse(snapshot, throttle, now, "keyboard-interactive is not offered");
+    if (!offers_passwords(snapshot)) return refuse(snapshot, throttle, now, "keyboard-interactive is not offered");
     if (attempt.responses.empty()) {
       if (asked != Asked::nothing) return refuse(snapshot, throttle, now, "began again without answering");
       const Principal* p = principal(snapshot);
-      const bool wants_code = !factors.empty() && p != nullptr && !p->totp_secret.empty() && !has(FactorKind::totp);
+      const bool wants_code = !factors.empty() && p != nullptr && !enrolled().totp_secret(*p).empty() && !has(FactorKind::totp);
       asked = wants_code ? Asked::code : Asked::password;
       LoginAnswer out = answer(Result::ask, "", "");
       out.prompts.push_back(LoginPrompt{wants_code ? "One-time code: " : "Password: ", false});
@@ -426,14 +457,14 @@ Login::Step Login::resume(bool right, const Snapshot& snapshot, const Locks& loc
   const Principal* p = s.principal(snapshot);
   if (waited == State::Waiting::password) {
     // The dummy hash proves nobody, nor does one that was replaced while it was being checked.
-    const bool proven = right && p != nullptr && !hash.empty() && p->password_hash == hash;
+    const bool proven = right && p != nullptr && !hash.empty() && (p->directory_password ? hash == k_directory : p->password_hash == hash);
     if (!proven) {
       throttle.failed(s.context.source, s.name(), true, now.boot);
       return s.refuse(snapshot, throttle, now, p == nullptr ? "unknown principal" : hash.empty() ? "no password is enrolled" : "wrong password");
     }
     return s.prove(*p, ProvenFactor{FactorKind::password, now.wall, false}, snapshot, locks, throttle, now);
   }
-  if (!right || p == nullptr || p->totp_secret.empty()) {
+  if (!right || p == nullptr || s.enrolled().totp_secret(*p).empty()) {
     throttle.failed(s.context.source, s.name(), true, now.boot);
     return s.refuse(snapshot, throttle, now, "wrong or used one-time code");
   }

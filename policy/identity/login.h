@@ -22,6 +22,8 @@
 #include "policy/access/engine.h"
 #include "policy/access/request.h"
 #include "policy/access/snapshot.h"
+#include "policy/identity/enrolments.h"
+#include "policy/identity/factor_memory.h"
 #include "policy/identity/throttle.h"
 
 namespace sallyport::policy {
@@ -67,10 +69,23 @@ struct OuterLogin {
   std::vector<ProvenFactor> factors;
 };
 
+/// A terminal in a browser: who it is was proven there, and the terminal shows it by a key that was made for this one session.
+struct WebLogin {
+  PrincipalId principal;
+  std::string key_blob;
+  std::vector<ProvenFactor> factors;  ///< proven in the browser, with their true age
+  std::string proven_by;              ///< for the audit log
+};
+
 struct LoginContext {
   IpAddress source;
   std::optional<OuterLogin> outer;
+  std::optional<WebLogin> web;
   unsigned max_attempts = k_max_login_attempts;  ///< failed ones; the last of them ends the connection
+  unsigned at_least = 1;                         ///< different factors, of those who can give so many
+  bool can_show_keys = true;                     ///< false: a browser, which has no ssh key
+  const Enrolments* enrolled = nullptr;          ///< may be null; outlives the login
+  const FactorMemory* memory = nullptr;          ///< may be null; outlives the login
 };
 
 struct LoginTimes {
@@ -123,16 +138,17 @@ struct LoginAnswer {
   LoginEvent event;
 };
 
-/// Run verify_password(hash, password) on a worker, at most k_max_password_checks_at_once together, then resume().
+/// With `directory`: ask the directory whether this is that principal's password. Else run verify_password(hash, password) on a worker, at most k_max_password_checks_at_once together, then resume().
 struct PasswordCheck {
   std::string hash;  ///< of nobody's password when the principal is unknown or has none
   Secret password;
+  std::string directory;  ///< name of the principal there
 };
 
 /// Ask the vault whether this code is right now and was never used (keep the last step per principal), then resume().
 struct TotpCheck {
   PrincipalId principal;
-  std::string secret;
+  std::string secret;  ///< empty: only a recovery code can be right
   Secret code;
 };
 

@@ -40,18 +40,19 @@ bool names_a_certificate(std::string_view blob) {
 }
 
 void judge_plain_key(OfferedKey& offered, const Snapshot& snapshot, const Principal* principal, const LoginAttempt& attempt,
-                     const IpAddress& source, WallTime now) {
+                     const IpAddress& source, WallTime now, const Enrolments& enrolled) {
   const auto key = crypto::SshPublicKey::parse_blob(bytes_of(attempt.key_blob));
   if (!key) {
     offered.reason = key.error().detail;
     return;
   }
   offered.fingerprint = key->fingerprint();
+  offered.hardware = key->name().starts_with("sk-");
   if (!algorithm_fits(attempt.algorithm, false, *key)) {
     offered.reason = "the signature algorithm " + attempt.algorithm.substr(0, 64) + " is not accepted for this key";
     return;
   }
-  const Principal* owner = snapshot.find_key_owner(attempt.key_blob);
+  const Principal* owner = enrolled.find_owner(snapshot, attempt.key_blob);
   offered.belongs_to_another = owner != nullptr && owner != principal;
   if (principal == nullptr) {
     offered.reason = "unknown principal";
@@ -61,7 +62,11 @@ void judge_plain_key(OfferedKey& offered, const Snapshot& snapshot, const Princi
     offered.reason = owner == nullptr ? "the key is enrolled for nobody" : "the key is of another principal";
     return;
   }
-  const auto mine = std::find_if(principal->keys.begin(), principal->keys.end(), [&](const LoginKey& k) { return k.blob == attempt.key_blob; });
+  const LoginKey* mine = enrolled.find_key(snapshot, *principal, attempt.key_blob);
+  if (mine == nullptr) {
+    offered.reason = "the key is enrolled for nobody";
+    return;
+  }
   offered.verify_required = mine->verify_required;
   if (mine->expires && *mine->expires <= now) {
     offered.reason = "the key has expired";
@@ -78,7 +83,7 @@ void judge_plain_key(OfferedKey& offered, const Snapshot& snapshot, const Princi
 }
 
 void judge_certificate(OfferedKey& offered, const Snapshot& snapshot, const Principal* principal, std::string_view principal_name,
-                       const LoginAttempt& attempt, const IpAddress& source, WallTime now) {
+                       const LoginAttempt& attempt, const IpAddress& source, WallTime now, const Enrolments& enrolled) {
   const auto certificate = crypto::SshCertificate::parse_blob(bytes_of(attempt.key_blob));
   if (!certificate) {
     offered.reason = certificate.error().detail;
@@ -94,8 +99,10 @@ void judge_certificate(OfferedKey& offered, const Snapshot& snapshot, const Prin
     return;
   }
   const std::string_view ca_blob = text_of(certificate->signature_key().blob());
+  offered.hardware = certificate->key().name().starts_with("sk-");
   const TrustedCa* ca = snapshot.find_user_ca(ca_blob);
-  if (ca == nullptr) {
+  const bool is_ours = !enrolled.login_ca().empty() && ca_blob == enrolled.login_ca();
+  if (ca == nullptr && !is_ours) {
     offered.reason = "the certificate's CA " + certificate->signature_key().fingerprint() + " is not trusted";
     return;
   }
@@ -111,7 +118,16 @@ void judge_certificate(OfferedKey& offered, const Snapshot& snapshot, const Prin
                                  std::any_of(fields.principals.begin(), fields.principals.end(), [&](const std::string& p) { return snapshot.find_principal(p) != nullptr; });
     return;
   }
-  if (ca->krl && (ca->krl->is_revoked(*certificate) || ca->krl->is_revoked(certificate->key()))) {
+  if (is_ours) {
+    // Only what this gateway remembers having issued: a lock or a revocation ends it before its time.
+    const IssuedCertificate* issued = enrolled.find_certificate(fields.serial);
+    if (issued == nullptr || issued->revoked || issued->principal != principal_name || issued->fingerprint != offered.fingerprint) {
+      offered.reason = issued == nullptr ? "this gateway did not issue the certificate, or its database is another" : issued->revoked ? "the certificate was revoked" : "the certificate is not for this key";
+      return;
+    }
+    offered.issued = issued;
+  }
+  if (ca != nullptr && ca->krl && (ca->krl->is_revoked(*certificate) || ca->krl->is_revoked(certificate->key()))) {
     offered.reason = "the certificate is revoked";
     return;
   }
@@ -133,13 +149,13 @@ void judge_certificate(OfferedKey& offered, const Snapshot& snapshot, const Prin
 }  // namespace
 
 OfferedKey judge_key(const Snapshot& snapshot, const Principal* principal, std::string_view principal_name, const LoginAttempt& attempt,
-                     const IpAddress& source, WallTime now) {
+                     const IpAddress& source, WallTime now, const Enrolments& enrolled) {
   OfferedKey offered;
   offered.is_certificate = names_a_certificate(attempt.key_blob);
   if (offered.is_certificate) {
-    judge_certificate(offered, snapshot, principal, principal_name, attempt, source, now);
+    judge_certificate(offered, snapshot, principal, principal_name, attempt, source, now, enrolled);
   } else {
-    judge_plain_key(offered, snapshot, principal, attempt, source, now);
+    judge_plain_key(offered, snapshot, principal, attempt, source, now, enrolled);
   }
   return offered;
 }

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "policy/access/snapshot.h"
+#include "policy/identity/enrolments.h"
 #include "policy/identity/login.h"
 
 namespace sallyport::policy {
@@ -20,11 +21,13 @@ struct OfferedKey {
   std::string fingerprint;
   std::string certificate_id;
   std::optional<CertificateLimits> limits;
+  bool hardware = false;             ///< a security key
+  const IssuedCertificate* issued = nullptr;  ///< by this gateway, for its own people
 };
 
 /// `principal` null: nobody of that name; the same work is done and the answer is never `accepted`.
 [[nodiscard]] OfferedKey judge_key(const Snapshot& snapshot, const Principal* principal, std::string_view principal_name,
-                                   const LoginAttempt& attempt, const IpAddress& source, WallTime now);
+                                   const LoginAttempt& attempt, const IpAddress& source, WallTime now, const Enrolments& enrolled);
 
 struct SignatureFacts {
   bool right = false;

@@ -106,7 +106,7 @@ class Cores(unittest.TestCase):
         sessions = {name: self.open_session(name) for name in ("target1", "target2", "target3", "target4")}
         typed = self.open_typed_session()
         plain = contents(self.lab.folder / "state")
-        for name in ("sallyport/host-key/ed25519", "sallyport/host-key/rsa", "sallyport/ca/user", "sallyport/ca/host", "sallyport/checkpoint",
+        for name in ("sallyport/host-key/ed25519", "sallyport/host-key/rsa", "sallyport/ca/user", "sallyport/ca/host", "sallyport/ca/login", "sallyport/checkpoint",
                      "sallyport/recording/recipient", "key/target2", "pw/target3", "totp/typist"):
             self.assertIn(name, plain)
         wanted = {name: [n for n in needles(value)] for name, value in plain.items() if name != "sallyport/host-certificate"}

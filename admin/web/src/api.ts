@@ -16,6 +16,44 @@ export const token = {
   clear: (): void => sessionStorage.removeItem(TOKEN),
 };
 
+/** The session that the browser's cookie stands for; the CSRF token lives in this page's memory only. */
+export interface WebSession {
+  principal: string;
+  csrf: string;
+  expires: string;
+  fresh_until: string;
+  step_up: "" | "totp" | "password";
+}
+let csrf = "";
+export const session = {
+  take: (value: WebSession): void => {
+    csrf = value.csrf;
+  },
+  /** Is there one? Learns its CSRF token after a reload. */
+  find: async (): Promise<boolean> => {
+    try {
+      session.take(await call<WebSession>("/v1/session"));
+      return true;
+    } catch {
+      return false;
+    }
+  },
+  end: async (): Promise<void> => {
+    try {
+      if (csrf) await call("/v1/session", { method: "DELETE" });
+    } finally {
+      csrf = "";
+    }
+  },
+};
+
+/** Asks the person for a factor again; true when she gave a right one. Set by the page. */
+type StepUp = () => Promise<boolean>;
+let stepUp: StepUp = () => Promise.resolve(false);
+export function onStepUp(ask: StepUp): void {
+  stepUp = ask;
+}
+
 const WAIT_MS = 20_000;
 type Listener = () => void;
 const signedOut = new Set<Listener>();
@@ -55,8 +93,19 @@ export async function change<T>(path: string, method: "PUT" | "DELETE", body?: u
   return call<T>(path, { method, body, headers: etag ? { "If-Match": etag } : {} });
 }
 
-async function exchange<T>(path: string, { method = "GET", body, signal, headers = {} }: Call): Promise<Reply<T>> {
+async function exchange<T>(path: string, options: Call): Promise<Reply<T>> {
+  try {
+    return await attempt<T>(path, options);
+  } catch (error) {
+    // What wants a factor of the last minutes is tried again once she has given one.
+    if (error instanceof ApiProblem && error.problem.code === "SP-9303" && (await stepUp())) return attempt<T>(path, options);
+    throw error;
+  }
+}
+
+async function attempt<T>(path: string, { method = "GET", body, signal, headers = {} }: Call): Promise<Reply<T>> {
   const out: Record<string, string> = { Accept: "application/json", ...headers };
+  if (csrf && method !== "GET") out["X-CSRF-Token"] = csrf;
   if (token.get()) out.Authorization = `Bearer ${token.get()}`;
   if (body !== undefined) out["Content-Type"] = "application/json";
   if (method === "POST") out["Idempotency-Key"] = crypto.randomUUID();
@@ -88,6 +137,7 @@ async function exchange<T>(path: string, { method = "GET", body, signal, headers
   if (response.ok) return { body: parsed as T, etag: response.headers.get("ETag") ?? "" };
   if (response.status === 401) {
     token.clear();
+    csrf = "";
     signedOut.forEach((listener) => listener());
   }
   const problem = (parsed ?? {}) as Partial<Problem>;

@@ -1,20 +1,24 @@
 import { useEffect, useState } from "preact/hooks";
 
-import { call, onSignedOut, token } from "./api";
+import { call, onSignedOut, session, token } from "./api";
 import { Access } from "./pages/access";
 import { Audit } from "./pages/audit";
 import { Health } from "./pages/health";
 import { Live } from "./pages/live";
 import { Locks } from "./pages/locks";
 import { Policy } from "./pages/policy";
+import { Replay } from "./pages/replay";
 import { Requests } from "./pages/requests";
+import { Search } from "./pages/search";
 import { Secrets } from "./pages/secrets";
 import { SessionPage } from "./pages/session";
 import { Sessions } from "./pages/sessions";
 import { SignIn } from "./pages/sign_in";
 import { Targets } from "./pages/targets";
+import { TerminalPage } from "./pages/terminal";
 import { Tokens } from "./pages/tokens";
 import { follow, go, usePlace } from "./route";
+import { ProveAgain } from "./prove_again";
 import type { WhoAmI } from "./types";
 import { Empty, Page } from "./ui";
 
@@ -23,6 +27,8 @@ const places = [
   { path: "/", name: "Live", view: Live, right: "audit" },
   { path: "/requests", name: "Requests", view: Requests },
   { path: "/sessions", name: "Sessions", view: Sessions, right: "audit" },
+  { path: "/search", name: "Search", view: Search, right: "view" },
+  { path: "/terminal", name: "Terminal", view: TerminalPage },
   { path: "/targets", name: "Targets", view: Targets, right: "audit" },
   { path: "/access", name: "Access review", view: Access, right: "audit" },
   { path: "/policy", name: "Policy", view: Policy, right: "policy" },
@@ -37,7 +43,9 @@ function View({ path, who }: { path: string; who: WhoAmI }) {
   const place = places.find((each) => each.path === path);
   if (place) return <place.view who={who} />;
   const session = /^\/sessions\/([0-9A-Za-z]+)$/.exec(path)?.[1];
-  if (session) return <SessionPage id={session} />;
+  if (session) return <SessionPage id={session} mayAct={who.is_root || who.rights.includes("lock")} />;
+  const replay = /^\/sessions\/([0-9A-Za-z]+)\/replay$/.exec(path)?.[1];
+  if (replay) return <Replay id={replay} who={who} />;
   return (
     <Page title="Nothing here">
       <Empty>
@@ -50,12 +58,13 @@ function View({ path, who }: { path: string; who: WhoAmI }) {
 export function App() {
   const { path } = usePlace();
   const [who, setWho] = useState<WhoAmI>();
-  const [asking, setAsking] = useState(token.get() !== "");
+  const [asking, setAsking] = useState(true);
   useEffect(() => onSignedOut(() => setWho(undefined)), []);
   useEffect(() => {
     if (!asking) return;
-    call<WhoAmI>("/v1/whoami")
-      .then(setWho, () => token.clear())
+    (token.get() ? Promise.resolve(true) : session.find())
+      .then((known) => (known ? call<WhoAmI>("/v1/whoami").then(setWho) : undefined))
+      .catch(() => token.clear())
       .finally(() => setAsking(false));
   }, [asking]);
   const offered = places.filter((place) => !place.right || who?.is_root || who?.rights.includes(place.right));
@@ -91,6 +100,7 @@ export function App() {
           type="button"
           class="quiet"
           onClick={() => {
+            void session.end();
             token.clear();
             setWho(undefined);
           }}
@@ -98,6 +108,7 @@ export function App() {
           Sign out
         </button>
       </nav>
+      <ProveAgain />
       <main id="main" tabIndex={-1}>
         <View path={path} who={who} />
       </main>

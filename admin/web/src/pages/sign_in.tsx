@@ -1,11 +1,76 @@
 import { useState } from "preact/hooks";
 
-import { call, token } from "../api";
+import { call, session, token } from "../api";
+import type { WebSession } from "../api";
 import type { WhoAmI } from "../types";
 import { ProblemBox } from "../ui";
 import { useAction } from "../use";
 
-export function SignIn({ onSignedIn }: { onSignedIn: (who: WhoAmI) => void }) {
+type LoginAnswer = { state: "code"; login: string } | ({ state: "done" } & WebSession);
+
+function Person({ onSignedIn }: { onSignedIn: (who: WhoAmI) => void }) {
+  const [user, setUser] = useState("");
+  const [password, setPassword] = useState("");
+  const [login, setLogin] = useState("");
+  const [code, setCode] = useState("");
+  const { run, busy, problem } = useAction(async () => {
+    const body = login ? { login, code: code.trim() } : { user: user.trim(), password };
+    setCode("");
+    const answer = await call<LoginAnswer>("/v1/login", { method: "POST", body });
+    if (answer.state === "code") return setLogin(answer.login);
+    setPassword("");
+    session.take(answer);
+    onSignedIn(await call<WhoAmI>("/v1/whoami"));
+  });
+  return (
+    <form
+      onSubmit={(event) => {
+        event.preventDefault();
+        void run();
+      }}
+    >
+      <h1>
+        <img src="/icon.svg" alt="" width="28" height="28" /> Sallyport
+      </h1>
+      {login ? (
+        <label>
+          One-time code
+          <input
+            type="text"
+            inputMode="numeric"
+            autocomplete="one-time-code"
+            required
+            autofocus
+            value={code}
+            onInput={(event) => setCode(event.currentTarget.value)}
+          />
+        </label>
+      ) : (
+        <>
+          <label>
+            Name
+            <input type="text" autocomplete="username" required value={user} onInput={(event) => setUser(event.currentTarget.value)} />
+          </label>
+          <label>
+            Password
+            <input type="password" autocomplete="current-password" required value={password} onInput={(event) => setPassword(event.currentTarget.value)} />
+          </label>
+        </>
+      )}
+      <ProblemBox problem={problem} />
+      <button type="submit" disabled={busy}>
+        {busy ? "One moment" : login ? "Confirm" : "Log in"}
+      </button>
+      {login && (
+        <button type="button" class="quiet" onClick={() => setLogin("")}>
+          Begin again
+        </button>
+      )}
+    </form>
+  );
+}
+
+function ByToken({ onSignedIn }: { onSignedIn: (who: WhoAmI) => void }) {
   const [value, setValue] = useState("");
   const { run, busy, problem } = useAction(async () => {
     token.set(value.trim());
@@ -17,28 +82,34 @@ export function SignIn({ onSignedIn }: { onSignedIn: (who: WhoAmI) => void }) {
     }
   });
   return (
+    <form
+      onSubmit={(event) => {
+        event.preventDefault();
+        void run();
+      }}
+    >
+      <label>
+        Your token
+        <input type="password" autocomplete="off" required value={value} onInput={(event) => setValue(event.currentTarget.value)} />
+      </label>
+      <p class="hint">
+        Made on the gateway: <code>sallyport token create --for YOU --name web</code>. It is kept in this tab only and forgotten when the tab is closed.
+      </p>
+      <ProblemBox problem={problem} />
+      <button type="submit" disabled={busy || !value.trim()}>
+        {busy ? "Signing in" : "Sign in with a token"}
+      </button>
+    </form>
+  );
+}
+
+export function SignIn({ onSignedIn }: { onSignedIn: (who: WhoAmI) => void }) {
+  return (
     <main class="sign-in">
-      <form
-        onSubmit={(event) => {
-          event.preventDefault();
-          void run();
-        }}
-      >
-        <h1>
-          <img src="/icon.svg" alt="" width="28" height="28" /> Sallyport
-        </h1>
-        <label>
-          Your token
-          <input type="password" autocomplete="current-password" required value={value} onInput={(event) => setValue(event.currentTarget.value)} />
-        </label>
-        <p class="hint">
-          Made on the gateway: <code>sallyport token create --for YOU --name web</code>. It is kept in this tab only and forgotten when the tab is closed.
-        </p>
-        <ProblemBox problem={problem} />
-        <button type="submit" disabled={busy || !value.trim()}>
-          {busy ? "Signing in" : "Sign in"}
-        </button>
-      </form>
+      <div class="ways">
+        <Person onSignedIn={onSignedIn} />
+        <ByToken onSignedIn={onSignedIn} />
+      </div>
     </main>
   );
 }

@@ -1,0 +1,71 @@
+// A change of policy, keys, locks or recordings wants a factor of the last minutes: this dialog asks for it, then the change goes on.
+import { useEffect, useRef, useState } from "preact/hooks";
+
+import { call, onStepUp, session } from "./api";
+import type { WebSession } from "./api";
+import { ProblemBox } from "./ui";
+import { useAction } from "./use";
+
+export function ProveAgain() {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const settle = useRef<(right: boolean) => void>();
+  const [kind, setKind] = useState<WebSession["step_up"]>("");
+  const [factor, setFactor] = useState("");
+  useEffect(
+    () =>
+      onStepUp(async () => {
+        const known = await call<WebSession>("/v1/session");
+        setKind(known.step_up);
+        setFactor("");
+        dialog.current?.showModal();
+        return new Promise<boolean>((resolve) => {
+          settle.current?.(false);
+          settle.current = resolve;
+        });
+      }),
+    [],
+  );
+  const leave = (right: boolean) => {
+    settle.current?.(right);
+    settle.current = undefined;
+    if (dialog.current?.open) dialog.current.close();
+  };
+  const { run, busy, problem } = useAction(async () => {
+    const body = { factor: kind === "totp" ? factor.trim() : factor };
+    setFactor("");
+    session.take(await call<WebSession>("/v1/session/factor", { method: "POST", body }));
+    leave(true);
+  });
+  return (
+    <dialog ref={dialog} aria-labelledby="prove-again" onClose={() => leave(false)}>
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          void run();
+        }}
+      >
+        <h2 id="prove-again">Prove it is you</h2>
+        <p class="hint">This change wants proof of the last few minutes. After it, the change goes on by itself.</p>
+        <label>
+          {kind === "totp" ? "Fresh one-time code" : "Password again"}
+          <input
+            type={kind === "totp" ? "text" : "password"}
+            inputMode={kind === "totp" ? "numeric" : "text"}
+            autocomplete={kind === "totp" ? "one-time-code" : "current-password"}
+            required
+            autofocus
+            value={factor}
+            onInput={(event) => setFactor(event.currentTarget.value)}
+          />
+        </label>
+        <ProblemBox problem={problem} />
+        <button type="submit" disabled={busy}>
+          {busy ? "One moment" : "Prove and go on"}
+        </button>
+        <button type="button" class="quiet" onClick={() => leave(false)}>
+          Leave it
+        </button>
+      </form>
+    </dialog>
+  );
+}

@@ -1,0 +1,97 @@
+#include "policy/identity/enrolments.h"
+
+#include <algorithm>
+
+namespace sallyport::policy {
+
+bool may_enrol(const Principal& principal, std::string_view kind) {
+  return std::find(principal.enrol.begin(), principal.enrol.end(), kind) != principal.enrol.end();
+}
+
+void Enrolments::add_key(std::string_view principal, LoginKey key) {
+  if (owners_.contains(key.blob)) return;
+  owners_.emplace(key.blob, std::string(principal));
+  keys_[std::string(principal)].push_back(std::move(key));
+}
+
+bool Enrolments::remove_key(std::string_view principal, std::string_view fingerprint) {
+  const auto found = keys_.find(principal);
+  if (found == keys_.end()) return false;
+  const auto key = std::find_if(found->second.begin(), found->second.end(), [&](const LoginKey& one) { return one.fingerprint == fingerprint; });
+  if (key == found->second.end()) return false;
+  owners_.erase(key->blob);
+  found->second.erase(key);
+  return true;
+}
+
+void Enrolments::set_totp(std::string_view principal, std::string secret) {
+  if (secret.empty()) {
+    if (const auto found = totp_.find(principal); found != totp_.end()) totp_.erase(found);
+    return;
+  }
+  totp_[std::string(principal)] = std::move(secret);
+}
+
+void Enrolments::forget(std::string_view principal) {
+  if (const auto found = keys_.find(principal); found != keys_.end()) {
+    for (const LoginKey& key : found->second) owners_.erase(key.blob);
+    keys_.erase(found);
+  }
+  set_totp(principal, {});
+}
+
+const std::vector<LoginKey>& Enrolments::keys_of(std::string_view principal) const {
+  static const std::vector<LoginKey> k_none;
+  const auto found = keys_.find(principal);
+  return found == keys_.end() ? k_none : found->second;
+}
+
+std::string Enrolments::totp_of(std::string_view principal) const {
+  const auto found = totp_.find(principal);
+  return found == totp_.end() ? std::string() : found->second;
+}
+
+const LoginKey* Enrolments::find_key(const Snapshot& snapshot, const Principal& principal, std::string_view blob) const {
+  const auto same = [&](const LoginKey& key) { return key.blob == blob; };
+  const auto listed = std::find_if(principal.keys.begin(), principal.keys.end(), same);
+  if (listed != principal.keys.end()) return &*listed;
+  if (!may_enrol(principal, "keys") || snapshot.find_key_owner(blob) != nullptr) return nullptr;
+  const auto& own = keys_of(principal.name.view());
+  const auto enrolled = std::find_if(own.begin(), own.end(), same);
+  return enrolled == own.end() ? nullptr : &*enrolled;
+}
+
+const Principal* Enrolments::find_owner(const Snapshot& snapshot, std::string_view blob) const {
+  if (const Principal* listed = snapshot.find_key_owner(blob); listed != nullptr) return listed;
+  const auto found = owners_.find(blob);
+  if (found == owners_.end()) return nullptr;
+  const Principal* principal = snapshot.find_principal(found->second);
+  return principal != nullptr && may_enrol(*principal, "keys") ? principal : nullptr;
+}
+
+bool Enrolments::has_keys(const Principal& principal) const {
+  return !principal.keys.empty() || (may_enrol(principal, "keys") && !keys_of(principal.name.view()).empty());
+}
+
+std::string Enrolments::totp_secret(const Principal& principal) const {
+  if (!principal.totp_secret.empty()) return principal.totp_secret;
+  return may_enrol(principal, "totp") ? totp_of(principal.name.view()) : std::string();
+}
+
+void Enrolments::add_certificate(IssuedCertificate certificate) { certificates_[certificate.serial] = std::move(certificate); }
+
+void Enrolments::revoke_certificates(std::string_view principal) {
+  for (auto& [serial, certificate] : certificates_)
+    if (certificate.principal == principal) certificate.revoked = true;
+}
+
+void Enrolments::forget_certificates_before(WallTime moment) {
+  std::erase_if(certificates_, [&](const auto& one) { return one.second.expires < moment; });
+}
+
+const IssuedCertificate* Enrolments::find_certificate(std::uint64_t serial) const {
+  const auto found = certificates_.find(serial);
+  return found == certificates_.end() ? nullptr : &found->second;
+}
+
+}  // namespace sallyport::policy

@@ -1,0 +1,72 @@
+// policy/identity/enrolments.h -- what people enrolled themselves, beside what the policy lists for them.
+//
+// The policy stays the law: an enrolled key counts only while its principal is in the policy with `enrol: [keys]` and no
+// principal of the policy owns it; an enrolled one-time code only with `enrol: [totp]` and when the policy names no secret.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "policy/access/request.h"
+#include "policy/access/snapshot.h"
+
+namespace sallyport::policy {
+
+/// A certificate that the gateway gave to one of its people, as it was issued.
+struct IssuedCertificate {
+  std::uint64_t serial = 0;
+  std::string principal;
+  std::string fingerprint;            ///< of the key in it
+  std::vector<ProvenFactor> factors;  ///< beside the key: what its owner had proven, and when
+  WallTime issued{};
+  WallTime expires{};
+  bool revoked = false;
+};
+
+/// Plain data, changed by its owner only; one thread.
+class Enrolments {
+ public:
+  void add_key(std::string_view principal, LoginKey key);
+  bool remove_key(std::string_view principal, std::string_view fingerprint);
+  void set_totp(std::string_view principal, std::string secret);  ///< name of a vault secret; empty: none
+  void forget(std::string_view principal);
+
+  /// In the order of enrolment, whether the policy lets them count or not.
+  [[nodiscard]] const std::vector<LoginKey>& keys_of(std::string_view principal) const;
+  [[nodiscard]] std::string totp_of(std::string_view principal) const;
+
+  /// The key of this principal that `blob` is, out of policy and enrolment, if it counts now.
+  [[nodiscard]] const LoginKey* find_key(const Snapshot& snapshot, const Principal& principal, std::string_view blob) const;
+  /// Who owns the key; null when nobody does.
+  [[nodiscard]] const Principal* find_owner(const Snapshot& snapshot, std::string_view blob) const;
+  [[nodiscard]] bool has_keys(const Principal& principal) const;
+  [[nodiscard]] std::string totp_secret(const Principal& principal) const;
+  /// Is the method of passwords and codes to be offered to everybody?
+  [[nodiscard]] bool offers_codes() const noexcept { return !totp_.empty(); }
+
+  /// The gateway's own CA for logins, SSH wire; empty: none.
+  void set_login_ca(std::string blob) { login_ca_ = std::move(blob); }
+  [[nodiscard]] const std::string& login_ca() const noexcept { return login_ca_; }
+  void add_certificate(IssuedCertificate certificate);
+  void revoke_certificates(std::string_view principal);
+  void forget_certificates_before(WallTime moment);
+  [[nodiscard]] const IssuedCertificate* find_certificate(std::uint64_t serial) const;
+  [[nodiscard]] const std::map<std::uint64_t, IssuedCertificate>& certificates() const noexcept { return certificates_; }
+
+ private:
+  std::map<std::string, std::vector<LoginKey>, std::less<>> keys_;
+  std::map<std::string, std::string, std::less<>> owners_;  ///< blob -> principal
+  std::map<std::string, std::string, std::less<>> totp_;
+  std::map<std::uint64_t, IssuedCertificate> certificates_;
+  std::string login_ca_;
+};
+
+/// May she enrol this kind of factor herself? "keys", "totp", "passkeys".
+[[nodiscard]] bool may_enrol(const Principal& principal, std::string_view kind);
+
+}  // namespace sallyport::policy
