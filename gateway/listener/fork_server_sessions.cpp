@@ -136,6 +136,9 @@ bool ForkServer::take_jump_token(const std::string& outer) {
 
 std::string ForkServer::jump_refusal(const control::SpawnInner& wanted) {
   if (draining_) return "the gateway is stopping";
+  const bool is_web = wanted.outer_session().empty();
+  if (is_web && !IpAddress::parse(wanted.peer_address())) return "no address of a browser";
+  if (is_web) return children_.size() + waiting_.size() >= config_->max_sessions ? "too many sessions" : take_jump_token("") ? "" : "too many new browser terminals per second";
   if (!pid_of_session_.contains(wanted.outer_session())) return "the outer session is gone";
   if (jumps_of(wanted.outer_session()) >= config_->inner_live) return "too many jumps at once in this session";
   if (children_.size() + waiting_.size() >= config_->max_sessions) return "too many sessions";
@@ -157,10 +160,15 @@ void ForkServer::spawn_inner(const control::Envelope& question, std::vector<Fd> 
   const ChildRecord& outer = children_.at(pid_of_session_.at(wanted.outer_session()));
   Waiting waiting{WaitingRecord{}, std::move(descriptors.front())};
   fcntl(waiting.client.get(), F_SETFL, O_NONBLOCK);
-  waiting.record.peer = outer.peer;
-  waiting.record.local = outer.local;
+  if (wanted.outer_session().empty()) {
+    waiting.record.peer = Endpoint{*IpAddress::parse(wanted.peer_address()), static_cast<std::uint16_t>(wanted.peer_port())};
+  } else {
+    const ChildRecord& outer = children_.at(pid_of_session_.at(wanted.outer_session()));
+    waiting.record.peer = outer.peer;
+    waiting.record.local = outer.local;
+  }
   waiting.record.deadline = now() + config_->kit_wait;
-  JumpRecord jump{outer.session, wanted.target(), static_cast<std::uint16_t>(wanted.port()), {}, question.call()};
+  JumpRecord jump{wanted.outer_session(), wanted.target(), static_cast<std::uint16_t>(wanted.port()), {}, question.call()};
   for (const std::string& blob : wanted.host_certificates()) jump.host_certificates.push_back(copy_of(bytes_of(blob)));
   waiting.record.jump = std::move(jump);
   waiting_.push_back(std::move(waiting));

@@ -59,6 +59,10 @@ class Relay {
 
   /// An approval is waited for, by one channel or (k_every_channel) before the target is dialled.
   void show_waiting(std::uint32_t channel, std::string_view text, bool over);
+  /// Somebody who watches says something: a line on every terminal, on the error output of what runs without one.
+  void show_message(std::string_view text);
+  /// While held nothing that the client sends reaches the target; keepalives are answered all the same.
+  void hold_client(bool held);
   [[nodiscard]] bool is_waiting() const noexcept { return !waiting_.empty(); }
 
   /// From the payload handler of a leg.
@@ -201,6 +205,7 @@ class Relay {
   std::size_t early_bytes_ = 0;
   std::map<std::uint32_t, Waiting> waiting_;
   bool kept_global_ = false;
+  bool client_held_ = false;
   std::uint32_t next_id_ = 0;
   std::uint32_t rotate_ = 0;
   std::deque<GlobalReply> replies_to_client_;      // in the order of the client's global requests

@@ -104,7 +104,7 @@ void Relay::accept_data(Channel& channel, Side from, std::uint32_t extended, std
   Item item;
   item.extended = extended;
   item.credit = size;
-  const bool may_pass = queue.empty() && channel.half(to).open && !(to == Side::target && channel.held) && !leg_is_full(to);
+  const bool may_pass = queue.empty() && channel.half(to).open && !(to == Side::target && (channel.held || client_held_)) && !leg_is_full(to);
   if (may_pass) {
     // The common case: nothing waits, so nothing is copied.
     switch (record(channel, to, extended, data, item.taped)) {
@@ -267,7 +267,7 @@ void Relay::move(Channel& channel, Side to) {
   auto& queue = channel.queue_to(to);
   Half& sink = channel.half(to);
   while (!queue.empty()) {
-    if (to == Side::target && channel.held) break;
+    if (to == Side::target && (channel.held || client_held_)) break;
     if (!sink.open && !(to == Side::target && channel.local)) break;
     Item& item = queue.front();
     bool taken = true;

@@ -48,6 +48,24 @@ void Relay::show_waiting(std::uint32_t id, std::string_view text, bool over) {
   turn();
 }
 
+void Relay::show_message(std::string_view text) {
+  const std::string line = printable(text, 1000);
+  for (auto& [id, channel] : channels_) {
+    const bool shows = channel->kind == ChannelKind::session && channel->client.open && !channel->client.sent_close && (channel->decided || channel->local);
+    if (!shows) continue;
+    if (channel->pty)
+      write_local(*channel, "\r\n\x1b[7m sallyport: " + line + " \x1b[27m\r\n");
+    else
+      write_local(*channel, "sallyport: " + line + "\n", true);
+  }
+  turn();
+}
+
+void Relay::hold_client(bool held) {
+  client_held_ = held;
+  turn();
+}
+
 void Relay::tell_waiting(Channel& channel, const Waiting& waiting) {
   if (channel.kind != ChannelKind::session || !channel.client.open) return;
   if (channel.parked && std::none_of(channel.to_target.begin(), channel.to_target.end(), [](const Item& item) { return is_program(item.request); })) return;

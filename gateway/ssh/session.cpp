@@ -219,6 +219,10 @@ void Session::on_authority(control::Received message) {
     relay_->show_waiting(notice.channel(), notice.text(), notice.over());
     rested_ = false;
     watch();
+  } else if (envelope.has_session_message() && relay_) {
+    const control::SessionMessage& said = envelope.session_message();
+    if (said.hold() != control::SessionMessage::AS_IT_IS) relay_->hold_client(said.hold() == control::SessionMessage::HOLD);
+    if (!said.text().empty()) relay_->show_message(said.text());
   } else if (envelope.has_guard_rules() && relay_) {
     relay_->new_guard_rules(envelope.guard_rules().channel(), envelope.guard_rules().rules());
   } else if (envelope.has_end_channel() && relay_) {
