@@ -70,6 +70,7 @@ constexpr Route k_routes[] = {
     {"search", "POST", serve_search},
     {"viewings", "GET DELETE", serve_viewings},
     {"terminals", "GET POST DELETE", serve_terminals},
+    {"access-review", "GET", serve_access_review},
     {"events", "GET", serve_events},
     {"keys", "GET", serve_keys},
     {"requests", "GET POST DELETE", serve_requests, Route::Guard::own},

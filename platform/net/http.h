@@ -48,6 +48,10 @@ class HttpStream {
   virtual ~HttpStream() = default;
   /// False when the reader is gone, or so slow that it was let go.
   virtual bool push(std::string bytes) = 0;
+  /// Bytes that were pushed and not written yet. Above 1 MiB the reader is let go.
+  [[nodiscard]] virtual std::size_t unread() const = 0;
+  /// While held, nothing more of what the peer sends is read (see HttpResponse::heard).
+  virtual void hold(bool held) = 0;
   virtual void close() = 0;
 };
 
@@ -58,6 +62,9 @@ struct HttpResponse {
   std::string body;
   /// Set: `body` is only the beginning; the rest is pushed. The connection closes behind it.
   std::function<void(std::shared_ptr<HttpStream>)> stream;
+  /// Of a stream that goes both ways (101 Switching Protocols): what the peer sends, and once, at its end, nothing. Without it the peer has
+  /// nothing to say, and what comes is the end of the connection.
+  std::function<void(std::string_view)> heard;
 };
 
 struct HttpLimits {

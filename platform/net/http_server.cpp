@@ -30,6 +30,7 @@
 #include <optional>
 #include <set>
 #include <utility>
+#include <vector>
 
 #include "platform/model/ip.h"
 
@@ -139,7 +140,10 @@ class HttpServer::State::Connection : public std::enable_shared_from_this<Connec
   void leave() {
     const auto self = shared_from_this();
     if (server_ != nullptr) server_->connections.erase(self);
+    const bool was_open = server_ != nullptr;
     close();
+    const auto heard = std::exchange(heard_, nullptr);
+    if (was_open && heard) heard({});
   }
 
   // The first byte may take the idle time; from then on the whole request has its own.
@@ -209,6 +213,13 @@ class HttpServer::State::Connection : public std::enable_shared_from_this<Connec
       const auto connection = connection_.lock();
       return connection && connection->push(std::move(bytes));
     }
+    std::size_t unread() const override {
+      const auto connection = connection_.lock();
+      return connection ? connection->unread_ : 0;
+    }
+    void hold(bool held) override {
+      if (const auto connection = connection_.lock()) connection->hold_peer(held);
+    }
     void close() override {
       if (const auto connection = connection_.lock()) connection->finish_stream();
     }
@@ -222,30 +233,53 @@ class HttpServer::State::Connection : public std::enable_shared_from_this<Connec
     message->version(11);
     message->result(response.status);
     message->keep_alive(false);
-    message->set(http::field::content_type, response.content_type);
-    message->set(http::field::cache_control, "no-store");
+    if (response.status != 101) {
+      message->set(http::field::content_type, response.content_type);
+      message->set(http::field::cache_control, "no-store");
+    }
     for (const auto& [name, value] : response.headers) message->set(name, value);
     auto serializer = std::make_shared<http::response_serializer<http::empty_body>>(*message);
     watch(server_->limits.write_time);
-    auto done = [self = shared_from_this(), message, serializer, body = std::move(response.body), begin = std::move(response.stream)](
+    auto done = [self = shared_from_this(), message, serializer, body = std::move(response.body), begin = std::move(response.stream), heard = std::move(response.heard)](
                           const boost::system::error_code& error, std::size_t) mutable {
       if (self->server_ == nullptr) return;
       if (error) return self->leave();
       self->timer_.cancel();
       self->streaming_ = true;
-      self->watch_reader();
+      self->heard_ = std::move(heard);
+      if (self->heard_) self->late_.resize(16 * 1024);
       if (!body.empty()) self->push(std::move(body));
       begin(std::make_shared<Stream>(self));
+      self->watch_reader();
     };
     if (tls_) return http::async_write_header(*tls_, *serializer, std::move(done));
     http::async_write_header(socket_, *serializer, std::move(done));
   }
 
-  // Whoever reads a stream has nothing more to say: what comes is the end of the connection.
+  // Whoever reads a stream has nothing more to say: what comes is the end of the connection. Unless it goes both ways.
   void watch_reader() {
-    const auto done = [self = shared_from_this()](const boost::system::error_code&, std::size_t) { self->leave(); };
+    if (server_ == nullptr || listening_ || peer_held_) return;
+    if (heard_ && buffer_.size() > 0) {  // came together with the request
+      const std::string early(static_cast<const char*>(buffer_.data().data()), buffer_.size());
+      buffer_.consume(buffer_.size());
+      heard_(early);
+      if (server_ == nullptr || peer_held_) return;
+    }
+    listening_ = true;
+    const auto done = [self = shared_from_this()](const boost::system::error_code& error, std::size_t size) {
+      self->listening_ = false;
+      if (error || !self->heard_) return self->leave();
+      const auto heard = self->heard_;
+      heard(std::string_view(self->late_.data(), size));
+      self->watch_reader();
+    };
     if (tls_) return tls_->async_read_some(boost::asio::buffer(late_), done);
     socket_.async_read_some(boost::asio::buffer(late_), done);
+  }
+
+  void hold_peer(bool held) {
+    peer_held_ = held;
+    if (!held && streaming_) watch_reader();
   }
 
   bool push(std::string bytes) {
@@ -269,7 +303,7 @@ class HttpServer::State::Connection : public std::enable_shared_from_this<Connec
       self->unread_ -= self->pushed_.front().size();
       self->pushed_.pop_front();
       if (!self->pushed_.empty()) return self->write_pushed();
-      if (self->finishing_) self->leave();
+      if (self->finishing_) self->say_goodbye({});
     };
     if (tls_) return boost::asio::async_write(*tls_, boost::asio::buffer(pushed_.front()), done);
     boost::asio::async_write(socket_, boost::asio::buffer(pushed_.front()), done);
@@ -277,7 +311,7 @@ class HttpServer::State::Connection : public std::enable_shared_from_this<Connec
 
   void finish_stream() {
     finishing_ = true;
-    if (pushed_.empty()) leave();
+    if (pushed_.empty() && server_ != nullptr) say_goodbye({});
   }
 
   void write(HttpResponse response) {
@@ -314,7 +348,10 @@ class HttpServer::State::Connection : public std::enable_shared_from_this<Connec
   std::optional<TlsStream> tls_;
   std::deque<std::string> pushed_;
   std::size_t unread_ = 0;
-  std::array<char, 64> late_{};
+  std::vector<char> late_ = std::vector<char>(64);
+  std::function<void(std::string_view)> heard_;
+  bool listening_ = false;
+  bool peer_held_ = false;
   bool streaming_ = false;
   bool finishing_ = false;
   boost::asio::steady_timer timer_;

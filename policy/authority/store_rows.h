@@ -32,6 +32,7 @@ Result<void> write_policy(sql::Database& database, const PolicyVersion& version)
 Result<void> write_lock(sql::Database& database, const policy::Lock& lock);
 Result<void> write_request(sql::Database& database, const RequestRow& row);
 /// Newest first. `open_only`: pending and approved.
+[[nodiscard]] Result<std::vector<UseRow>> read_uses(sql::Database& database);
 [[nodiscard]] Result<std::vector<RequestRow>> read_requests(sql::Database& database, bool open_only, const std::string& before, std::uint32_t limit);
 [[nodiscard]] Result<Remembered> read_remembered(sql::Database& database);
 

@@ -21,7 +21,7 @@ using seal::put_number;
 
 constexpr std::size_t k_part_head = 5;
 constexpr std::size_t k_key_frame_head = 4 + 8 + 8 + 4;
-constexpr std::array<std::string_view, 7> k_kinds{"play", "asciicast", "text", "json", "streams", "index", "pcapng"};
+constexpr std::array<std::string_view, 8> k_kinds{"play", "asciicast", "text", "json", "streams", "index", "pcapng", "frames"};
 
 Result<void> send_all(int fd, ByteView bytes) {
   while (!bytes.empty()) {

@@ -46,7 +46,7 @@ struct ReceivedPart {
 [[nodiscard]] Result<std::optional<ReceivedPart>> take_part(Bytes& bytes);
 
 struct ViewJob {
-  enum class Kind { play, asciicast, text, json, streams, index, pcapng };
+  enum class Kind { play, asciicast, text, json, streams, index, pcapng, frames };
   Kind kind = Kind::play;
   SessionSummary session;
   std::optional<std::uint32_t> channel;
@@ -55,7 +55,7 @@ struct ViewJob {
   bool follow = false;
   bool raw = false;
   bool with_input = false;
-  std::int64_t at_boot_us = 0;    ///< play: what came up to then is shown as one screen
+  std::int64_t at_boot_us = 0;    ///< play, frames: what came up to then is shown as one screen
   std::uint32_t columns = 80, rows = 24;  ///< of the channel at its beginning
 };
 [[nodiscard]] std::string job_text(const ViewJob& job);

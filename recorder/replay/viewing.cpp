@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "platform/crypto/aead.h"
+#include "platform/crypto/base64.h"
 #include "platform/crypto/hkdf.h"
 #include "platform/crypto/random.h"
 #include "platform/model/json_text.h"
@@ -135,6 +136,9 @@ class Viewing {
   Result<void> settle(ByteView part);
   [[nodiscard]] Result<StoredEntry> entry_of(ByteView part, std::optional<crypto::Tag>& previous) const;
   Result<Played> play();
+  /// Gives the entries behind job_.at_boot_us to `visit`; before them, once, `show` is given the screen as it stood then.
+  Result<void> from_screen(const std::function<bool(const ScreenState&)>& show, const Visit& visit);
+  Result<Played> frames(const Sink& sink);
   Result<Played> streams();
   Result<Played> index();
   Result<Played> packets(const Sink& sink);
@@ -254,49 +258,104 @@ Result<Played> Viewing::play() {
   options.walk.session = job_.session.session;
   const auto out = [this](std::string_view bytes) { return put(Part::out, bytes); };
   const auto err = [this](std::string_view bytes) { return put(Part::err, bytes); };
-  options.walk.source = [&](const Visit& visit) -> Result<void> {
-    if (job_.at_boot_us == 0) return walk(visit);
-    // Up to the wanted moment everything goes onto a screen of our own; then that is shown, and time begins to run.
-    Picture picture(std::max(job_.columns, 1U), std::max(job_.rows, 1U));
-    bool shown = false, begun = false;
-    const auto show = [&] {
-      shown = true;
-      const ScreenState state = picture.state();
-      return out("\x1b[!p" + state.paint);
-    };
-    std::string trouble;
-    const auto walked = walk([&](const WalkedEntry& entry) {
-      if (shown) return visit(entry);
-      if (!begun && key_frame_) {
-        const auto state = open_screen(key_, job_.session.session, *key_frame_);
-        if (!state) {
-          trouble = state.error().detail;
-          return false;
-        }
-        picture.resize(state->columns, state->rows);
-        picture.feed(bytes_of(state->paint));
-      }
-      begun = true;
-      const bool past = entry.header.boot_us > job_.at_boot_us;
-      if (past && (!picture.in_sequence() || entry.header.boot_us > job_.at_boot_us + 1'000'000)) {
-        if (!show()) return false;
-        return visit(entry);
-      }
-      if (const auto start = channel_start(entry); start && start->channel == job_.channel.value_or(start->channel)) picture.resize(start->columns, start->rows);
-      if (entry.header.channel != job_.channel.value_or(entry.header.channel) || entry.state != WalkedEntry::State::open) return true;
-      if (entry.header.kind == EntryKind::resize) {
-        if (const auto size = parse_resize(entry.body)) picture.resize(std::max(size->columns, 1U), std::max(size->rows, 1U));
-      } else if (is_output(entry.header.kind)) {
-        picture.feed(entry.body);
-      }
-      return true;
-    });
-    if (!walked) return walked;
-    if (!trouble.empty()) return fail(Errc::corrupt, trouble);
-    if (!shown) show();
-    return {};
+  options.walk.source = [&](const Visit& visit) {
+    return from_screen([&](const ScreenState& state) { return out("\x1b[!p" + state.paint); }, visit);
   };
   return play_session(options, out, err);
+}
+
+Result<void> Viewing::from_screen(const std::function<bool(const ScreenState&)>& paint, const Visit& visit) {
+  if (job_.at_boot_us == 0) return walk(visit);
+  // Up to the wanted moment everything goes onto a screen of our own; then that is shown, and time begins to run.
+  Picture picture(std::max(job_.columns, 1U), std::max(job_.rows, 1U));
+  bool shown = false, begun = false;
+  const auto show = [&] {
+    shown = true;
+    return paint(picture.state());
+  };
+  std::string trouble;
+  const auto walked = walk([&](const WalkedEntry& entry) {
+    if (shown) return visit(entry);
+    if (!begun && key_frame_) {
+      const auto state = open_screen(key_, job_.session.session, *key_frame_);
+      if (!state) {
+        trouble = state.error().detail;
+        return false;
+      }
+      picture.resize(state->columns, state->rows);
+      picture.feed(bytes_of(state->paint));
+    }
+    begun = true;
+    const bool past = entry.header.boot_us > job_.at_boot_us;
+    if (past && (!picture.in_sequence() || entry.header.boot_us > job_.at_boot_us + 1'000'000)) {
+      if (!show()) return false;
+      return visit(entry);
+    }
+    if (const auto start = channel_start(entry); start && start->channel == job_.channel.value_or(start->channel)) picture.resize(start->columns, start->rows);
+    if (entry.header.channel != job_.channel.value_or(entry.header.channel) || entry.state != WalkedEntry::State::open) return true;
+    if (entry.header.kind == EntryKind::resize) {
+      if (const auto size = parse_resize(entry.body)) picture.resize(std::max(size->columns, 1U), std::max(size->rows, 1U));
+    } else if (is_output(entry.header.kind)) {
+      picture.feed(entry.body);
+    }
+    return true;
+  });
+  if (!walked) return walked;
+  if (!trouble.empty()) return fail(Errc::corrupt, trouble);
+  if (!shown) show();
+  return {};
+}
+
+/// One line of JSON for each thing that happened, for a player that keeps its own clock: "b" microseconds of the boot clock, "c" channel,
+/// "k" what it is: o e i (bytes in "d", base64), p (the screen as it stood at the beginning: "d", "w", "h"), r ("w", "h"), s (a channel
+/// begins), x (its exit), h (bytes that are recorded by their hash only), n (typed and not echoed: how many), ! (not readable).
+Result<Played> Viewing::frames(const Sink& sink) {
+  Played played;
+  const auto tell = [&](const seal::EntryHeader& header, std::string_view kind, const std::string& rest) {
+    return sink("{\"b\":" + std::to_string(header.boot_us) + ",\"c\":" + std::to_string(header.channel) + ",\"k\":\"" + std::string(kind) + "\"" + rest + "}\n");
+  };
+  const auto data = [](ByteView bytes) { return ",\"d\":\"" + crypto::to_base64(bytes) + "\""; };
+  const auto size_text = [](std::uint32_t columns, std::uint32_t rows) { return ",\"w\":" + std::to_string(columns) + ",\"h\":" + std::to_string(rows); };
+  const auto walked = from_screen(
+      [&](const ScreenState& state) {
+        seal::EntryHeader header;
+        header.boot_us = job_.at_boot_us;
+        header.channel = job_.channel.value_or(0);
+        return tell(header, "p", data(bytes_of(state.paint)) + size_text(state.columns, state.rows));
+      },
+      [&](const WalkedEntry& entry) {
+        const auto& header = entry.header;
+        if (entry.state == WalkedEntry::State::damaged) {
+          ++played.damaged;
+          return tell(header, "!", "");
+        }
+        if (const auto start = channel_start(entry)) {
+          if (start->channel != job_.channel.value_or(start->channel)) return true;
+          const auto fields = JsonFields::parse(text_of(entry.body));
+          seal::EntryHeader of = header;
+          of.channel = start->channel;
+          return tell(of, "s", size_text(start->columns, start->rows) + ",\"pty\":" + (start->pty ? "true" : "false") + ",\"kind\":" +
+                                   json_quote(fields ? fields->get("kind") : "") + ",\"command\":" + json_quote(fields ? fields->get("command") : ""));
+        }
+        if (header.channel != job_.channel.value_or(header.channel)) return true;
+        const bool typed = header.kind == EntryKind::typed || header.kind == EntryKind::data_in;
+        if (typed && !job_.with_input) return true;
+        if (entry.state == WalkedEntry::State::not_echoed) return tell(header, "n", ",\"n\":" + std::to_string(entry.dropped_bytes));
+        if (entry.state != WalkedEntry::State::open) return true;
+        if (is_output(header.kind) || typed) {
+          played.bytes += entry.body.size();
+          return tell(header, typed ? "i" : header.kind == EntryKind::data_out ? "o" : "e", data(entry.body));
+        }
+        if (header.kind == EntryKind::resize) {
+          const auto size = parse_resize(entry.body);
+          return !size || tell(header, "r", size_text(std::clamp(size->columns, 1U, terminal::k_most_columns), std::clamp(size->rows, 1U, terminal::k_most_rows)));
+        }
+        if (header.kind == EntryKind::bulk_marker) return tell(header, "h", "");
+        if (header.kind == EntryKind::exit) return tell(header, "x", ",\"text\":" + json_quote(printable(text_of(entry.body))));
+        return true;
+      });
+  if (!walked) return tl::unexpected(walked.error());
+  return played;
 }
 
 Result<Played> Viewing::streams() {
@@ -451,7 +510,7 @@ Result<void> Viewing::run() {
   const auto flush = [&] { return put(Part::out, std::exchange(buffer, {})); };
   const Sink sink = [&](std::string_view bytes) {
     buffer += bytes;
-    return buffer.size() < k_batch || flush();
+    return (!job_.follow && buffer.size() < k_batch) || flush();
   };
   Result<Played> played = [&]() -> Result<Played> {
     switch (job_.kind) {
@@ -462,6 +521,7 @@ Result<void> Viewing::run() {
       case ViewJob::Kind::streams: return streams();
       case ViewJob::Kind::index: return index();
       case ViewJob::Kind::pcapng: return packets(sink);
+      case ViewJob::Kind::frames: return frames(sink);
     }
     return fail(Errc::invalid, "an unknown kind of viewing");
   }();

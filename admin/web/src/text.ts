@@ -36,3 +36,12 @@ export function csv(rows: string[][]): string {
   };
   return rows.map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
 }
+
+/** "1:02:03.4" of milliseconds since a beginning. */
+export function moment(milliseconds: number): string {
+  const tenths = Math.max(0, Math.floor(milliseconds / 100));
+  const seconds = Math.floor(tenths / 10);
+  const two = (n: number) => String(n).padStart(2, "0");
+  const hours = Math.floor(seconds / 3600);
+  return `${hours ? `${hours}:` : ""}${hours ? two(Math.floor(seconds / 60) % 60) : Math.floor(seconds / 60)}:${two(seconds % 60)}.${tenths % 10}`;
+}

@@ -155,3 +155,53 @@ export interface Token {
   created: string;
   expires: string;
 }
+export interface RecordedChannel {
+  channel: number;
+  kind: string;
+  command: string;
+  pty: boolean;
+  exit: string;
+  bytes_in: number;
+  bytes_out: number;
+  bytes_err: number;
+}
+export interface Viewing {
+  id: string;
+  zero: number; // microseconds of the gateway's boot clock at the first entry
+  usual_channel: number;
+  input: boolean;
+  badge: { verified: boolean; signed?: boolean; entries?: number; proven: number; checkpoint_size?: number; checkpoint_origin?: string; outside?: string[]; text: string };
+  recording: {
+    session: string;
+    principal: string;
+    account: string;
+    target: string;
+    state: string;
+    began: string;
+    duration_ms: number;
+    channels: RecordedChannel[];
+  };
+}
+export interface SeenLine {
+  b: number;
+  c: number;
+  command: boolean;
+  status: number;
+  text: string;
+}
+export interface Hit {
+  at: string;
+  session: string;
+  principal: string;
+  account: string;
+  target: string;
+  channel: number;
+  command: boolean;
+  line: string;
+  offset_ms: number;
+}
+export interface OpenedTerminal {
+  id: string;
+  session: string;
+  ticket: string;
+}

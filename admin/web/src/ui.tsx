@@ -203,7 +203,7 @@ export function Filter(props: { label: string; value: string; onChange: (value: 
 }
 
 /** Asks for the reason that an action needs before it is done; Escape leaves it undone. */
-export function AskReason(props: { title: string; act: string; busy: boolean; problem?: Problem; onDo: (reason: string) => void; onLeave: () => void }) {
+export function AskReason(props: { title: string; act: string; label?: string; busy: boolean; problem?: Problem; onDo: (reason: string) => void; onLeave: () => void }) {
   const dialog = useRef<HTMLDialogElement>(null);
   const [reason, setReason] = useState("");
   useEffect(() => {
@@ -220,7 +220,7 @@ export function AskReason(props: { title: string; act: string; busy: boolean; pr
       >
         <h2 id="ask-title">{props.title}</h2>
         <label>
-          Reason (it is shown to the person and stands in the audit log)
+          {props.label ?? "Reason (it is shown to the person and stands in the audit log)"}
           <input value={reason} required maxLength={200} onInput={(event) => setReason(event.currentTarget.value)} />
         </label>
         <ProblemBox problem={props.problem} />

@@ -20,7 +20,7 @@ const steps = {
     const page = await context.newPage();
     page.setDefaultTimeout(15_000);
     page.on("pageerror", (error) => wrong.push(`error: ${error.message}`));
-    page.on("console", (message) => message.type() === "error" && !/status of 4\d\d/.test(message.text()) && wrong.push(`console: ${message.text()}`));
+    page.on("console", (message) => message.type() === "error" && !/status of 4\d\d|^WebSocket connection to/.test(message.text()) && wrong.push(`console: ${message.text()}`));
     page.on("request", (request) => new URL(request.url()).origin !== base && !request.url().startsWith("blob:") && wrong.push(`elsewhere: ${request.url()}`));
     pages.set(person, page);
     await page.goto(base);
@@ -33,6 +33,25 @@ const steps = {
     await page.evaluate((to) => {
       history.pushState(null, "", to);
       dispatchEvent(new PopStateEvent("popstate"));
+    }, path);
+  },
+  /** Milliseconds from the click to the first painted page with its data. */
+  async timed_visit({ page, path }) {
+    await steps.visit({ page, path: "/tokens" });
+    await page.getByText("Same from a terminal").first().waitFor();
+    return page.evaluate(async (to) => {
+      const begin = performance.now();
+      history.pushState(null, "", to);
+      dispatchEvent(new PopStateEvent("popstate"));
+      const frame = () => new Promise((done) => requestAnimationFrame(() => done(undefined)));
+      await frame();
+      // Done is: the page's own heading, and nothing that is still fetched.
+      for (let quiet = 0; quiet < 2; ) {
+        const busy = document.querySelector("h1") === null || (document.querySelector("table tbody tr, .empty, .checks li, .facts") === null);
+        quiet = busy ? 0 : quiet + 1;
+        await frame();
+      }
+      return performance.now() - begin;
     }, path);
   },
   async see({ page, text, timeout = 15_000 }) {
@@ -65,6 +84,28 @@ const steps = {
   async save({ page, name }) {
     const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name }).first().click()]);
     return readFileSync(await download.path(), "utf8");
+  },
+  async screen({ page }) {
+    return page.locator(".xterm-rows").innerText();
+  },
+  async on_screen({ page, text, timeout = 15_000 }) {
+    await page.locator(".xterm-rows").getByText(text).first().waitFor({ timeout });
+  },
+  async type({ page, text }) {
+    await page.locator(".xterm-helper-textarea").focus();
+    for (const [index, line] of text.split("\n").entries()) {
+      if (index > 0) await page.keyboard.press("Enter");
+      if (line) await page.keyboard.insertText(line);
+    }
+  },
+  async size({ page, width, height }) {
+    await page.setViewportSize({ width, height });
+  },
+  async slide({ page, label, value }) {
+    await page.getByLabel(label).fill(String(value));
+  },
+  async click({ page, role, name }) {
+    await page.getByRole(role, { name }).first().click();
   },
   async shot({ page, name }) {
     await page.screenshot({ path: `${folder}/${name}.png` });

@@ -57,9 +57,14 @@ export function Live() {
                 name: "Act",
                 text: () => "",
                 show: (row) => (
+                  <>
+                  <a href={`/sessions/${row.session}/replay`} aria-label={`Watch the session of ${row.principal} on ${row.target}`}>
+                    Watch
+                  </a>{" "}
                   <button type="button" class="danger" onClick={() => setEnding(row)} aria-label={`End the session of ${row.principal} on ${row.target}`}>
                     End
                   </button>
+                  </>
                 ),
               },
             ]}

@@ -1,11 +1,14 @@
 // One session: who, where, how it was proven, what it did.
+import { useState } from "preact/hooks";
+
+import { call } from "../api";
 import { bytes, clock, quoted, since } from "../text";
 import type { AuditEvent, Explanation, Session } from "../types";
-import { CopyLine, Decision, Empty, Fields, Page, ProblemBox, Table } from "../ui";
-import { useLoad } from "../use";
+import { AskReason, CopyLine, Decision, Empty, Fields, Page, ProblemBox, Table } from "../ui";
+import { useAction, useLoad } from "../use";
 import { Outcome } from "./sessions";
 
-export function SessionPage({ id }: { id: string }) {
+export function SessionPage({ id, mayAct }: { id: string; mayAct: boolean }) {
   const { data: session, problem } = useLoad<Session>(`/v1/sessions/${id}`, 3);
   const events = useLoad<{ events: AuditEvent[] }>("/v1/events?limit=4096", 3);
   const why = useLoad<Explanation>(`/v1/explain?session=${id}`);
@@ -42,6 +45,7 @@ export function SessionPage({ id }: { id: string }) {
             </div>
           ))}
       </dl>
+      {session && !session.ended && session.principal && mayAct && <Acts id={id} />}
       {why.data?.text && (
         <section aria-labelledby="why">
           <h2 id="why">Why</h2>
@@ -73,10 +77,53 @@ export function SessionPage({ id }: { id: string }) {
       </section>
       <section aria-labelledby="lines">
         <h2 id="lines">Recording</h2>
+        <p>
+          <a href={`/sessions/${id}/replay`}>{session && !session.ended ? "Watch it now" : "Replay it"}</a>
+        </p>
         <CopyLine label="replay" text={`sallyport play ${quoted(id)} --reason 'why you look'`} />
         <CopyLine label="verify" text={`sallyport verify ${quoted(id)}`} />
         <CopyLine label="export" text={`sallyport export ${quoted(id)} > ${id}.cast`} />
       </section>
     </Page>
+  );
+}
+
+const ACTS = {
+  message: { button: "Say something", title: "Say something to the people of this session", act: "Say it", label: "Text (it is shown on their terminals with your name)", field: "text" },
+  hold: { button: "Hold", title: "Hold this session? Nothing that is typed reaches the target until it goes on", act: "Hold it", label: undefined, field: "reason" },
+  release: { button: "Let it go on", title: "Let this session go on", act: "Go on", label: undefined, field: "reason" },
+} as const;
+type Act = keyof typeof ACTS;
+
+/** What somebody who watches may do. */
+function Acts({ id }: { id: string }) {
+  const [asking, setAsking] = useState<Act>();
+  const { run, busy, problem } = useAction(async (act: Act, words: string) => {
+    await call(`/v1/sessions/${id}/${act}`, { method: "POST", body: { [ACTS[act].field]: words } });
+    setAsking(undefined);
+  });
+  return (
+    <section aria-labelledby="acts">
+      <h2 id="acts">Now</h2>
+      <div class="acts">
+        {(Object.keys(ACTS) as Act[]).map((act) => (
+          <button type="button" onClick={() => setAsking(act)}>
+            {ACTS[act].button}
+          </button>
+        ))}
+      </div>
+      <CopyLine label="API" text={`POST /v1/sessions/${id}/message {"text": "..."}`} />
+      {asking && (
+        <AskReason
+          title={ACTS[asking].title}
+          act={ACTS[asking].act}
+          label={ACTS[asking].label}
+          busy={busy}
+          problem={problem}
+          onDo={(words) => void run(asking, words)}
+          onLeave={() => setAsking(undefined)}
+        />
+      )}
+    </section>
   );
 }

@@ -57,6 +57,9 @@ function Lines({ target }: { target: Target }) {
       <p class="hint">
         YOU is your name at the gateway. Add <code>-p PORT</code> when the gateway does not listen at 22.
       </p>
+      <p>
+        <a href={`/terminal?target=${encodeURIComponent(target.name)}&account=${encodeURIComponent(account)}`}>Open a terminal here</a>
+      </p>
       <CopyLine label="shell" text={`ssh ${user}@${gateway}`} />
       <CopyLine label="through a jump" text={`ssh -J YOU@${gateway} ${account}@${target.name}`} />
       <CopyLine label="copy" text={`scp FILE ${user}@${gateway}:`} />

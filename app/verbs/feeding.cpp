@@ -1,0 +1,58 @@
+#include "app/verbs/feeding.h"
+
+#include "recorder/replay/session_walk.h"
+
+namespace sallyport::app {
+namespace {
+
+constexpr int k_follow_ms = 20;
+
+}  // namespace
+
+Result<void> feed(const RecordingPlace& place, RecordingView& view, ViewingProcess& process, std::uint64_t from, bool settles) {
+  std::uint64_t count = 0;
+  return view.read(place, from, [&](const replay::StoredEntry& entry, const std::optional<crypto::Tag>& previous) {
+    const auto kind = entry.header.kind;
+    if (settles && kind != seal::EntryKind::line_key && kind != seal::EntryKind::line_dropped) return true;
+    if (!process.send_entry(entry, previous, settles)) return false;
+    return ++count % 16 != 0 || process.pump(0);
+  });
+}
+
+Result<void> feed_live(const RecordingPlace& place, RecordingView& view, ViewingProcess& process) {
+  // The reader goes through the whole journal once and passes over what the index already gave; the last tag is needed as well.
+  std::uint64_t known = view.session.entries;
+  auto files = view.index.files_from_here();
+  if (!files) return tl::unexpected(files.error());
+  const auto label = seal::label_of(view.session.session.view());
+  std::optional<crypto::Tag> previous;
+  if (auto last = view.read(place, known, [&](const replay::StoredEntry& entry, const std::optional<crypto::Tag>&) {
+        previous = entry.tag();
+        return true;
+      }); !last)
+    return last;
+  files->set_checks({.crc = true, .at_rest = false});
+  for (;;) {
+    while (const auto frame = files->next()) {
+      if (static_cast<replay::FrameType>(frame->header.type) == replay::FrameType::session_head) {
+        const auto head = replay::parse_session_head(frame->payload);
+        if (head && label && head->label == *label && (head->why == replay::SessionHead::Why::end || head->why == replay::SessionHead::Why::truncated)) return {};
+        continue;
+      }
+      if (static_cast<replay::FrameType>(frame->header.type) != replay::FrameType::entries) continue;
+      auto entries = replay::EntriesFrame::parse(frame->payload);
+      if (!entries || entries->label() != label) continue;
+      while (const auto entry = entries->next()) {
+        if (entry->header.sequence <= known) continue;
+        if (entry->header.sequence != known + 1) previous.reset();
+        if (!process.send_entry(*entry, previous)) return {};
+        previous = entry->tag();
+        known = entry->header.sequence;
+        if (entry->header.kind == seal::EntryKind::end) return {};
+      }
+    }
+    if (!process.pump(k_follow_ms)) return {};
+  }
+}
+
+}  // namespace sallyport::app
