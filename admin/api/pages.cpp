@@ -22,6 +22,35 @@ void number(std::string& out, std::string_view name, std::string_view kind, std:
          std::to_string(value) + "\n";
 }
 
+/// A label's value: what may stand between quotes in the exposition format.
+std::string label_value(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    out += static_cast<unsigned char>(c) < ' ' ? ' ' : c;
+  }
+  return out + "\"";
+}
+
+bool is_ready(const authority::StatusReport& status) { return status.state == "serving" || status.state == "no policy"; }
+
+/// Why no session is accepted, and what else is not as it should be. No address, name or path: anybody may ask.
+json::array reasons_of(const Result<authority::StatusReport>& status) {
+  json::array reasons;
+  const auto add = [&reasons](bool blocks, std::string_view what, std::string_view why) { reasons.push_back(json::object{{"check", what}, {"blocks", blocks}, {"reason", why}}); };
+  if (!status) {
+    add(true, "authority", "it does not answer");
+    return reasons;
+  }
+  if (status->older_database) add(true, "database", "it is older than the journal (SP-8004)");
+  if (!status->recorder_healthy) add(true, "recorder", "sessions cannot be recorded");
+  if (status->sealed) add(true, "vault", "it is sealed");
+  if (!status->vault_problem.empty()) add(true, "vault", "it does not answer");
+  if (status->policy_version == 0) add(false, "policy", "none is in force: nobody may do anything");
+  if (!is_ready(*status) && reasons.empty()) add(true, "state", status->state);
+  return reasons;
+}
+
 }  // namespace
 
 bool serve_page(const CallPtr& call) {
@@ -39,9 +68,8 @@ bool serve_page(const CallPtr& call) {
     tell(call, "text/html; charset=utf-8", openapi_page(), {{"Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}});
   } else {
     call->administration.status([call](const Result<authority::StatusReport>& status) {
-      const std::string state = status ? status->state : "no answer";
-      const bool ready = state == "serving" || state == "no policy";
-      call->reply(json::object{{"ready", ready}, {"state", state}}, ready ? 200 : 503);
+      const bool ready = status && is_ready(*status);
+      call->reply(json::object{{"ready", ready}, {"state", status ? status->state : "no answer"}, {"reasons", reasons_of(status)}}, ready ? 200 : 503);
     });
   }
   return true;
@@ -52,16 +80,22 @@ void serve_metrics(const CallPtr& call) {
   call->administration.status([call](const Result<authority::StatusReport>& status) {
     if (!status) return call->refuse(status.error());
     std::string out;
-    number(out, "sallyport_live_sessions", "gauge", "Sessions of people and machines that are logged in.", status->live_sessions);
-    number(out, "sallyport_unproven_connections", "gauge", "Connections that have proven nobody yet.", status->unproven);
+    number(out, "sallyport_sessions_live", "gauge", "Sessions of people and machines that are logged in.", status->live_sessions);
+    number(out, "sallyport_connections_unproven", "gauge", "Connections that have proven nobody yet.", status->unproven);
     number(out, "sallyport_locks", "gauge", "Locks in force.", status->locks);
-    number(out, "sallyport_policy_version", "gauge", "Number of the policy in force.", static_cast<std::uint64_t>(std::max<std::int64_t>(status->policy_version, 0)));
-    number(out, "sallyport_open_requests", "gauge", "Requests that wait or stand.", call->administration.requests().list_open().size());
+    number(out, "sallyport_policy_version", "gauge", "Number of the policy in force; 0 is none.", static_cast<std::uint64_t>(std::max<std::int64_t>(status->policy_version, 0)));
+    number(out, "sallyport_requests_open", "gauge", "Requests that wait or stand.", call->administration.requests().list_open().size());
+    number(out, "sallyport_ready", "gauge", "1 when new sessions are accepted, as /readyz says.", is_ready(*status) ? 1 : 0);
     number(out, "sallyport_recorder_healthy", "gauge", "1 when new sessions may be recorded.", status->recorder_healthy ? 1 : 0);
     number(out, "sallyport_vault_sealed", "gauge", "1 when the vault is sealed.", status->sealed ? 1 : 0);
-    number(out, "sallyport_journal_sequence", "counter", "Entries of the journal.", status->journal_sequence);
+    number(out, "sallyport_journal_entries_total", "counter", "Entries of the journal.", status->journal_sequence);
     number(out, "sallyport_journal_free_bytes", "gauge", "Free space where the journal is.", status->journal_free_bytes);
-    number(out, "sallyport_journal_unanswered", "gauge", "Events that wait for the recorder.", call->administration.authority().journal.unanswered());
+    number(out, "sallyport_journal_events_unanswered", "gauge", "Events that wait for the recorder.", call->administration.authority().journal.unanswered());
+    number(out, "sallyport_alarms_total", "counter", "Events that somebody should look at, since the authority started.", status->alarms);
+    out += "# HELP sallyport_events_total Audit events by name, since the authority started.\n# TYPE sallyport_events_total counter\n";
+    for (const auto& [key, count] : call->administration.authority().journal.counts())
+      out += "sallyport_events_total{event=" + label_value(key.first) + ",decision=\"" + (key.second ? "deny" : "") + "\"} " + std::to_string(count) + "\n";
+    out += "# HELP sallyport_node_info Name of this gateway.\n# TYPE sallyport_node_info gauge\nsallyport_node_info{node=" + label_value(status->node) + "} 1\n";
     tell(call, "text/plain; version=0.0.4", out);
   });
 }

@@ -13,6 +13,8 @@
 #include <optional>
 
 #include "app/config.h"
+#include "app/verbs/exit_codes.h"
+#include "app/verbs/output_curl.h"
 #include <cstdlib>
 
 #include "platform/os/fd.h"
@@ -105,7 +107,7 @@ class Reading {
     while (bytes_.size() < size) {
       auto more = read_more();
       if (!more) return tl::unexpected(more.error());
-      if (!*more) return fail(Errc::corrupt, "the gateway's answer ended too early");
+      if (!*more) return fail(Errc::unavailable, "the gateway's answer ended too early");
     }
     return {};
   }
@@ -116,7 +118,7 @@ class Reading {
       if (bytes_.size() > from + limit) return fail(Errc::corrupt, "the gateway's answer has too long a header");
       auto more = read_more();
       if (!more) return tl::unexpected(more.error());
-      if (!*more) return fail(Errc::corrupt, "the gateway's answer ended too early");
+      if (!*more) return fail(Errc::unavailable, "the gateway's answer ended too early");
     }
   }
   Result<void> until_end() {
@@ -256,9 +258,18 @@ Result<AdminClient> AdminClient::find(const Common& common) {
   return AdminClient(config->admin_socket());
 }
 
-Result<json::value> AdminClient::get(const std::string& target) { return ask("GET", target, ""); }
+Result<json::value> AdminClient::get(const std::string& target) {
+  if (shows_only_curl()) print_curl(socket_, "GET", target, nullptr, "");
+  return ask("GET", target, "");
+}
 
 Result<json::value> AdminClient::send(std::string_view method, const std::string& target, const json::value& body) {
+  if (shows_only_curl()) {
+    // What changes something is only shown, with the state that it would name; a plan changes nothing and leads on to its apply.
+    const auto present = method == "POST" && target != "/v1/apply" ? Result<std::string>("") : state_of(target.substr(0, target.find('?')));
+    print_curl(socket_, method, target, body, present ? *present : "");
+    if (target != "/v1/plan") std::exit(k_exit_ok);
+  }
   return ask(method, target, body.is_null() ? "" : json::serialize(body));
 }
 
@@ -283,6 +294,12 @@ Result<Answer> exchange(const std::filesystem::path& socket, std::string_view me
 }
 
 }  // namespace
+
+Result<std::string> AdminClient::state_of(const std::string& path) {
+  auto present = exchange(socket_, "GET", path, {}, {});
+  if (!present) return tl::unexpected(present.error());
+  return present->status < 300 ? present->etag : std::string();
+}
 
 Result<json::value> AdminClient::ask(std::string_view method, const std::string& target, const std::string& body) {
   auto answer = exchange(socket_, method, target, body, {});

@@ -34,6 +34,7 @@ class AdminClient {
   [[nodiscard]] Result<boost::json::value> send(std::string_view method, const std::string& target, const boost::json::value& body);
 
  private:
+  [[nodiscard]] Result<std::string> state_of(const std::string& path);
   [[nodiscard]] Result<boost::json::value> ask(std::string_view method, const std::string& target, const std::string& body);
   std::filesystem::path socket_;
 };

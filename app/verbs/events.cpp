@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/json.hpp>
 #include <cctype>
 #include <charconv>
@@ -78,12 +79,23 @@ class Filter {
   std::int64_t since_us_;
 };
 
+constexpr std::array k_csv_fields{"principal", "target", "account", "source", "decision", "code"};
+
 std::string plain(const json::value& value) {
   if (value.is_string()) return std::string(std::string_view(value.get_string()));
   return json::serialize(value);
 }
 
 void print_one(Format format, const json::object& row) {
+  if (format == Format::csv) {
+    std::vector<std::string> cells;
+    for (const char* key : {"at", "id", "name", "session"}) cells.push_back(plain(row.at(key)));
+    const json::object& fields = row.at("fields").get_object();
+    for (const char* key : k_csv_fields) cells.push_back(printable(field_of(fields, key)));
+    cells.push_back(json::serialize(fields));
+    std::printf("%s\r\n", csv_line(cells).c_str());
+    return;
+  }
   if (format != Format::table) {
     std::printf("%s\n", json::serialize(row).c_str());
     return;
@@ -146,6 +158,11 @@ int run_events(const EventsOptions& options) {
     newest.push_back(std::move(row));
     if (options.limit != 0 && newest.size() > options.limit) newest.pop_front();
   });
+  if (format == Format::csv) {
+    std::printf("at,id,name,session");
+    for (const char* key : k_csv_fields) std::printf(",%s", key);
+    std::printf(",fields\r\n");
+  }
   if (format == Format::json && !options.follow) {
     std::printf("%s\n", json::serialize(json::array(newest.begin(), newest.end())).c_str());
   } else {

@@ -10,10 +10,13 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iostream>
+#include <optional>
 
 #include "app/config.h"
 #include "app/keeper/directories.h"
 #include "app/verbs/exit_codes.h"
+#include "app/verbs/init_questions.h"
 #include "app/verbs/passphrase.h"
 #include "vault/setup.h"
 
@@ -25,22 +28,10 @@ namespace fs = std::filesystem;
 Result<void> write_config_file(const fs::path& file, const InitOptions& options) {
   std::error_code error;
   if (file.has_parent_path()) fs::create_directories(file.parent_path(), error);
-  std::string text = "# Sallyport's configuration; every key: docs/reference/configuration.md. Check: sallyport config check\n";
-  const auto absolute = [](const std::string& path) { return fs::absolute(path).lexically_normal().string(); };
-  if (!options.state_dir.empty()) text += "state_dir: \"" + absolute(options.state_dir) + "\"\n";
-  if (!options.run_dir.empty()) text += "run_dir: \"" + absolute(options.run_dir) + "\"\n";
-  // Rings belong on tmpfs; /run/sallyport is, a folder of the user's choice may not be.
-  if (!options.run_dir.empty() && !absolute(options.run_dir).starts_with("/run/"))
-    text += "ring_dir: \"/dev/shm/sallyport-" + std::to_string(geteuid()) + "-rings\"\n";
-  if (!options.listen.empty()) {
-    text += "listen:\n";
-    for (const std::string& address : options.listen) text += "  - \"" + address + "\"\n";
-  }
-  text += "seal:\n  source: " + options.seal_source + "\n";
-  auto right = parse_config(text, file.string());
-  if (!right) return tl::unexpected(right.error());
+  const auto text = init_config_text(file.string(), options);
+  if (!text) return tl::unexpected(text.error());
   std::ofstream out(file, std::ios::trunc);
-  out << text;
+  out << *text;
   out.close();
   if (!out || chmod(file.c_str(), 0644) != 0) return fail(Errc::unavailable, file.string() + ": cannot be written: " + std::strerror(errno));
   return {};
@@ -68,6 +59,14 @@ std::vector<std::string> host_names_of(const Config& config) {
   return names;
 }
 
+std::optional<std::string> ask_terminal(const std::string& question) {
+  std::printf("%s", question.c_str());
+  std::fflush(stdout);
+  std::string line;
+  if (!std::getline(std::cin, line)) return std::nullopt;
+  return line;
+}
+
 Result<void> make_state_of(const Config& config, const Secret& passphrase) {
   const ServiceUsers users = find_service_users();
   if (auto made = make_directories(config, users); !made) return made;
@@ -89,11 +88,15 @@ Result<void> make_state(const std::string& file, const Secret& passphrase) {
   return make_state_of(*config, passphrase);
 }
 
-int run_init(const Common& common, const InitOptions& options) {
+int run_init(const Common& common, const InitOptions& given) {
+  InitOptions options = given;
   const bool had_config = fs::exists(common.config);
-  if (had_config && !(options.state_dir.empty() && options.run_dir.empty() && options.listen.empty()))
+  if (had_config && !(options.state_dir.empty() && options.run_dir.empty() && options.listen.empty() && options.public_address.empty() && options.witness.empty() && options.admin_listen.empty()))
     return usage_error(common.config + " exists: change it there, or name another file with --config");
   if (!had_config) {
+    if (!options.non_interactive && isatty(STDIN_FILENO) != 0 && isatty(STDOUT_FILENO) != 0) {
+      if (auto asked = ask_init_questions(common.config, options, ask_terminal); !asked) return report(asked.error());
+    }
     if (auto written = write_config_file(common.config, options); !written) return report(written.error());
   }
   auto config = load_config(common.config);

@@ -15,10 +15,14 @@ struct InitOptions {
   std::string run_dir;
   std::vector<std::string> listen;
   std::string seal_source = "file";
+  std::string public_address;  ///< HOST:PORT by which engineers reach it
+  std::string witness;         ///< file outside the state directory for checkpoints
+  std::string admin_listen;    ///< address of page and REST API
+  bool non_interactive = false;  ///< ask nothing, also on a terminal
 };
 
-/// Writes common.config unless it exists (then it is used as it is), makes the directories and the vault. Asks for the passphrase on
-/// the terminal when the seal is one.
+/// Writes common.config unless it exists (then it is used as it is), makes the directories and the vault. On a terminal it asks what the
+/// options left open (init_questions.h), and for the passphrase when the seal is one.
 int run_init(const Common& common, const InitOptions& options);
 
 /// The directories, the seal key and the vault that the configuration in `file` names; quiet. `passphrase` counts for that seal only.

@@ -50,11 +50,15 @@ void add_process_verbs(CLI::App& app, Common& common, Outcome& outcome) {
   demo.callback([&] { outcome.status = run_demo(demo_options); });
 
   CLI::App& init = add_verb(app, "init", "Make a configuration, the vault and its seal key.",
-                            "  sallyport init\n  sallyport --config ./sallyport.yaml init --state-dir ./state --listen 127.0.0.1:2222\n");
+                            "  sallyport init\n  sallyport init --non-interactive\n  sallyport --config ./sallyport.yaml init --state-dir ./state --listen 127.0.0.1:2222\n");
   init.add_option("--state-dir", init_options.state_dir, "where databases, journal and vault live");
   init.add_option("--run-dir", init_options.run_dir, "where the admin socket and the rings live");
   init.add_option("--listen", init_options.listen, "address to accept SSH on; may be repeated");
   init.add_option("--seal", init_options.seal_source, "file, credential or passphrase")->check(CLI::IsMember({"file", "credential", "passphrase"}));
+  init.add_option("--public-address", init_options.public_address, "HOST:PORT by which engineers reach it");
+  init.add_option("--witness", init_options.witness, "file outside the state directory that checkpoints go to");
+  init.add_option("--admin-listen", init_options.admin_listen, "address of the page and the REST API");
+  init.add_flag("--non-interactive", init_options.non_interactive, "ask nothing, also on a terminal");
   init.callback([&] { outcome.status = run_init(common, init_options); });
 
   CLI::App& config = add_verb(app, "config", "Check or show the configuration.", "  sallyport config check\n  sallyport config show --effective\n");

@@ -16,6 +16,7 @@ constexpr std::size_t k_most_held_bytes = 16 * 1024;
 constexpr std::size_t k_recent = 4096;
 constexpr std::size_t k_alarms = 16;
 constexpr std::string_view k_alarm_mark = "\"alarm\":true";
+constexpr std::string_view k_deny_mark = "\"decision\":\"deny\"";
 constexpr std::size_t k_most_unanswered = 20'000;
 
 }  // namespace
@@ -58,6 +59,8 @@ void JournalClient::append(std::string name, std::string json, const std::string
     alarms_.push_back({last_number_ + 1, 0, {}, clock_.wall(), name, session, json});
     if (alarms_.size() > k_alarms) alarms_.pop_front();
   }
+  // Names are the product's own: a session that reports another one has broken the protocol before it comes here.
+  ++counts_[{name, json.find(k_deny_mark) != std::string::npos}];
   if (!link_ || link_->unanswered() >= k_most_unanswered) {
     note_answer(false, link_ ? "the recorder is far behind" : "the recorder is not there yet");
     if (stored) stored(fail(Errc::unavailable, reason_));

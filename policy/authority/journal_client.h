@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -72,6 +73,9 @@ class JournalClient {
   /// Events with `"alarm":true` the newest of them, oldest first, and how many there were in all since this process began.
   [[nodiscard]] const std::deque<RecentEvent>& alarms() const noexcept { return alarms_; }
   [[nodiscard]] std::uint64_t alarms_seen() const noexcept { return alarms_seen_; }
+  /// How often each event was written since this process began, those with `"decision":"deny"` apart.
+  using Counts = std::map<std::pair<std::string, bool>, std::uint64_t>;
+  [[nodiscard]] const Counts& counts() const noexcept { return counts_; }
 
  private:
   struct Held {
@@ -104,6 +108,7 @@ class JournalClient {
   std::deque<RecentEvent> recent_;
   std::deque<RecentEvent> alarms_;
   std::uint64_t alarms_seen_ = 0;
+  Counts counts_;
   std::uint64_t last_number_ = 0;
 };
 
