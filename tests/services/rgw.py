@@ -213,7 +213,7 @@ rgw_bucket_quota_ttl = 1
 
     @property
     def endpoint_tls(self):
-        return f"https://localhost:{self.tls_port}"
+        return f"https://127.0.0.1:{self.tls_port}"
 
     @property
     def endpoint_names(self):
