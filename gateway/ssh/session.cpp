@@ -113,8 +113,8 @@ boost::asio::awaitable<void> Session::serve() {
       relay_->target_gone(why);
     }
     if (ending_) {
-      // With a full ring no text can stand in a channel before it is shown: the disconnect says it.
-      const bool can_tell = tape_.full_since_us() == 0;
+      // Where nothing can be recorded no text can stand in a channel before it is shown: the disconnect says it.
+      const bool can_tell = tape_.full_since_us() == 0 && ending_->code != "SP-4003";
       if (can_tell) relay_->end_all(*ending_);
       const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(2);
       while (can_tell && relay_->has_open_channels() && !client_->is_closed()) {

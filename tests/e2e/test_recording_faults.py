@@ -64,7 +64,7 @@ class Faults(unittest.TestCase):
     @unittest.skipUnless(IS_ROOT, "needs root to mount a small file system")
     def test_a_full_disk_admits_nobody_ends_who_writes_and_heals(self):
         self.make_lab(state="48M")
-        client = self.open_session("echo up; while read line; do head -c 4000000 /dev/urandom | base64; echo end; done")
+        client = self.open_session("echo up; while read line; do head -c 16000000 /dev/urandom | base64; echo end; done")
         idle = self.open_session()
         ballast = self.mounts["state"].fill(leave=3 << 20)
         client.stdin.write(b"go\n")
