@@ -34,6 +34,11 @@ if(SALLYPORT_HARDEN)
   add_link_options(-Wl,-z,relro,-z,now,-z,noexecstack)
 endif()
 
+if(SALLYPORT_REPRODUCIBLE)
+  add_compile_options(-ffile-prefix-map=${CMAKE_SOURCE_DIR}=. -fno-record-gcc-switches -Werror=date-time)
+  add_link_options(-Wl,--build-id=sha1)
+endif()
+
 find_program(MOLD mold)
 if(MOLD AND CMAKE_CXX_COMPILER_ID STREQUAL GNU AND NOT SALLYPORT_HARDEN)
   add_link_options(-fuse-ld=mold)
