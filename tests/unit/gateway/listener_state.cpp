@@ -27,7 +27,7 @@ SavedState some_state() {
   waiting.proxy_bytes = std::string("\r\n\0", 3);
   waiting.jump = JumpRecord{"01OUTER", "recs-1", 22, {Bytes(3, std::byte{1})}, 12};
   state.waiting = {waiting};
-  state.children = {{4711, "01SESSION", 97, waiting.peer, waiting.local, "01OUTER", true, false}};
+  state.children = {{4711, "01SESSION", 97, waiting.peer, waiting.local, "01OUTER", true, ""}};
   state.penalties[waiting.peer.address] = {Moment(1), Moment(2), Moment(3)};
   state.counters["accepted"] = 12;
   state.unsent_to_authority = {"first", std::string("se\0cond", 7)};
@@ -48,6 +48,7 @@ TEST_CASE("the fork server's state survives being written and read", "[gateway][
   CHECK(after->waiting[0].deadline == Moment(-6));
   CHECK(after->waiting[0].jump->host_certificates == before.waiting[0].jump->host_certificates);
   CHECK(after->children[0].pid == 4711);
+  CHECK(after->children[0].killed_for == "too many");
   CHECK(after->unsent_to_authority == before.unsent_to_authority);
 }
 
