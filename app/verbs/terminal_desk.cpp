@@ -185,6 +185,7 @@ json::object Desk::relay() {
   ssh_session_struct* session = session_.get();
   ssh_set_blocking(session, 0);
   std::array<char, 16 * 1024> buffer;
+  unsigned looks_at_end = 0;
   for (;;) {
     bool moved = false;
     for (const int is_error : {0, 1}) {
@@ -200,12 +201,14 @@ json::object Desk::relay() {
         moved = true;
       }
     }
-    if (!moved && (ssh_channel_is_eof(channel_.get()) != 0 || ssh_channel_is_closed(channel_.get()) != 0 || ssh_is_connected(session) == 0)) break;
+    // The exit status comes behind the end of the output: it is waited for, but not for long.
+    const bool at_end = ssh_channel_is_eof(channel_.get()) != 0;
+    if (!moved && (ssh_channel_is_closed(channel_.get()) != 0 || ssh_is_connected(session) == 0 || (at_end && ++looks_at_end > 10))) break;
     if (moved) continue;
     std::array<pollfd, 2> wait{pollfd{k_socket, POLLIN, 0}, pollfd{k_session, POLLIN, 0}};
     if ((ssh_get_poll_flags(session) & SSH_WRITE_PENDING) != 0) wait[1].events |= POLLOUT;
     // Typed bytes that found no window wait for the session to open it.
-    poll(wait.data(), wait.size(), 5000);
+    poll(wait.data(), wait.size(), at_end ? 100 : 5000);
     if ((wait[0].revents & (POLLIN | POLLHUP)) != 0) {
       const auto part = receive();
       if (!part) return {};
