@@ -27,7 +27,7 @@ SavedState some_state() {
   waiting.proxy_bytes = std::string("\r\n\0", 3);
   waiting.jump = JumpRecord{"01OUTER", "recs-1", 22, {Bytes(3, std::byte{1})}, 12};
   state.waiting = {waiting};
-  state.children = {{4711, "01SESSION", 97, waiting.peer, waiting.local, "01OUTER", true, ""}};
+  state.children = {{4711, "01SESSION", 97, waiting.peer, waiting.local, "01OUTER", true, "too many"}};
   state.penalties[waiting.peer.address] = {Moment(1), Moment(2), Moment(3)};
   state.counters["accepted"] = 12;
   state.unsent_to_authority = {"first", std::string("se\0cond", 7)};
