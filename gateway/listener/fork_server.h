@@ -25,6 +25,7 @@ namespace sallyport::gateway {
 /// The seams of the listener: what it forks into and how the parent is warmed.
 struct ListenerHooks {
   ServeSession serve = nullptr;
+  std::shared_ptr<PreparedSessions> (*prepare)(const SessionOptions&) = nullptr;  ///< may be null; for each new settings
   Result<void> (*warm_up)() = nullptr;  ///< may be null; called once per execution, before the first accept
   sandbox::OnForbidden on_forbidden = sandbox::OnForbidden::kill_process;
   bool keep_log = false;  ///< sessions keep descriptor 2: tracing builds only

@@ -70,6 +70,7 @@ void ForkServer::on_settings(const std::string& lines) {
   if (!config) return note("settings refused, the old ones stay: " + config.error().detail);
   const std::string before = config_ ? config_->session.settings.text("generation") : "";
   settings_ = lines;
+  if (hooks_.prepare != nullptr && !config->session.host_keys.empty()) config->session.prepared = hooks_.prepare(config->session);
   config_ = std::make_unique<const ListenerConfig>(std::move(*config));
   admission_.set_limits(AdmissionLimits{config_->max_unproven, config_->drop_from, config_->max_per_source});
   const Moment age = std::chrono::duration_cast<Moment>(config_->renew);

@@ -14,12 +14,14 @@ namespace {
 
 constexpr std::size_t k_most_backlog = 256;
 constexpr std::chrono::milliseconds k_retry{20};
+constexpr std::chrono::milliseconds k_soon{100};
+constexpr std::size_t k_most_held = 16;
 constexpr std::chrono::seconds k_patient{660};  // the authority ends a wait after ten minutes
 
 }  // namespace
 
 AuthorityClient::AuthorityClient(boost::asio::io_context& io, Fd link)
-    : io_(io), link_(std::move(link)), ready_(io, ::dup(link_.native())), deadline_(io), retry_(io) {}
+    : io_(io), link_(std::move(link)), ready_(io, ::dup(link_.native())), deadline_(io), retry_(io), later_(io) {}
 
 void AuthorityClient::start(Unasked unasked, Lost lost) {
   unasked_ = std::move(unasked);
@@ -99,7 +101,26 @@ void AuthorityClient::be_patient() {
 
 void AuthorityClient::tell(control::Envelope statement) { send(std::move(statement)); }
 
+void AuthorityClient::tell_soon(control::Envelope statement) {
+  held_.push_back(std::move(statement));
+  if (held_.size() >= k_most_held) return flush();
+  if (held_.size() > 1) return;
+  later_.expires_after(k_soon);
+  later_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) flush();
+  });
+}
+
+void AuthorityClient::flush() {
+  for (control::Envelope& statement : std::exchange(held_, {})) send_now(std::move(statement));
+}
+
 void AuthorityClient::send(control::Envelope envelope) {
+  flush();
+  send_now(std::move(envelope));
+}
+
+void AuthorityClient::send_now(control::Envelope envelope) {
   if (is_lost_) return;
   if (backlog_.empty()) {
     auto sent = link_.send(envelope);

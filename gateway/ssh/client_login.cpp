@@ -6,7 +6,7 @@
 #include <array>
 #include <cstring>
 
-#include "gateway/ssh/algorithms.h"
+#include "gateway/ssh/prepared_sessions.h"
 #include "gateway/ssh/refusal.h"
 #include "gateway/ssh/session.h"
 #include "platform/crypto/base64.h"
@@ -28,21 +28,6 @@ struct FreeMessage {
 };
 using MessageHandle = std::unique_ptr<ssh_message_struct, FreeMessage>;
 
-struct FreeKey {
-  void operator()(ssh_key key) const noexcept { ssh_key_free(key); }
-};
-using KeyHandle = std::unique_ptr<ssh_key_struct, FreeKey>;
-
-[[nodiscard]] Result<KeyHandle> import_public(const Bytes& blob) {
-  crypto::SshReader reader(blob);
-  const std::string type(reader.text());
-  ssh_key key = nullptr;
-  if (!reader.ok() ||
-      ssh_pki_import_pubkey_base64(crypto::to_base64(blob).c_str(), ssh_key_type_from_name(type.c_str()), &key) != SSH_OK)
-    return fail(Errc::invalid, "host key that libssh does not take");
-  return KeyHandle(key);
-}
-
 [[nodiscard]] int method_bits(const control::AuthAnswer& answer) {
   int bits = 0;
   for (const std::string& method : answer.methods_left()) {
@@ -56,32 +41,16 @@ using KeyHandle = std::unique_ptr<ssh_key_struct, FreeKey>;
 }  // namespace
 
 Result<net::SshSessionHandle> Session::make_server_session() {
-  net::SshSessionHandle session(ssh_new());
-  if (!session || ssh_session_use_external_io(session.get()) != SSH_OK || ssh_session_server_init(session.get()) != SSH_OK)
-    return fail(Errc::internal, "libssh session");
-  ssh_session raw = session.get();
   const SessionOptions& options = *handover_.options;
-  const bool legacy = options.settings.text("compat").find("legacy-clients") != std::string::npos;
-  ssh_session_set_banner(raw, options.settings.text("banner", "Sallyport").c_str());
-  ssh_options_set(raw, SSH_OPTIONS_KEY_EXCHANGE, legacy ? k_client_kex_legacy : k_client_kex);
-  ssh_options_set(raw, SSH_OPTIONS_CIPHERS_C_S, k_client_ciphers);
-  ssh_options_set(raw, SSH_OPTIONS_CIPHERS_S_C, k_client_ciphers);
-  ssh_options_set(raw, SSH_OPTIONS_HMAC_C_S, k_macs);
-  ssh_options_set(raw, SSH_OPTIONS_HMAC_S_C, k_macs);
-  ssh_options_set(raw, SSH_OPTIONS_COMPRESSION, "no");
-  ssh_options_set(raw, SSH_OPTIONS_PUBLICKEY_ACCEPTED_TYPES, k_user_key_algorithms);
-  std::uint64_t rekey_bytes = 1ull << 30;
-  ssh_options_set(raw, SSH_OPTIONS_REKEY_DATA, &rekey_bytes);
-  std::uint32_t rekey_seconds = 3600;
-  ssh_options_set(raw, SSH_OPTIONS_REKEY_TIME, &rekey_seconds);
-  ssh_session_set_strict_kex_required(raw, 1);
-  for (const Bytes& blob : options.host_keys) {
-    auto key = import_public(blob);
-    if (!key) return tl::unexpected(key.error());
-    if (ssh_session_add_host_public_key(raw, key->get()) != SSH_OK) return fail(Errc::internal, "host key refused by libssh");
+  const bool is_jump = !handover_.outer_session.empty();
+  net::SshSessionHandle session;
+  if (!is_jump && options.prepared) session = std::move(options.prepared->client_leg);
+  if (!session) {
+    auto made = make_client_leg(options, is_jump ? handover_.inner_host_certificates : options.host_certificates);
+    if (!made) return tl::unexpected(made.error());
+    session = std::move(*made);
   }
-  const auto& certificates = handover_.outer_session.empty() ? options.host_certificates : handover_.inner_host_certificates;
-  for (const Bytes& blob : certificates) ssh_session_add_host_certificate(raw, blob.data(), blob.size());
+  ssh_session raw = session.get();
   const auto sign = [](ssh_session, const char* algorithm, const void*, size_t, const void* hash, size_t hash_size,
                        unsigned char* out, size_t* out_size, void* user) -> int {
     auto* self = static_cast<Session*>(user);
@@ -107,7 +76,6 @@ Result<net::SshSessionHandle> Session::make_server_session() {
     static_cast<Session*>(self)->last_request_.assign(bytes, bytes + size);
   };
   ssh_session_set_userauth_observer(raw, request, this);
-  ssh_set_auth_methods(raw, SSH_AUTH_METHOD_PUBLICKEY | SSH_AUTH_METHOD_PASSWORD | SSH_AUTH_METHOD_INTERACTIVE);
   return session;
 }
 

@@ -154,7 +154,7 @@ void Relay::report_closed(Channel& channel) {
   closed->set_recorded_full(channel.in.full + channel.out.full + channel.err.full);
   closed->set_recorded_hashed((channel.in.total - channel.in.full) + (channel.out.total - channel.out.full) +
                               (channel.err.total - channel.err.full));
-  authority_.tell(std::move(told));
+  authority_.tell_soon(std::move(told));
 }
 
 void Relay::reap(std::uint32_t id) {

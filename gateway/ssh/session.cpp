@@ -54,6 +54,7 @@ int Session::run() {
     io_.stop();
   });
   io_.run();
+  authority_.flush();
   return exit_code_;
 }
 
@@ -350,8 +351,9 @@ int serve_session(SessionHandover&& handover) {
   if (!entered) return 1;
   os::wipe_freed_memory(true);  // until the last login of this session is over
   try {
-    Session session(std::move(handover));
-    return session.run();
+    // Never taken apart: the process ends next, and the kernel takes everything back in one go.
+    Session* const session = std::make_unique<Session>(std::move(handover)).release();
+    return session->run();
   } catch (const std::exception&) {
     return 2;
   }

@@ -94,6 +94,7 @@ class Session {
   std::uint64_t target_bytes_heard_ = 0;
   int unanswered_target_keepalives_ = 0;
   bool target_silent_ = false;
+  bool host_key_told_ = false;  ///< CONNECTED was sent
   bool rested_ = false;
 
   ssh_key ephemeral_ = nullptr;

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -16,11 +17,14 @@
 
 namespace sallyport::gateway {
 
+struct PreparedSessions;
+
 /// What every session of this listener is served with. Made from the keeper's settings, never changed after the fork.
 struct SessionOptions {
   std::vector<Bytes> host_keys;          ///< public key blobs (RFC 4253 section 6.6); the vault holds the private halves
   std::vector<Bytes> host_certificates;  ///< OpenSSH host certificates for some of these keys, may be empty
   Settings settings;                     ///< everything else: compat, keepalive_ms, hold_ms, ...
+  std::shared_ptr<PreparedSessions> prepared = nullptr;  ///< may be null; the process that serves takes from its own copy
 };
 
 /// Descriptors 0-2 are /dev/null; the four here are 3, 4, 5 and 6; there is no other. The ring's file is mapped and closed.

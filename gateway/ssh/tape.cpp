@@ -61,9 +61,9 @@ void Tape::on_readable() {
   wait();
 }
 
-void Tape::bell(bool end) {
+void Tape::bell() {
   control::Envelope envelope;
-  envelope.mutable_ring_bell()->set_end(end);
+  envelope.mutable_ring_bell();
   // A full queue means that earlier bells still wait there: this one adds nothing.
   static_cast<void>(link_.send(std::move(envelope)));
 }
@@ -115,9 +115,8 @@ Tape::Put Tape::exit(const Channel& channel) {
 
 Tape::Put Tape::end(std::string_view reason) {
   if (failed_ || !log_) return Put::failed;
-  const Put put = took(log_->append_end(reason));
-  if (put == Put::stored) bell(true);
-  return put;
+  // No bell: this process ends next, and the end of its link makes the recorder look.
+  return took(log_->append_end(reason));
 }
 
 void Tape::know(Secret value) {

@@ -61,7 +61,7 @@ class Tape {
   [[nodiscard]] bool is_open() const noexcept { return log_ != nullptr; }
   /// Since when (boot clock) the ring has refused without taking anything; 0: it takes.
   [[nodiscard]] std::int64_t full_since_us() const noexcept { return full_since_us_; }
-  void bell(bool end = false);
+  void bell();
 
  private:
   Put took(seal::SessionLog::Put put);

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <ctime>
 
-#include "gateway/ssh/algorithms.h"
+#include "gateway/ssh/prepared_sessions.h"
 #include "gateway/ssh/refusal.h"
 #include "gateway/ssh/session.h"
 #include "platform/crypto/base64.h"
@@ -54,29 +54,17 @@ void add_name(std::string& list, std::string_view name) {
 }  // namespace
 
 Result<net::SshSessionHandle> Session::make_client_session(const control::TargetGrant& grant) {
-  net::SshSessionHandle session(ssh_new());
-  if (!session || ssh_session_use_external_io(session.get()) != SSH_OK) return fail(Errc::internal, "libssh session");
-  ssh_session raw = session.get();
-  int off = 0;
-  ssh_options_set(raw, SSH_OPTIONS_PROCESS_CONFIG, &off);
-  ssh_options_set(raw, SSH_OPTIONS_HOST, "target");
-  ssh_options_set(raw, SSH_OPTIONS_USER, grant.account().c_str());
-  ssh_options_set(raw, SSH_OPTIONS_SSH_DIR, "/nonexistent");
-  ssh_options_set(raw, SSH_OPTIONS_KEY_EXCHANGE, k_target_kex);
-  ssh_options_set(raw, SSH_OPTIONS_CIPHERS_C_S, k_target_ciphers);
-  ssh_options_set(raw, SSH_OPTIONS_CIPHERS_S_C, k_target_ciphers);
-  ssh_options_set(raw, SSH_OPTIONS_HMAC_C_S, k_macs);
-  ssh_options_set(raw, SSH_OPTIONS_HMAC_S_C, k_macs);
-  ssh_options_set(raw, SSH_OPTIONS_COMPRESSION, "no");
+  net::SshSessionHandle session;
+  if (handover_.options->prepared) session = std::move(handover_.options->prepared->target_leg);
+  if (!session) {
+    auto made = make_target_leg();
+    if (!made) return tl::unexpected(made.error());
+    session = std::move(*made);
+  }
   const std::string host_keys = host_key_algorithms(grant);
   if (host_keys.empty()) return fail(Errc::denied, "no host key is known for this target");
-  ssh_options_set(raw, SSH_OPTIONS_HOSTKEYS, host_keys.c_str());
-  std::uint64_t rekey_bytes = 1ull << 30;
-  ssh_options_set(raw, SSH_OPTIONS_REKEY_DATA, &rekey_bytes);
-  std::uint32_t rekey_seconds = 3600;
-  ssh_options_set(raw, SSH_OPTIONS_REKEY_TIME, &rekey_seconds);
-  ssh_session_set_strict_kex_required(raw, 1);
-  ssh_session_set_banner(raw, "Sallyport");
+  ssh_options_set(session.get(), SSH_OPTIONS_USER, grant.account().c_str());
+  ssh_options_set(session.get(), SSH_OPTIONS_HOSTKEYS, host_keys.c_str());
   return session;
 }
 
@@ -118,6 +106,7 @@ void Session::tell_outcome(control::TargetOutcome::Step step, const std::string&
     outcome->set_target_algorithms(algorithms_of(target_->raw()));
   }
   outcome->set_client_algorithms(algorithms_of(client_->raw()));
+  if (step == control::TargetOutcome::READY) return authority_.tell_soon(std::move(told));  // goes before the first channel's question
   authority_.tell(std::move(told));
 }
 
@@ -151,6 +140,10 @@ boost::asio::awaitable<Result<std::string>> Session::log_in_at_target(const cont
       ssh_key_free(certificate);
       status = co_await drive_auth([this, raw] { return ssh_userauth_publickey(raw, nullptr, ephemeral_); });
     } else {
+      if (!host_key_told_) {  // the authority lends for a host key that it judged itself
+        host_key_told_ = true;
+        tell_outcome(control::TargetOutcome::CONNECTED, "");
+      }
       const void* session_hash = nullptr;
       size_t session_hash_size = 0;
       size_t host_key_size = 0;
@@ -284,7 +277,6 @@ boost::asio::awaitable<bool> Session::reach_target() {
     relay_->refuse_all(make_notice("SP-3006", known.error().detail));
     co_return false;
   }
-  tell_outcome(control::TargetOutcome::CONNECTED, "");
   auto logged_in = co_await log_in_at_target(grant_);
   if (client_->is_closed() || !over_.empty()) co_return false;
   if (!logged_in) {

@@ -5,6 +5,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -140,6 +141,12 @@ class Dial : public std::enable_shared_from_this<Dial> {
     if (errno != EINPROGRESS) {
       last_ = failure_of(errno);
       return false;
+    }
+    // A near target has answered before the call is over: no turn of the loop for it.
+    pollfd answered{socket.get(), POLLOUT, 0};
+    if (::poll(&answered, 1, 0) == 1 && (answered.revents & (POLLERR | POLLHUP)) == 0) {
+      connected(std::move(socket), address);
+      return true;
     }
     ready_ = std::make_unique<boost::asio::posix::stream_descriptor>(io_, socket.release());
     ready_->async_wait(boost::asio::posix::stream_descriptor::wait_write,

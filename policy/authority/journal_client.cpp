@@ -10,7 +10,7 @@ namespace {
 constexpr std::chrono::seconds k_store_deadline{5};  // a restart of the recorder fits in
 constexpr std::chrono::seconds k_poll{2};
 constexpr std::chrono::milliseconds k_read_first{200};
-constexpr std::chrono::milliseconds k_hold{10};
+constexpr std::chrono::milliseconds k_hold{100};  // as long as session rows wait
 constexpr std::size_t k_most_held = 32;
 constexpr std::size_t k_most_held_bytes = 16 * 1024;
 constexpr std::size_t k_recent = 4096;

@@ -45,8 +45,8 @@ class JournalClient {
   void attach(Fd socket, std::function<void(const control::SessionRecorded&)> recorded);
   [[nodiscard]] bool is_attached() const noexcept { return link_ != nullptr; }
 
-  /// `stored` may be empty: a fact that nothing waits for. It goes with the next event that somebody waits for, or after some
-  /// milliseconds: each message wakes two processes. The order of events is the order of the calls.
+  /// `stored` may be empty: a fact that nothing waits for. It goes with the next event that somebody waits for, or after a
+  /// tenth of a second: each message wakes two processes. The order of events is the order of the calls.
   void append(std::string name, std::string json, const std::string& session, Stored stored = {}, bool durable = false,
               const std::string& outcome_of = {});
 

@@ -174,6 +174,7 @@ void Targets::sign(const std::shared_ptr<Opening>& opening, std::vector<std::str
   body->add_extensions("permit-port-forwarding");
   if (also(policy::ChannelKind::agent)) body->add_extensions("permit-agent-forwarding");
   if (also(policy::ChannelKind::x11)) body->add_extensions("permit-X11-forwarding");
+  send_mask_values(opening->label);  // the vault answers both in one turn
   authority_.vault.ask(std::move(question), [this, opening](Result<control::Received> answer) {
     Session* here = authority_.find(opening->label);
     if (here == nullptr || here->state != control::SessionState::dialling) return;
@@ -443,13 +444,18 @@ void Targets::on_outcome(Session& session, const control::TargetOutcome& outcome
       if (auto known = check_host_key(*session.grant, outcome.host_key()); !known)
         return authority_.live->punish(session, "it took a host key that was not granted: " + known.error().detail);
       session.grant->verified_host_key = outcome.host_key();
-      return;  // `target.connected` follows with READY, when the login worked as well
+      return;  // only before a credential is asked for; `target.connected` follows with READY, when the login worked as well
     }
     case control::TargetOutcome::READY:
-      if (session.grant->verified_host_key.empty() && !session.restored)
-        return authority_.live->punish(session, "it logged in at a target whose host key it did not report");
+      // A login by certificate asks for nothing more: the host key comes with its outcome and is judged here.
+      if (session.grant->verified_host_key.empty() && !session.restored) {
+        if (auto known = check_host_key(*session.grant, outcome.host_key()); !known)
+          return authority_.live->punish(session, "it logged in at a target whose host key was not granted: " + known.error().detail);
+        session.grant->verified_host_key = outcome.host_key();
+      }
       session.state = control::SessionState::ready;
-      send_mask_values(session.label);
+      // They went with the grant, unless they could not be had then or this login itself was lent one.
+      if (!session.mask || session.grant->passwords_lent > 0) send_mask_values(session.label);
       session.row.state = control::name_of(session.state);
       session.row.credential = outcome.credential();
       json.text("credential", outcome.credential())

@@ -165,8 +165,26 @@ TEST_CASE("a session that takes a foreign host key for the target's is killed", 
   SessionEnd session = gateway.start_session();
   REQUIRE(gateway.log_in(session, "engineer+deploy+recs-1", engineer_key()).result() == control::AuthAnswer::SUCCESS);
   static_cast<void>(gateway.open_target(session));
-  session.tell(outcome(control::TargetOutcome::CONNECTED, std::string(text_of(stranger_key().public_key().blob()))));
+  SECTION("before it asks for a credential") {
+    session.tell(outcome(control::TargetOutcome::CONNECTED, std::string(text_of(stranger_key().public_key().blob()))));
+  }
+  SECTION("when it has logged in by certificate") {
+    session.tell(outcome(control::TargetOutcome::READY, std::string(text_of(stranger_key().public_key().blob()))));
+  }
+  SECTION("or none at all") { session.tell(outcome(control::TargetOutcome::READY, "")); }
   CHECK(gateway.recorder.wait_for("session.violated_protocol", session.label));
+  CHECK(gateway.recorder.count("target.connected") == 0);
+}
+
+TEST_CASE("a login by certificate needs no word before its outcome", "[authority]") {
+  TcpTarget target;
+  Gateway gateway(fleet(target.port()));
+  SessionEnd session = gateway.start_session();
+  REQUIRE(gateway.log_in(session, "engineer+deploy+recs-1", engineer_key()).result() == control::AuthAnswer::SUCCESS);
+  static_cast<void>(gateway.open_target(session));
+  session.tell(outcome(control::TargetOutcome::READY, host_key()));
+  CHECK(gateway.recorder.wait_for("target.connected", session.label));
+  CHECK(gateway.recorder.count("session.violated_protocol") == 0);
 }
 
 TEST_CASE("a wrong host key is an alarm", "[authority]") {
