@@ -157,7 +157,6 @@ void ForkServer::spawn_inner(const control::Envelope& question, std::vector<Fd> 
     answer.mutable_failure()->set_code("SP-5001");
     return authority_.send(std::move(answer));
   }
-  const ChildRecord& outer = children_.at(pid_of_session_.at(wanted.outer_session()));
   Waiting waiting{WaitingRecord{}, std::move(descriptors.front())};
   fcntl(waiting.client.get(), F_SETFL, O_NONBLOCK);
   if (wanted.outer_session().empty()) {
