@@ -9,6 +9,7 @@
 #include "policy/authority/guard_rules.h"
 #include "policy/authority/live_sessions.h"
 #include "policy/authority/requests.h"
+#include "policy/authority/targets.h"
 
 namespace sallyport::authority {
 namespace {
@@ -37,6 +38,14 @@ struct Channels::Asking {
 };
 
 void Channels::on_ask(Session& session, const control::Envelope& question) {
+  if (question.channel_ask().command().empty() || !session.has_target()) return judge(session, question);
+  // The command goes into events, and may hold what the vault lent to her.
+  authority_.targets->when_masked(session, [this, label = session.label, question] {
+    if (Session* here = authority_.find(label); here != nullptr && here->link != nullptr) judge(*here, question);
+  });
+}
+
+void Channels::judge(Session& session, const control::Envelope& question) {
   const control::ChannelAsk& ask = question.channel_ask();
   auto asking = std::make_shared<Asking>();
   asking->label = session.label;
@@ -72,8 +81,10 @@ void Channels::on_ask(Session& session, const control::Envelope& question) {
   EventJson& json = asking->facts;
   json = authority_.event_of(session);
   json.number("channel", ask.channel()).text("kind", ask.kind()).text("direction", ask.direction());
-  const std::string command = session.mask ? session.mask->masked(ask.command()) : ask.command();
-  if (command.size() <= k_command_in_event) {
+  const std::string command = session.mask ? session.mask->masked(ask.command()) : session.has_target() ? std::string{} : ask.command();
+  if (command.empty() && !ask.command().empty()) {  // the vault did not say what would have to be masked
+    json.flag("command_withheld", true).number("command_bytes", static_cast<std::int64_t>(ask.command().size()));
+  } else if (command.size() <= k_command_in_event) {
     json.text("command", command);
   } else {
     json.text("command", command.substr(0, k_command_in_event))
@@ -132,7 +143,7 @@ void Channels::answer(const std::shared_ptr<Asking>& asking, Result<Appended> st
   place->second.requests.back().opened = asking->request.now;
   const policy::AccessRequest& request = asking->request;
   authority_.store->put_channel({session->label, asking->channel, std::string(policy::name_of(request.kind)), request.up, request.down,
-                                 session->mask ? session->mask->masked(request.command) : request.command, request.host, request.port, request.path, request.now.time_since_epoch().count()});
+                                 session->mask ? session->mask->masked(request.command) : std::string{}, request.host, request.port, request.path, request.now.time_since_epoch().count()});
 
   const policy::Obligations& duties = decision.obligations;
   place->second.files = duties.file_rules;

@@ -17,6 +17,7 @@ class Channels {
 
  private:
   struct Asking;
+  void judge(Session& session, const control::Envelope& question);
   void write_down(const std::shared_ptr<Asking>& asking);
   void wait(Session& session, const std::shared_ptr<Asking>& asking);
   void answer(const std::shared_ptr<Asking>& asking, Result<Appended> stored);

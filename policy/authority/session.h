@@ -1,6 +1,7 @@
 // policy/authority/session.h -- what the authority knows about one session process, from its kit to its end.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -43,7 +44,9 @@ struct Grant {
 
 /// Plain state. The handlers of the authority (logins, targets, channels, jumps, live sessions) work on it.
 struct Session {
-  std::shared_ptr<const seal::MaskSet> mask;  ///< what was lent to the principal: not to be written into events either; may be null
+  std::shared_ptr<const seal::MaskSet> mask;  ///< what was lent to the principal: not to be written into events either; null: not known
+  unsigned masks_asked = 0;                   ///< questions about it that the vault has not answered yet
+  std::vector<std::function<void()>> when_masked;  ///< what waits for the answer
   std::string label;
   control::SessionState state = control::SessionState::kit;
   std::unique_ptr<LinkPort> link;  ///< null once the process is gone

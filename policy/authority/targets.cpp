@@ -372,26 +372,41 @@ void Targets::lend_key(Session& session, const control::Envelope& question) {
   });
 }
 
+void Targets::when_masked(Session& session, std::function<void()> next) {
+  if (session.mask && session.masks_asked == 0) return next();
+  if (session.link == nullptr || session.row.principal.empty()) return next();
+  session.when_masked.push_back(std::move(next));
+  if (session.masks_asked == 0) send_mask_values(session.label);
+}
+
 void Targets::send_mask_values(const std::string& label) {
-  const Session* session = authority_.find(label);
+  Session* session = authority_.find(label);
   if (session == nullptr || session->link == nullptr || session->row.principal.empty()) return;
+  ++session->masks_asked;
   control::Envelope ask;
   ask.mutable_mask_values_ask()->set_principal(session->row.principal);
   authority_.vault.ask(std::move(ask), [this, label](Result<control::Received> answer) {
     Session* late = authority_.find(label);
-    if (!answer || !answer->envelope.has_mask_values() || late == nullptr || late->link == nullptr) return;
-    std::vector<seal::MaskValue> values;
-    for (const auto& row : answer->envelope.mask_values().values()) {
-      seal::MaskValue value{row.length(), row.window(), {}};
-      if (row.digest().size() != value.digest.size()) continue;
-      std::copy_n(bytes_of(row.digest()).begin(), value.digest.size(), value.digest.begin());
-      values.push_back(value);
-    }
-    late->mask = std::make_shared<const seal::MaskSet>(std::vector<Secret>(), Secret(std::string_view(answer->envelope.mask_values().key())), std::move(values));
-    control::Envelope told;
-    *told.mutable_mask_values() = answer->envelope.mask_values();
-    late->link->send(std::move(told));
+    if (late == nullptr) return;
+    take_mask_values(*late, answer);
+    if (--late->masks_asked > 0) return;
+    for (const std::function<void()>& next : std::exchange(late->when_masked, {})) next();
   });
+}
+
+void Targets::take_mask_values(Session& session, const Result<control::Received>& answer) {
+  if (!answer || !answer->envelope.has_mask_values() || session.link == nullptr) return;
+  std::vector<seal::MaskValue> values;
+  for (const auto& row : answer->envelope.mask_values().values()) {
+    seal::MaskValue value{row.length(), row.window(), {}};
+    if (row.digest().size() != value.digest.size()) continue;
+    std::copy_n(bytes_of(row.digest()).begin(), value.digest.size(), value.digest.begin());
+    values.push_back(value);
+  }
+  session.mask = std::make_shared<const seal::MaskSet>(std::vector<Secret>(), Secret(std::string_view(answer->envelope.mask_values().key())), std::move(values));
+  control::Envelope told;
+  *told.mutable_mask_values() = answer->envelope.mask_values();
+  session.link->send(std::move(told));
 }
 
 void Targets::lend_password(Session& session, const control::Envelope& question) {

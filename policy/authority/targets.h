@@ -1,6 +1,7 @@
 // policy/authority/targets.h -- from "I want my target" to a connected socket and the credentials for it.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -18,6 +19,8 @@ class Targets {
   void on_open(Session& session, const control::Envelope& question);
   void on_credential(Session& session, const control::Envelope& question);
   void on_outcome(Session& session, const control::TargetOutcome& outcome);
+  /// Goes on once the vault has said what was lent to the session's principal, or that it cannot (then `mask` is null).
+  void when_masked(Session& session, std::function<void()> next);
 
  private:
   struct Opening;
@@ -31,6 +34,7 @@ class Targets {
   void lend_key(Session& session, const control::Envelope& question);
   /// Tells the session by which hashes it recognises what was lent to its principal.
   void send_mask_values(const std::string& label);
+  static void take_mask_values(Session& session, const Result<control::Received>& answer);
   void lend_password(Session& session, const control::Envelope& question);
   /// Writes `lease.asked` and goes on when it stands; answers the question with a failure when it does not.
   void with_lease(Session& session, const control::Envelope& question, std::string kind, std::string secret,
