@@ -440,7 +440,7 @@ Result<std::optional<std::int64_t>> Vault::check_totp(std::string_view name, std
   if (!totp) return tl::unexpected(totp.error());
   const auto last = store_->last_totp_step(name);
   if (!last) return tl::unexpected(last.error());
-  const auto step = totp->matching_step(code, now_seconds(), std::max(*last, not_before_step));
+  const auto step = totp->matching_step(code, now_seconds(), std::max(*last, not_before_step - 1));
   if (!step) return std::optional<std::int64_t>();
   const auto used = store_->use_totp_step(name, *step);
   if (!used) return tl::unexpected(used.error());
