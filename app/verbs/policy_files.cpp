@@ -10,7 +10,7 @@ namespace sallyport::app {
 
 namespace json = boost::json;
 
-Result<json::value> send_policy(AdminClient& client, const std::string& verb, const std::string& folder, const std::string& plan) {
+Result<json::value> send_policy(AdminClient& client, const std::string& verb, const std::string& folder, const std::string& plan, const std::string& reason) {
   auto files = policy::read_policy_folder(folder);
   if (!files) return tl::unexpected(files.error());
   json::array list;
@@ -24,6 +24,7 @@ Result<json::value> send_policy(AdminClient& client, const std::string& verb, co
   }
   json::object body{{"files", std::move(list)}};
   if (!plan.empty()) body.emplace("plan", plan);
+  if (!reason.empty()) body.emplace("reason", reason);
   return client.send("POST", "/v1/" + verb, body);
 }
 

@@ -9,6 +9,7 @@
 namespace sallyport::app {
 
 /// POST /v1/plan or /v1/apply with every policy file of `folder`.
-[[nodiscard]] Result<boost::json::value> send_policy(AdminClient& client, const std::string& verb, const std::string& folder, const std::string& plan = {});
+[[nodiscard]] Result<boost::json::value> send_policy(AdminClient& client, const std::string& verb, const std::string& folder, const std::string& plan = {},
+                                                    const std::string& reason = {});
 
 }  // namespace sallyport::app

@@ -66,6 +66,7 @@ int print_text_or_json(const Common& common, const json::value& answer) {
 struct PolicyOptions {
   std::string folder;
   std::string plan;    ///< hash that was shown
+  std::string reason;  ///< kept with the version
   std::string replay;  ///< how far back
   std::string journal;
 };
@@ -121,7 +122,7 @@ int run_apply(const Common& common, const PolicyOptions& options) {
     if (!plan) return report(plan.error());
     hash = hash_in(*plan);
   }
-  auto answer = send_policy(*client, "apply", options.folder, hash);
+  auto answer = send_policy(*client, "apply", options.folder, hash, options.reason);
   if (!answer) return report(answer.error());
   return print_text_or_json(common, *answer);
 }
@@ -201,6 +202,7 @@ void add_policy_verbs(CLI::App& app, Common& common, Outcome& outcome) {
   CLI::App& apply = add_verb(app, "apply", "Make the policy files the policy that is in force.", "  sallyport plan -f policy/ && sallyport apply -f policy/ --plan HASH\n");
   apply.add_option("-f,--folder", policy_options.folder, "folder with the policy files")->required();
   apply.add_option("--plan", policy_options.plan, "take exactly the plan that was shown");
+  apply.add_option("--reason", policy_options.reason, "kept with the version: `policy list` shows it");
   apply.callback([&] { outcome.status = run_apply(common, policy_options); });
 
   CLI::App& get = add_verb(app, "get", "Show what is in force.", "  sallyport get targets\n  sallyport get principal engineer -o json\n");

@@ -88,6 +88,8 @@ class PolicyHistory(unittest.TestCase):
         lab.run_cli("policy", "rollback", old, "--reason", "wrong people", check=True)
         self.assertEqual(lab.ssh(lab.user(), "echo back").stdout, b"back\n")
         self.assertIn("rollback to version", json.loads(lab.run_cli("-o", "json", "policy", "list", check=True).stdout)[0]["reason"])
+        lab.run_cli("apply", "-f", lab.folder / "policy", "--reason", "MR 118", check=True)
+        self.assertEqual(json.loads(lab.run_cli("-o", "json", "policy", "list", check=True).stdout)[0]["reason"], "MR 118")
         self.assertEqual(lab.run_cli("policy", "show", 999).returncode, 3)
 
     def test_an_ansible_inventory_becomes_targets(self):
