@@ -45,23 +45,7 @@ void Requests::ask_for_policy(const Operator& who, const std::string& hash, cons
   row.created_us = authority_.now_us();
   row.decide_by_us = authority_.now().time_since_epoch().count() + std::chrono::microseconds(k_waits).count();
   row.lasts_s = std::chrono::seconds(k_good_for).count();
-  run_act(
-      authority_, who, "request.create", event_of(row),
-      [this, row](const std::string& intent, std::uint64_t, const std::function<void(Result<EventJson>)>& outcome) {
-        authority_.store->put_request(row, intent, [this, row, outcome](const Result<void>& stored) {
-          if (!stored) return outcome(tl::unexpected(stored.error()));
-          auto open = std::make_unique<Open>();
-          open->row = row;
-          watch(*open);
-          open_.emplace(row.id, std::move(open));
-          outcome(event_of(row).number("decide_by_us", row.decide_by_us));
-        });
-      },
-      [this, row, done = std::move(done)](const Result<void>& made) {
-        if (!made) return done(tl::unexpected(made.error()));
-        changed(row, "request.created");
-        done(row);
-      });
+  write(who, row, std::move(done));
 }
 
 }  // namespace sallyport::authority

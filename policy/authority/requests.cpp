@@ -365,6 +365,10 @@ void Requests::create(const Operator& who, const Wanted& wanted, Done<RequestRow
       return done(fail(Errc::conflict, "the same is asked for already: " + id));
   }
   if (who.dry_run) return done(row);
+  write(who, row, std::move(done));
+}
+
+void Requests::write(const Operator& who, const RequestRow& row, Done<RequestRow> done) {
   run_act(
       authority_, who, "request.create", event_of(row),
       [this, row](const std::string& intent, std::uint64_t, const std::function<void(Result<EventJson>)>& outcome) {

@@ -92,6 +92,8 @@ class Requests {
     Deadlines::Handle deadline = 0;  ///< of the decision, then of the grant
     bool stored = true;              ///< nobody is told of one that a restart would forget
   };
+  /// Intent, row, outcome; then it waits for its deciders.
+  void write(const Operator& who, const RequestRow& row, Done<RequestRow> done);
 
   /// The person who asks is the session's; what is the same question joins what is open.
   void open_for(Session& session, RequestRow row, std::uint32_t channel, Decided decided);
