@@ -159,8 +159,6 @@ constexpr std::array k_messages = {
     Message{"SP-9308", "this needs a fresh factor", "your one-time code was given too long ago, or not at all", "Log in again with your one-time code and repeat it."},
     Message{"SP-9309", "no certificate for you", "the request for a login certificate cannot be met", "See docs/how-to/login-certificates.md."},
     Message{"SP-9310", "a security key is needed", "the role is for logins by a hardware token only", "Log in with your sk-ssh-ed25519 or sk-ecdsa key."},
-    Message{"SP-9311", "the identity provider did not let you in", "it refused, did not answer, or said something that cannot be trusted", "Try again; an administrator sees the reason in the audit log."},
-    Message{"SP-9312", "the passkey is not accepted", "its answer does not fit what was asked", "Try again with the passkey that you enrolled here."},
 
     Message{"SP-9401", "too many at once", "as many viewings, searches or browser terminals as the gateway allows are open", "Close one, or try again in a minute."},
     Message{"SP-9402", "there is no search index yet", "nobody has made one from the recordings", "Make it on the gateway: sallyport index --follow --reason '...'."},
