@@ -70,7 +70,8 @@ export function App() {
   const offered = places.filter((place) => !place.right || who?.is_root || who?.rights.includes(place.right));
   const first = offered[0]?.path;
   useEffect(() => {
-    if (who && path === "/" && first && first !== "/") go(first, true);
+    // An effect runs late: whoever has moved on meanwhile is not called back.
+    if (who && path === "/" && location.pathname === "/" && first && first !== "/") go(first, true);
   }, [who, path, first]);
   if (asking) return <p class="hint">One moment</p>;
   if (!who) return <SignIn onSignedIn={setWho} />;
