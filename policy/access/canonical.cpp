@@ -78,7 +78,7 @@ CanonicalFields canonical(const Principal& p) {
   return {{"type", p.type == PrincipalType::person ? "person" : "machine"},
           {"display", p.display},
           {"keys", set_text(p.keys, key_text)},
-          {"password", p.directory_password ? std::string("directory") : p.password_hash},
+          {"password", p.password_hash},
           {"totp", p.totp_secret},
           {"factors", std::to_string(p.factors)},
           {"networks", set_text(p.networks, [](const Network& n) { return n.str(); })},

@@ -151,7 +151,7 @@ class Compiler {
     for (std::uint32_t i = 0; i < d.principals.size(); ++i) {
       const Principal& p = d.principals[i];
       const std::string who = "principal `" + p.name.str() + "`";
-      const bool has_password = !p.password_hash.empty() || p.directory_password;
+      const bool has_password = !p.password_hash.empty();
       if (has_password || !p.totp_secret.empty()) compiled_->offers_passwords = true;
       for (const LoginKey& key : p.keys) {
         const auto [owner, fresh] = compiled_->key_owners.emplace(key.blob, i);

@@ -1,6 +1,7 @@
 #include "policy/authority/factor_checks.h"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 #include "policy/identity/password.h"
@@ -17,15 +18,6 @@ bool is_digits(const Secret& code) {
 }  // namespace
 
 void FactorChecks::password(policy::PasswordCheck check, std::function<void(bool right)> done) {
-  if (!check.directory.empty()) {
-    // An empty password is no password: many directories take it for an anonymous bind.
-    if (!directory || check.password.empty()) return done(false);
-    return directory->check(check.directory, std::move(check.password), [this, name = check.directory, done = std::move(done)](Result<Directory::Answer> answer) {
-      if (!answer) authority_.note("directory.failed", EventJson().text("principal", name).text("why", answer.error().detail).text("decision", "deny").text("code", "SP-1013"));
-      if (answer && answer->right && on_groups) on_groups(name, answer->groups);
-      done(answer && answer->right);
-    });
-  }
   struct Work {
     policy::PasswordCheck check;
     bool right = false;

@@ -133,7 +133,6 @@ struct TokenRow {
 ///   totp         id: "",                value: name of the vault secret
 ///   recovery     id: SHA-256 of a code, value: ""
 ///   certificate  id: serial number,     value: fingerprint " " end in microseconds " " revoked (0 or 1) " " factors
-///   passkey      id: credential id in hexadecimal, value: public key, counter and name
 struct EnrolmentRow {
   std::string kind;
   std::string principal;

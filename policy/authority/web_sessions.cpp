@@ -245,7 +245,7 @@ std::string WebSessions::step_up_of(const std::string& principal) const {
   const policy::Principal* known = authority_.snapshot->find_principal(principal);
   if (known == nullptr) return {};
   if (!authority_.sign_on->enrolled.totp_secret(*known).empty()) return "totp";
-  return known->password_hash.empty() && !known->directory_password ? std::string() : std::string("password");
+  return known->password_hash.empty() ? std::string() : std::string("password");
 }
 
 void WebSessions::prove_again(const std::string& id, Secret factor, const IpAddress& source, std::function<void(Result<void>)> done) {
@@ -275,7 +275,7 @@ void WebSessions::prove_again(const std::string& id, Secret factor, const IpAddr
     static_cast<void>(authority_.deadlines.after(authority_.throttle.penalty(source, authority_.clock.boot()), [done] { done(fail(Errc::denied, "it is not right")); }));
   };
   if (kind == "totp") return authority_.sign_on->checks.code({principal->name, authority_.sign_on->enrolled.totp_secret(*principal), std::move(factor)}, judged);
-  authority_.sign_on->checks.password({principal->password_hash, std::move(factor), principal->directory_password ? principal->name.str() : std::string()}, judged);
+  authority_.sign_on->checks.password({principal->password_hash, std::move(factor)}, judged);
 }
 
 }  // namespace sallyport::authority

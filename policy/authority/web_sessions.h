@@ -21,7 +21,7 @@ struct WebSession {
   std::string principal;
   std::string csrf;       ///< told to the page, wanted in every request that changes something
   std::string source;
-  std::string method;     ///< "password", "password,totp", "passkey", "sso"
+  std::string method;     ///< "password" or "password,totp"
   std::vector<policy::ProvenFactor> factors;
   WallTime began{};
   WallTime expires{};     ///< at the latest
@@ -52,7 +52,7 @@ class WebSessions {
   void begin(const std::string& user, Secret password, const IpAddress& source, Done done);
   /// Second step: the one-time code or a recovery code.
   void go_on(const std::string& login, Secret code, const IpAddress& source, Done done);
-  /// Somebody who was proven by other means (a passkey, an identity provider): journals `auth.succeeded`, then opens.
+  /// Somebody whose factors were proven: journals `auth.succeeded`, then opens.
   void open(const policy::Principal& principal, std::vector<policy::ProvenFactor> factors, std::string method, const IpAddress& source, Done done);
 
   /// Who the cookie is of; slides the idle time. Errc::denied when it is of nobody (any more).
@@ -62,7 +62,7 @@ class WebSessions {
   void close_all_of(std::string_view principal, std::string_view why);
   /// A factor again, so that what wants a fresh one goes through. Errc::denied: it was wrong; Errc::unavailable: not looked at now.
   void prove_again(const std::string& id, Secret factor, const IpAddress& source, std::function<void(Result<void>)> done);
-  /// A factor was proven by other means.
+  /// A factor was proven again.
   void refresh(const std::string& id, policy::ProvenFactor factor);
   /// What she can prove again with: "totp" or "password".
   [[nodiscard]] std::string step_up_of(const std::string& principal) const;

@@ -66,7 +66,7 @@ class Enrolments {
   std::string login_ca_;
 };
 
-/// May she enrol this kind of factor herself? "keys", "totp", "passkeys".
+/// May she enrol this kind of factor herself? "keys", "totp".
 [[nodiscard]] bool may_enrol(const Principal& principal, std::string_view kind);
 
 }  // namespace sallyport::policy

@@ -13,7 +13,6 @@ namespace {
 constexpr unsigned k_max_accepted_probes = 24;  ///< a client asks once per key it holds
 constexpr std::size_t k_max_user_bytes = 255;
 constexpr std::size_t k_max_code_bytes = 64;
-constexpr std::string_view k_directory = "directory";  ///< in place of a hash: the directory knows the password
 
 using Method = LoginAttempt::Method;
 using Result = LoginAnswer::Result;
@@ -106,7 +105,7 @@ struct Login::State {
     static const Enrolments k_nothing;
     return context.enrolled != nullptr ? *context.enrolled : k_nothing;
   }
-  [[nodiscard]] static bool has_password(const Principal& p) { return !p.password_hash.empty() || p.directory_password; }
+  [[nodiscard]] static bool has_password(const Principal& p) { return !p.password_hash.empty(); }
   [[nodiscard]] bool offers_passwords(const Snapshot& snapshot) const { return snapshot.offers_passwords() || enrolled().offers_codes(); }
   [[nodiscard]] std::string name() const { return parsed ? parsed->principal : printable(*user); }
   [[nodiscard]] const Principal* principal(const Snapshot& snapshot) const { return parsed ? snapshot.find_principal(parsed->principal) : nullptr; }
@@ -354,12 +353,8 @@ struct Login::State {
     }
     const bool usable = p != nullptr && p->type == PrincipalType::person && has_password(*p) && !has(FactorKind::password);
     waiting = Waiting::password;
-    if (usable && p->directory_password) {
-      waiting_hash = k_directory;
-      return PasswordCheck{{}, std::move(password), p->name.str()};
-    }
     waiting_hash = usable ? p->password_hash : std::string();
-    return PasswordCheck{usable ? p->password_hash : snapshot.dummy_password_hash(), std::move(password), {}};
+    return PasswordCheck{usable ? p->password_hash : snapshot.dummy_password_hash(), std::move(password)};
   }
 
   Step take_code(Secret code, const Snapshot& snapshot, Throttle& throttle, LoginTimes now) {
@@ -457,7 +452,7 @@ Login::Step Login::resume(bool right, const Snapshot& snapshot, const Locks& loc
   const Principal* p = s.principal(snapshot);
   if (waited == State::Waiting::password) {
     // The dummy hash proves nobody, nor does one that was replaced while it was being checked.
-    const bool proven = right && p != nullptr && !hash.empty() && (p->directory_password ? hash == k_directory : p->password_hash == hash);
+    const bool proven = right && p != nullptr && !hash.empty() && p->password_hash == hash;
     if (!proven) {
       throttle.failed(s.context.source, s.name(), true, now.boot);
       return s.refuse(snapshot, throttle, now, p == nullptr ? "unknown principal" : hash.empty() ? "no password is enrolled" : "wrong password");

@@ -142,7 +142,6 @@ struct LoginAnswer {
 struct PasswordCheck {
   std::string hash;  ///< of nobody's password when the principal is unknown or has none
   Secret password;
-  std::string directory;  ///< name of the principal there
 };
 
 /// Ask the vault whether this code is right now and was never used (keep the last step per principal), then resume().

@@ -71,8 +71,7 @@ struct Principal {
   std::vector<Network> networks;  ///< where it may come from; empty: anywhere (never empty for a machine)
   std::vector<CommandTemplate> commands;  ///< machines
   std::vector<std::string> groups;        ///< resolved, sorted
-  std::vector<std::string> enrol;         ///< what she may enrol herself: keys, totp, passkeys; sorted
-  bool directory_password = false;        ///< the password is the directory's (`password: directory`)
+  std::vector<std::string> enrol;         ///< what she may enrol herself: keys, totp; sorted
   std::optional<WallTime> expires;
   Place place;
 };
@@ -80,7 +79,6 @@ struct Principal {
 struct Group {
   std::string name;
   std::vector<PrincipalId> members;  ///< resolved, sorted
-  std::vector<std::string> external; ///< groups of the identity provider or the directory whose people belong to it
   Place place;
 };
 
