@@ -149,6 +149,12 @@ boost::asio::awaitable<void> Session::serve() {
   }
   if (!client_->is_closed()) {
     disconnect_client(over_);
+    // The reason stands behind output that the client has not taken yet.
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+    while (client_->queued_output() > 0 && !client_->is_closed()) {
+      const bool woken = co_await wake_.wait(until);
+      if (!woken) break;
+    }
     client_->close();
   }
   if (tape_.is_open()) {

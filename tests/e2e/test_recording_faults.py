@@ -64,14 +64,14 @@ class Faults(unittest.TestCase):
     @unittest.skipUnless(IS_ROOT, "needs root to mount a small file system")
     def test_a_full_disk_admits_nobody_ends_who_writes_and_heals(self):
         self.make_lab(state="48M")
-        client = self.open_session("echo up; while read line; do head -c 16000000 /dev/urandom | base64; echo end; done")
+        client = self.open_session("echo up; while read line; do head -c 16000000 /dev/urandom | base64; echo =end=; done")
         idle = self.open_session()
         ballast = self.mounts["state"].fill(leave=3 << 20)
         client.stdin.write(b"go\n")
         client.stdin.flush()
         received = client.stdout.read()
         self.assertEqual(client.wait(60), 255)
-        self.assertNotIn(b"end\n", received)
+        self.assertNotIn(b"=end=", received)
         self.assertRegex(client.stderr.read(), rb"SP-400[123]")
         refused = self.lab.ssh(self.who, "echo in")
         self.assertEqual((refused.returncode, refused.stdout), (255, b""), refused)
@@ -132,7 +132,7 @@ class Faults(unittest.TestCase):
 
     def test_a_recorder_that_does_not_come_back_ends_sessions_with_a_reason(self):
         self.make_lab()
-        client = self.open_session("echo up; while read line; do head -c 3000000 /dev/urandom | base64; echo end; done")
+        client = self.open_session("echo up; while read line; do head -c 3000000 /dev/urandom | base64; echo =end=; done")
         idle = self.open_session()
         stopped = self.recorder()
         os.kill(stopped, signal.SIGSTOP)
@@ -143,7 +143,7 @@ class Faults(unittest.TestCase):
         received = client.stdout.read()
         self.assertEqual(client.wait(60), 255)
         took = time.monotonic() - began
-        self.assertNotIn(b"end\n", received)
+        self.assertNotIn(b"=end=", received)
         self.assertLess(len(received), 1 << 20)  # what a ring and a window hold
         self.assertRegex(client.stderr.read(), rb"SP-400[13]")
         self.assertGreater(took, HOLD - 1)
