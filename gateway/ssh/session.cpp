@@ -149,12 +149,16 @@ boost::asio::awaitable<void> Session::serve() {
   }
   if (!client_->is_closed()) {
     disconnect_client(over_);
-    // The reason stands behind output that the client has not taken yet.
-    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+    // The reason stands behind output that the client has not taken yet. And a close on what it sent and we did not read resets the
+    // connection: a client that still writes would then not read to the end.
+    const bool behind = client_->queued_output() > 0;
+    auto until = std::chrono::steady_clock::now() + std::chrono::seconds(2);
     while (client_->queued_output() > 0 && !client_->is_closed()) {
       const bool woken = co_await wake_.wait(until);
       if (!woken) break;
     }
+    until = std::chrono::steady_clock::now() + std::chrono::milliseconds(behind || ending_ ? 200 : 0);
+    while (std::chrono::steady_clock::now() < until && !client_->is_closed()) co_await wake_.wait(until);
     client_->close();
   }
   if (tape_.is_open()) {

@@ -30,6 +30,7 @@ class WebReplay(Browser):
         shell.send("exit\r")
         shell.wait_end()
         lab.ssh(lab.user(), "echo to-output; echo to-error >&2; exit 3")
+        time.sleep(1.2)  # `started` has seconds: the order of the three is told by it
         folder = lab.folder / "up"
         folder.mkdir()
         (folder / "report.txt").write_text("numbers\n")
