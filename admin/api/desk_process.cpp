@@ -44,6 +44,7 @@ struct DeskProcess::State : std::enable_shared_from_this<State> {
     seal::put_number(framed.data(), static_cast<std::uint32_t>(body.size()));
     framed[4] = static_cast<std::byte>(part);
     framed.insert(framed.end(), body.begin(), body.end());
+    unsent += framed.size();
     waiting.push_back(std::move(framed));
     if (waiting.size() == 1) write();
   }
@@ -52,6 +53,7 @@ struct DeskProcess::State : std::enable_shared_from_this<State> {
     boost::asio::async_write(stream, boost::asio::buffer(waiting.front()), [self = shared_from_this()](const boost::system::error_code& error, std::size_t) {
       if (self->over) return;
       if (error) return self->lose();
+      self->unsent -= self->waiting.front().size();
       self->waiting.pop_front();
       if (!self->waiting.empty()) self->write();
     });
@@ -113,6 +115,7 @@ struct DeskProcess::State : std::enable_shared_from_this<State> {
   std::array<std::byte, 65536> buffer{};
   Bytes received;
   std::deque<Bytes> waiting;
+  std::size_t unsent = 0;
   std::deque<Job> jobs;
   bool reading = false, held = false, over = false;
 };
@@ -158,7 +161,10 @@ Result<std::unique_ptr<DeskProcess>> DeskProcess::start(boost::asio::io_context&
 }
 
 void DeskProcess::ask(std::string_view job, Out out, Done done) {
-  if (state_->over) return done(fail(Errc::unavailable, "the helper process has ended"));
+  if (state_->over) {
+    if (done) done(fail(Errc::unavailable, "the helper process has ended"));
+    return;
+  }
   state_->jobs.push_back({std::move(out), std::move(done)});
   state_->send(Part::job, bytes_of(job));
 }
@@ -168,6 +174,8 @@ void DeskProcess::say(Part part, ByteView body) {
 }
 
 void DeskProcess::give_key(const Secret& key) { say(Part::key, key.reveal()); }
+
+std::size_t DeskProcess::unsent() const noexcept { return state_->unsent; }
 
 void DeskProcess::hold(bool held) {
   state_->held = held;

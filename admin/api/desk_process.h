@@ -37,6 +37,8 @@ class DeskProcess {
   void say(replay::Part part, ByteView body);
   /// While held nothing is read: the helper waits.
   void hold(bool held);
+  /// Bytes that it has not taken yet.
+  [[nodiscard]] std::size_t unsent() const noexcept;
 
  private:
   struct State;

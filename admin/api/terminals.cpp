@@ -31,6 +31,7 @@ constexpr std::chrono::seconds k_ticket_lasts{30};
 constexpr std::size_t k_most_message = 64 * 1024;
 constexpr std::size_t k_kept = 256 * 1024;            ///< of what the terminal showed last
 constexpr std::size_t k_much_unread = 256 * 1024;
+constexpr std::size_t k_most_ahead = 1024 * 1024;     ///< typed, and not taken by the session
 constexpr std::chrono::milliseconds k_look{50};
 constexpr unsigned k_looks_between_rights = 20;
 constexpr unsigned k_looks_between_pings = 300;       ///< 15 s
@@ -220,7 +221,12 @@ void Terminals::hear(const TerminalPtr& terminal, std::uint64_t turn, std::strin
   const auto fed = terminal->reader->feed(bytes, [&](net::WsKind kind, std::string_view payload) {
     if (!terminal->to || !terminal->desk) return;
     switch (kind) {
-      case net::WsKind::binary: return terminal->desk->say(replay::Part::entry, bytes_of(payload));
+      case net::WsKind::binary:
+        if (terminal->desk->unsent() > k_most_ahead) {
+          terminal->to->push(net::websocket_close(1013, "more was typed than the session takes"));
+          return lose(terminal);
+        }
+        return terminal->desk->say(replay::Part::entry, bytes_of(payload));
       case net::WsKind::text: return take(terminal, std::string(payload));
       case net::WsKind::ping: terminal->to->push(net::websocket_frame(net::WsKind::pong, payload)); return;
       case net::WsKind::pong: return;

@@ -15,6 +15,7 @@ namespace {
 constexpr std::size_t k_most_viewings = 32;
 constexpr std::size_t k_most_of_one = 4;
 constexpr std::chrono::minutes k_idle{10};
+constexpr std::size_t k_most_found = 8 * 1024 * 1024;  ///< a thousand hits are far below it
 constexpr std::size_t k_much_unread = 256 * 1024;
 constexpr std::chrono::milliseconds k_look{20};
 constexpr unsigned k_looks_between_rights = 25;
@@ -291,7 +292,10 @@ void Viewings::search(const CallPtr& call) {
     process.ask(json::serialize(place()), {}, {});
     auto answer = std::make_shared<std::string>();
     process.ask(
-        json::serialize(job), [answer](std::string_view bytes) { answer->append(bytes); },
+        json::serialize(job),
+        [answer](std::string_view bytes) {
+          if (answer->size() + bytes.size() <= k_most_found) answer->append(bytes);
+        },
         [this, call, id, answer](const Result<std::string>& done) {
           if (done) {
             call->reply(object_in(*answer));

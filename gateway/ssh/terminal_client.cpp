@@ -173,9 +173,10 @@ TerminalEnd TerminalClient::Parts::relay() {
     const bool at_end = ssh_channel_is_eof(channel.get()) != 0;
     if (!moved && (ssh_channel_is_closed(channel.get()) != 0 || ssh_is_connected(session.get()) == 0 || (at_end && ++looks_at_end > 10))) break;
     if (moved) continue;
-    std::array<pollfd, 2> wait{pollfd{person.descriptor, POLLIN, 0}, pollfd{descriptor, POLLIN, 0}};
+    // What finds no window waits here, then with the sender: nothing typed is lost.
+    const short more = typed.size() < k_most_typed / 2 ? POLLIN : 0;
+    std::array<pollfd, 2> wait{pollfd{person.descriptor, more, 0}, pollfd{descriptor, POLLIN, 0}};
     if ((ssh_get_poll_flags(session.get()) & SSH_WRITE_PENDING) != 0) wait[1].events |= POLLOUT;
-    // Typed bytes that found no window wait for the session to open it.
     poll(wait.data(), wait.size(), at_end ? 100 : 5000);
     if ((wait[0].revents & (POLLIN | POLLHUP)) != 0 && !person.receive()) break;
     ssh_blocking_flush(session.get(), 0);

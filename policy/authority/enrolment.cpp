@@ -278,7 +278,8 @@ void EnrolmentDesk::remove_all(const Operator& who, const std::string& principal
   std::vector<EnrolmentRow> gone;
   for (const policy::LoginKey& key : enrolled.keys_of(principal)) gone.push_back({"key", principal, key.fingerprint, {}, 0});
   if (!enrolled.totp_of(principal).empty()) gone.push_back({"totp", principal, {}, {}, 0});
-  for (const std::string& hash : recovery_[principal]) gone.push_back({"recovery", principal, hash, {}, 0});
+  if (const auto codes = recovery_.find(principal); codes != recovery_.end())
+    for (const std::string& hash : codes->second) gone.push_back({"recovery", principal, hash, {}, 0});
   if (gone.empty()) return done(fail(Errc::not_found, "`" + printable(principal.substr(0, 63)) + "` has enrolled nothing"));
   EventJson details;
   details.text("for", principal).number("removed", static_cast<std::int64_t>(gone.size()));
@@ -623,7 +624,10 @@ void EnrolmentDesk::with_fresh_factor(Session& session, const Words& words, cons
     return reply(told("SP-9308", secret.empty() ? std::string_view() : std::string_view("add --code and what your app shows")));
   }
   const auto verdict = authority_.throttle.ask_guessable(session.source, person->name.view(), authority_.clock.boot());
-  if (!verdict.evaluate) return reply(told("SP-5003"));
+  if (!verdict.evaluate) {
+    authority_.note(session, "selfservice.refused", authority_.event_of(session).text("decision", "deny").text("code", "SP-5003"));
+    return reply(told("SP-5003"));
+  }
   authority_.sign_on->checks.code({person->name, secret, Secret(std::string_view(words.code))}, [this, label = session.label, name = person->name.str(), reply, go_on = std::move(go_on)](bool right) {
     Session* here = authority_.find(label);
     if (here == nullptr || !here->identity) return;

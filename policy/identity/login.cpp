@@ -134,7 +134,7 @@ struct Login::State {
     if (p == nullptr) return methods;
     const bool password = has_password(*p) && !has(FactorKind::password);
     const bool code = !enrolled().totp_secret(*p).empty() && !has(FactorKind::totp);
-    if (context.can_show_keys && !has(FactorKind::key) && (enrolled().has_keys(*p) || !snapshot.user_cas().empty())) methods.emplace_back("publickey");
+    if (context.can_show_keys && !context.web && !has(FactorKind::key) && (enrolled().has_keys(*p) || !snapshot.user_cas().empty())) methods.emplace_back("publickey");
     if (password) methods.emplace_back("password");
     if (password || code) methods.emplace_back("keyboard-interactive");
     return methods;
@@ -231,7 +231,7 @@ struct Login::State {
   LoginAnswer prove(const Principal& p, ProvenFactor factor, const Snapshot& snapshot, const Locks& locks, Throttle& throttle, LoginTimes now) {
     asked = Asked::nothing;
     factors.push_back(factor);
-    if (is_key(factor.kind) && !context.outer && context.memory != nullptr) {
+    if (is_key(factor.kind) && !context.outer && !context.web && context.memory != nullptr) {
       for (const ProvenFactor& known : context.memory->recall(p.name.view(), context.source, key_fingerprint, now.wall))
         if (!has(known.kind)) factors.push_back(known);
     }
@@ -318,17 +318,26 @@ struct Login::State {
     if (!signature.user_present) return refuse(snapshot, throttle, now, "the security key was not touched");
     if (offered.verify_required && !signature.user_verified) return refuse(snapshot, throttle, now, "the security key did not verify its user");
     if (has(FactorKind::key)) return refuse(snapshot, throttle, now, "a key was already proven; another kind of factor is needed");
+    if (context.web) return take_web(*p, snapshot, locks, throttle, now);
     certificate = offered.limits;
-    // The key of a browser's terminal is nobody's enrolled key: what was proven is said instead.
-    key_fingerprint = context.web ? std::string() : offered.fingerprint;
-    certificate_id = context.web ? context.web->proven_by : offered.certificate_id;
-    if (context.web)
-      std::copy_if(context.web->factors.begin(), context.web->factors.end(), std::back_inserter(factors), [&](const ProvenFactor& f) { return !is_key(f.kind) && !has(f.kind); });
+    key_fingerprint = offered.fingerprint;
+    certificate_id = offered.certificate_id;
     if (offered.issued != nullptr)  // what she had proven when the certificate was given to her, with its true age
       std::copy_if(offered.issued->factors.begin(), offered.issued->factors.end(), std::back_inserter(factors),
                    [&](const ProvenFactor& f) { return !is_key(f.kind) && !has(f.kind); });
     return prove(*p, ProvenFactor{offered.is_certificate ? FactorKind::certificate : FactorKind::key, now.wall, signature.user_verified, offered.hardware}, snapshot,
                  locks, throttle, now);
+  }
+
+  /// The key of a browser's terminal is nobody's enrolled key and no factor: it says which terminal this is. What was proven in
+  /// the browser counts, with its true age; a token, which is shown as a key is, counts as one.
+  LoginAnswer take_web(const Principal& p, const Snapshot& snapshot, const Locks& locks, Throttle& throttle, LoginTimes now) {
+    if (!factors.empty()) return refuse(snapshot, throttle, now, "what was proven in the browser counts once");
+    certificate_id = context.web->proven_by;
+    std::vector<ProvenFactor> shown = context.web->factors;
+    if (shown.empty()) shown.push_back({FactorKind::key, now.wall, false});
+    factors.assign(shown.begin() + 1, shown.end());
+    return prove(p, shown.front(), snapshot, locks, throttle, now);
   }
 
   Step take_password(Secret password, const Snapshot& snapshot, const Locks& locks, Throttle& throttle, LoginTimes now) {
