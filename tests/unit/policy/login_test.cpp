@@ -2,6 +2,7 @@
 #include "platform/crypto/hash.h"
 #include "platform/crypto/ssh_certificate.h"
 #include "platform/crypto/ssh_private_key.h"
+#include "platform/model/bytes.h"
 #include "policy/identity/login.h"
 #include "policy/identity/password.h"
 #include "tests/unit/policy/policy_fixture.h"
@@ -657,6 +658,33 @@ TEST_CASE("a jump is proven again by the key of the same principal", "[policy][l
   SECTION("an outer session that is gone leaves nobody") {
     Client client(LoginContext{*IpAddress::parse("10.1.2.3"), OuterLogin{PrincipalId(""), TargetId("one"), {}}, {}});
     CHECK(client.sign("deploy", keys().engineer).result == R::refused);
+  }
+}
+
+TEST_CASE("the key of a browser's terminal is no factor: what was proven in the browser counts", "[policy][login][web]") {
+  const auto context = [](std::vector<ProvenFactor> factors) {
+    LoginContext out{*IpAddress::parse("10.1.2.3"), {}, {}};
+    out.web = WebLogin{PrincipalId("careful"), std::string(text_of(keys().unknown.public_key().blob())), std::move(factors), "web session 1"};
+    return out;
+  };
+  SECTION("two factors are two factors") {
+    Client client(context({{FactorKind::password, k_noon, false}, {FactorKind::totp, k_noon - 1min, false}}));
+    const LoginAnswer answer = client.sign("careful+deploy+one", keys().unknown);
+    REQUIRE(answer.result == R::success);
+    CHECK(answer.identity->factors.size() == 2);
+    CHECK(answer.identity->key_fingerprint.empty());
+  }
+  SECTION("one is one, and shown twice it is still one") {
+    Client client(context({{FactorKind::password, k_noon, false}}));
+    const LoginAnswer first = client.sign("careful+deploy+one", keys().unknown);
+    CHECK(first.result == R::partial);
+    CHECK(first.methods_left == std::vector<std::string>{"keyboard-interactive"});
+    CHECK(client.sign("careful+deploy+one", keys().unknown).result != R::success);
+    CHECK(client.login.factors_proven() == 1);
+  }
+  SECTION("no other key, not even an enrolled one") {
+    Client client(context({{FactorKind::password, k_noon, false}, {FactorKind::totp, k_noon, false}}));
+    CHECK(client.sign("careful+deploy+one", keys().second).result == R::refused);
   }
 }
 
