@@ -47,6 +47,11 @@ void Call::refuse(const Error& error, std::string_view code) const { refuse_with
 void Call::refuse_with(const Error& error, std::string_view code, json::array errors) const {
   const Fate fate = fate_of(error.code);
   const Message& message = message_of(code.empty() ? fate.code : code);
+  if (error.code == Errc::denied) {
+    authority::EventJson event;
+    event.text("principal", who.principal.empty() ? who.name : who.principal).text("from", request.peer.address).text("call", request.method + " " + printable(request.path.substr(0, 200)));
+    administration.authority().note("api.refused", event.text("why", error.detail).text("decision", "deny").text("code", message.code));
+  }
   json::object body;
   body["type"] = "https://sallyport.invalid/messages/" + std::string(message.code);
   body["title"] = std::string(message.what);

@@ -132,6 +132,8 @@ class PolicyResources(unittest.TestCase):
         self.assertEqual(self.call("POST", "/v1/groups", {"definition": {}})[1]["errors"][0]["pointer"], "/definition/name")
         self.assertEqual(self.call("PUT", "/v1/groups/a", {"definition": {"name": "b"}})[1]["errors"][0]["pointer"], "/definition/name")
         self.assertEqual(self.call("PUT", "/v1/groups/a", {"definition": {}}, who="auditor")[0], 403)
+        refused = self.lab.wait_event("api.refused", principal="auditor")[-1]
+        self.assertEqual((refused["call"], refused["decision"], refused["code"]), ("PUT /v1/groups/a", "deny", "SP-7003"))
         self.assertEqual(self.versions()[0]["version"], before)
 
     def test_edits_at_the_same_time_conflict_or_both_stand(self):
