@@ -1,11 +1,8 @@
 """The page in a real Chromium: signing in, watching and ending sessions, approving, policy, locks; keyboard, contrast, narrow screens."""
-import json, os, pathlib, shutil, subprocess, unittest
+import unittest
 
-from lab import ROOT, Lab, free_port
+from browser import MISSING, Browser
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or ""
-MISSING = ("chromium is not installed" if not CHROMIUM else "node is not installed" if not shutil.which("node") else
-           "playwright is not installed (npm ci in admin/web)" if not (ROOT / "admin/web/node_modules/playwright-core").is_dir() else "")
 PLACES = ("/", "/requests", "/sessions", "/targets?target=target1", "/access?principal=engineer&target=target1", "/policy", "/locks", "/secrets", "/tokens", "/audit", "/health")
 
 
@@ -19,52 +16,12 @@ def policy(lab, approval=True):
 
 
 @unittest.skipIf(MISSING, MISSING)
-class Web(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        port = free_port()
-        cls.base = f"https://127.0.0.1:{port}"
-        cls.lab = Lab(targets=2, config=f"admin:\n  listen: [\"127.0.0.1:{port}\"]\n  requests_per_minute: 100000\n", start=False)
-        cls.lab.policy_text = lambda: policy(cls.lab)
-        cls.addClassCleanup(cls.lab.stop)
-        cls.lab.start()
-        cls.shots = pathlib.Path(os.environ.get("SALLYPORT_SHOTS", cls.lab.folder / "shots"))
-        cls.shots.mkdir(exist_ok=True)
-        cls.browser = subprocess.Popen(["node", ROOT / "tests/e2e/web/drive.mjs", cls.base, cls.shots], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                       env={**os.environ, "CHROMIUM": CHROMIUM}, text=True)
-        cls.addClassCleanup(cls.close_browser)
-        cls.tokens = {name: json.loads(cls.lab.run_cli("-o", "json", "token", "create", "--for", name, "--name", "web", check=True).stdout)["token"]
-                      for name in ("engineer", "auditor", "admin", "approver")}
-        for person in cls.tokens:
-            cls.drive("open", person=person)
+class Web(Browser):
+    TARGETS = 2
 
     @classmethod
-    def close_browser(cls):
-        cls.browser.stdin.close()
-        try:
-            cls.browser.wait(15)
-        except subprocess.TimeoutExpired:
-            cls.browser.kill()
-            cls.browser.wait()
-        cls.browser.stdout.close()
-
-    @classmethod
-    def drive(cls, step, **rest):
-        cls.browser.stdin.write(json.dumps({"do": step, **rest}) + "\n")
-        cls.browser.stdin.flush()
-        answer = json.loads(cls.browser.stdout.readline())
-        if "failed" in answer:
-            raise AssertionError(answer["failed"])
-        return answer["ok"]
-
-    def tearDown(self):
-        self.assertEqual(self.drive("wrong"), [])
-
-    def sign_in(self, person):
-        text = self.drive("text", person=person)
-        if "Your token" in text:
-            self.drive("sign_in", person=person, token=self.tokens[person])
-            self.drive("see", person=person, text="Sign out")
+    def policy(cls, lab):
+        return policy(lab)
 
     def connect(self, target="target1", command="echo up; exec cat"):
         client = self.lab.popen(self.lab.user(target), command)
