@@ -103,21 +103,6 @@ std::string host_of(std::string_view address) {
   return std::string(host);
 }
 
-std::string etag_of(std::string_view body) { return "\"" + crypto::to_hex(crypto::sha256(bytes_of(body))).substr(0, 32) + "\""; }
-
-/// RFC 9110 section 13.1.1: strong comparison; "*" is any present state.
-bool matches(std::string_view header, std::string_view etag) {
-  while (!header.empty()) {
-    const auto comma = header.find(',');
-    std::string_view one = header.substr(0, comma);
-    header = comma == std::string_view::npos ? std::string_view{} : header.substr(comma + 1);
-    while (one.starts_with(' ')) one.remove_prefix(1);
-    while (one.ends_with(' ')) one.remove_suffix(1);
-    if (one == "*" || one == etag) return true;
-  }
-  return false;
-}
-
 /// What a caller may choose as the name of her request, so that she finds it again in the audit log.
 bool is_request_id(std::string_view text) {
   return !text.empty() && text.size() <= 64 && std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.'; });
@@ -220,7 +205,7 @@ class Api final : public authority::Front {
       if (is_get && response.status == 200 && !response.stream && !response.headers.contains("ETag")) {
         const std::string etag = etag_of(response.body);
         response.headers["ETag"] = etag;
-        if (!known.empty() && matches(known, etag)) {
+        if (!known.empty() && matches_etag(known, etag)) {
           response.status = 304;
           response.body.clear();
         }
@@ -333,7 +318,7 @@ class Api final : public authority::Front {
       if (present.status != 200) return call->answer(present);
       if (absent == "*") return call->refuse_status(412, "SP-7021", "it exists already");
       if (wanted.empty()) return call->refuse_status(428, "SP-7022", "");
-      if (!matches(wanted, etag_of(present.body))) return call->refuse_status(412, "SP-7021", "");
+      if (!matches_etag(wanted, etag_of(present.body))) return call->refuse_status(412, "SP-7021", "");
       serve(call);
     };
     route.serve(reading);

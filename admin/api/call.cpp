@@ -2,10 +2,14 @@
 
 #include <openssl/crypto.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <cstdio>
 #include <ctime>
 
+#include "platform/crypto/hash.h"
+#include "platform/crypto/hex.h"
+#include "platform/model/bytes.h"
 #include "platform/model/messages.h"
 #include "policy/access/fields.h"
 
@@ -88,6 +92,26 @@ bool Call::may(policy::AdminRight right) const {
   if (allowed) return true;
   refuse(allowed.error());
   return false;
+}
+
+std::vector<std::string_view> items_of(std::string_view header) {
+  std::vector<std::string_view> items;
+  while (!header.empty()) {
+    const auto comma = header.find(',');
+    std::string_view one = header.substr(0, comma);
+    header = comma == std::string_view::npos ? std::string_view{} : header.substr(comma + 1);
+    while (one.starts_with(' ')) one.remove_prefix(1);
+    while (one.ends_with(' ')) one.remove_suffix(1);
+    items.push_back(one);
+  }
+  return items;
+}
+
+std::string etag_of(std::string_view body) { return "\"" + crypto::to_hex(crypto::sha256(bytes_of(body))).substr(0, 32) + "\""; }
+
+bool matches_etag(std::string_view header, std::string_view etag) {
+  const auto items = items_of(header);
+  return std::any_of(items.begin(), items.end(), [&](std::string_view one) { return one == "*" || one == etag; });
 }
 
 std::string text_of(const json::object& object, std::string_view key, std::string_view fallback) {

@@ -64,6 +64,11 @@ using CallPtr = std::shared_ptr<Call>;
 /// May this caller go on? A token that was revoked, a lock or a new policy ends what is open.
 [[nodiscard]] bool still_may(const Call& call, std::optional<policy::AdminRight> right);
 
+/// The parts of a header that is a list with commas, without the blanks around them.
+[[nodiscard]] std::vector<std::string_view> items_of(std::string_view header);
+[[nodiscard]] std::string etag_of(std::string_view body);
+/// RFC 9110 section 13.1.1: strong comparison; "*" is any present state.
+[[nodiscard]] bool matches_etag(std::string_view header, std::string_view etag);
 /// A text field of a body, or `fallback` when it is missing or no text.
 [[nodiscard]] std::string text_of(const json::object& object, std::string_view key, std::string_view fallback = {});
 /// "2026-11-22T08:00:00Z"

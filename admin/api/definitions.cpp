@@ -69,19 +69,7 @@ const Thing* find(const std::vector<Thing>& things, std::string_view id) {
   return found == things.end() ? nullptr : &*found;
 }
 
-std::string etag_of(const Thing& thing) { return "\"" + crypto::to_hex(crypto::sha256(bytes_of(thing.id + "\n" + json::serialize(thing.definition)))).substr(0, 32) + "\""; }
-
-bool names(std::string_view header, std::string_view etag) {
-  while (!header.empty()) {
-    const auto comma = header.find(',');
-    std::string_view one = header.substr(0, comma);
-    header = comma == std::string_view::npos ? std::string_view{} : header.substr(comma + 1);
-    while (one.starts_with(' ')) one.remove_prefix(1);
-    while (one.ends_with(' ')) one.remove_suffix(1);
-    if (one == "*" || one == etag) return true;
-  }
-  return false;
-}
+std::string etag_of(const Thing& thing) { return admin::etag_of(thing.id + "\n" + json::serialize(thing.definition)); }
 
 /// The files in force, and their version.
 void with_files(const CallPtr& call, std::function<void(std::int64_t, std::vector<policy::SourceFile>)> then) {
@@ -112,7 +100,7 @@ void reply_thing(const CallPtr& call, const Thing& thing, json::object body) {
   net::HttpResponse response;
   response.headers["ETag"] = etag_of(thing);
   response.body = json::serialize(body) + "\n";
-  if (names(call->request.header("if-none-match"), response.headers["ETag"]) && !call->request.header("if-none-match").empty()) {
+  if (matches_etag(call->request.header("if-none-match"), response.headers["ETag"]) && !call->request.header("if-none-match").empty()) {
     response.status = 304;
     response.body.clear();
   }
@@ -133,7 +121,7 @@ bool knows_state(const CallPtr& call, const Thing* present) {
   if (call->request.method == "POST") call->refuse(Error{Errc::conflict, present->id + " exists already; change it with PUT"});
   else if (call->request.header("if-none-match") == "*") call->refuse_status(412, "SP-7021", "it exists already");
   else if (wanted.empty()) call->refuse_status(428, "SP-7022", "");
-  else if (!names(wanted, etag_of(*present))) call->refuse_status(412, "SP-7021", "");
+  else if (!matches_etag(wanted, etag_of(*present))) call->refuse_status(412, "SP-7021", "");
   else return true;
   return false;
 }

@@ -48,15 +48,10 @@ std::uint16_t port_of(std::string_view address) {
 }
 
 std::string ticket_in(const net::HttpRequest& request) {
-  std::string_view list = request.headers.contains("sec-websocket-protocol") ? std::string_view(request.headers.at("sec-websocket-protocol")) : std::string_view();
-  while (!list.empty()) {
-    const auto comma = list.find(',');
-    std::string_view one = list.substr(0, comma);
-    list = comma == std::string_view::npos ? std::string_view{} : list.substr(comma + 1);
-    while (one.starts_with(' ')) one.remove_prefix(1);
-    while (one.ends_with(' ')) one.remove_suffix(1);
+  const auto shown = request.headers.find("sec-websocket-protocol");
+  if (shown == request.headers.end()) return {};
+  for (const std::string_view one : items_of(shown->second))
     if (one.starts_with(k_ticket)) return std::string(one.substr(k_ticket.size()));
-  }
   return {};
 }
 
