@@ -16,21 +16,61 @@ constexpr int k_longest_skip = 12;
 
 bool is_base64(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '/' || c == '+' || c == '='; }
 
+/// Where the next "key" begins in any case; bytes.size() when there is none. Written for the compiler's vectors: bulk passes here.
+std::size_t find_key(ByteView bytes, std::size_t from) {
+  constexpr std::size_t k_block = 64;
+  const auto* data = reinterpret_cast<const unsigned char*>(bytes.data());
+  const auto is_key = [data](std::size_t at) {
+    return static_cast<unsigned char>(((data[at] | 0x20) == 'k') & ((data[at + 1] | 0x20) == 'e') & ((data[at + 2] | 0x20) == 'y'));
+  };
+  for (; from + k_block + 2 <= bytes.size(); from += k_block) {
+    unsigned char any = 0;
+    for (std::size_t i = 0; i < k_block; ++i) any = static_cast<unsigned char>(any | is_key(from + i));
+    if (any != 0) break;
+  }
+  for (; from + 2 < bytes.size(); ++from)
+    if (is_key(from) != 0) return from;
+  return bytes.size();
+}
+
+/// Past the end of every trigger that begins with "key": the five dashes, and one.
+constexpr std::size_t k_trigger = 9;
+
 }  // namespace
 
-/// Private key blocks (RFC 7468) and AWS secret access keys behind their usual names.
+void StreamMask::remember(ByteView bytes) {
+  for (const std::byte b : bytes.last(std::min(bytes.size(), k_tail))) {
+    const char c = static_cast<char>(b);
+    tail_ += static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
+  }
+  if (tail_.size() > 2 * k_tail) tail_.erase(0, tail_.size() - k_tail);
+}
+
+/// Private key blocks (RFC 7468) and AWS secret access keys behind their usual names. `why` stays empty when there are none.
 void StreamMask::mark_patterns(ByteView bytes, std::vector<std::uint8_t>& why) {
+  const auto mark = [&](std::size_t at, Why reason) {
+    if (why.empty()) why.resize(bytes.size());
+    why[at] = static_cast<std::uint8_t>(reason);
+  };
+  std::size_t near_until = k_trigger;  // one that began in the bytes before may end here
   for (std::size_t i = 0; i < bytes.size(); ++i) {
+    if (i >= near_until && !in_key_ && access_left_ == 0 && access_skip_ < 0) {
+      const std::size_t next = find_key(bytes, i - (k_trigger - 1));  // its first letters may have been looked at
+      if (next > i) remember(bytes.subspan(i, next - i));
+      if (next == bytes.size()) return;
+      i = std::max(i, next);
+      near_until = next + k_trigger;
+    }
     const char c = static_cast<char>(bytes[i]);
     if (in_key_) {
       dashes_ = c == '-' ? dashes_ + 1 : 0;
       if (dashes_ == 5 || ++key_bytes_ > k_longest_key) in_key_ = false;
-      else if (c != '-' && c != '\r' && c != '\n') why[i] = static_cast<std::uint8_t>(Why::private_key);
+      else if (c != '-' && c != '\r' && c != '\n') mark(i, Why::private_key);
       continue;
     }
     if (access_left_ > 0) {
       if (is_base64(c)) {
-        why[i] = static_cast<std::uint8_t>(Why::access_key);
+        mark(i, Why::access_key);
         --access_left_;
         continue;
       }
@@ -38,7 +78,7 @@ void StreamMask::mark_patterns(ByteView bytes, std::vector<std::uint8_t>& why) {
     } else if (access_skip_ >= 0) {
       if (c == '=' || c == ':') access_assigned_ = true;
       if (is_base64(c) && c != '=' && access_assigned_) {
-        why[i] = static_cast<std::uint8_t>(Why::access_key);
+        mark(i, Why::access_key);
         access_left_ = k_access_key - 1;
         access_skip_ = -1;
         continue;
@@ -46,9 +86,8 @@ void StreamMask::mark_patterns(ByteView bytes, std::vector<std::uint8_t>& why) {
       const bool between = c == ' ' || c == '\t' || c == '"' || c == '\'' || c == '=' || c == ':';
       if (!between || ++access_skip_ > k_longest_skip) access_skip_ = -1;
     }
-    tail_ += static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-    if (tail_.size() > 2 * k_tail) tail_.erase(0, tail_.size() - k_tail);
-    const std::string_view tail = tail_;
+    remember(bytes.subspan(i, 1));
+    const std::string_view tail = std::string_view(tail_).substr(tail_.size() - std::min(tail_.size(), k_tail));
     if (c == '-' && tail.ends_with("private key-----") && tail.find("-----begin ") != std::string_view::npos) {
       in_key_ = true;
       key_bytes_ = 0;
@@ -63,6 +102,9 @@ void StreamMask::mark_patterns(ByteView bytes, std::vector<std::uint8_t>& why) {
 
 void StreamMask::plan(const seal::MaskSet& set, ByteView data, bool patterns, std::uint64_t offset) {
   offset_ = offset;
+  std::vector<std::uint8_t> marked;
+  if (patterns) mark_patterns(data, marked);
+  if (set.empty() && held_.empty() && marked.empty()) return plan_clear(data);
   // What is written, what is held, what came now: as one.
   Bytes all = before_;
   const std::size_t held_at = all.size();
@@ -84,12 +126,8 @@ void StreamMask::plan(const seal::MaskSet& set, ByteView data, bool patterns, st
         ++at;
       }
   }
-  if (patterns) {
-    std::vector<std::uint8_t> marked(data.size(), 0);
-    mark_patterns(data, marked);
-    for (std::size_t i = 0; i < marked.size(); ++i)
-      if (marked[i] != 0 && why[data_at + i] == 0) why[data_at + i] = marked[i];
-  }
+  for (std::size_t i = 0; i < marked.size(); ++i)
+    if (marked[i] != 0 && why[data_at + i] == 0) why[data_at + i] = marked[i];
   // A piece is settled as a whole or not yet.
   std::size_t begin = held_at, settled = 0;
   for (const Held& piece : held_) {
@@ -136,6 +174,14 @@ void StreamMask::plan(const seal::MaskSet& set, ByteView data, bool patterns, st
   const std::size_t final_end = held_.empty() ? all.size() : begin < data_at ? begin : clear_end;
   const std::size_t keep = std::min(final_end, k_before);
   before_.assign(all.begin() + static_cast<std::ptrdiff_t>(final_end - keep), all.begin() + static_cast<std::ptrdiff_t>(final_end));
+}
+
+void StreamMask::plan_clear(ByteView data) {
+  steps_.push_back({Step::Kind::clear, offset_, data.size(), 0, copy_of(data)});
+  offset_ += data.size();
+  const ByteView last = data.last(std::min(data.size(), k_before));
+  before_.insert(before_.end(), last.begin(), last.end());
+  if (before_.size() > k_before) before_.erase(before_.begin(), before_.end() - static_cast<std::ptrdiff_t>(k_before));
 }
 
 void StreamMask::finish() {

@@ -56,6 +56,8 @@ class StreamMask {
     std::vector<std::uint8_t> marks;  ///< of patterns
   };
   void mark_patterns(ByteView bytes, std::vector<std::uint8_t>& why);
+  void remember(ByteView bytes);
+  void plan_clear(ByteView data);
 
   std::deque<Step> steps_;
   std::vector<Held> held_;

@@ -164,3 +164,24 @@ TEST_CASE("private key blocks and AWS secret keys are masked, their surroundings
   CHECK(seen.notes == 3);
   for (std::size_t cut = 1; cut < stream.size(); ++cut) REQUIRE(run(none, stream, {cut}, true) == wanted);
 }
+
+TEST_CASE("patterns are found in large pieces where they are found byte by byte", "[gateway][mask]") {
+  std::mt19937 random(7);
+  const std::vector<std::string> parts{"-----BEGIN RSA PRIVATE KEY-----\nMIIabc\n-----END RSA PRIVATE KEY-----", "aws_secret_access_key = wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEYab", "secretAccessKey",
+                                       "key", "ke", "kekey", "PRIVATE KEY----", "-----", "keykeykey", "secret_access_k", ": "};
+  const seal::MaskSet none;
+  for (int round = 0; round < 300; ++round) {
+    std::string stream;
+    const int pieces = 1 + static_cast<int>(random() % 8);
+    for (int i = 0; i < pieces; ++i) stream += std::string(random() % 150, static_cast<char>('a' + random() % 26)) + parts[random() % parts.size()];
+    std::vector<std::size_t> each, few;
+    for (std::size_t at = 1; at < stream.size(); ++at) {
+      each.push_back(at);
+      if (random() % 60 == 0) few.push_back(at);
+    }
+    const std::string slow = run(none, stream, each, true);
+    INFO(stream);
+    REQUIRE(run(none, stream, {}, true) == slow);
+    REQUIRE(run(none, stream, few, true) == slow);
+  }
+}
