@@ -12,7 +12,8 @@
 namespace sallyport::gateway {
 namespace {
 
-constexpr std::size_t k_most_backlog = 256;
+constexpr std::size_t k_most_backlog = 4096;  // more than the refusals of both sides, each of which is told
+constexpr std::size_t k_most_backlog_bytes = 1 << 20;
 constexpr std::chrono::milliseconds k_retry{20};
 constexpr std::chrono::milliseconds k_soon{100};
 constexpr std::size_t k_most_held = 16;
@@ -130,7 +131,8 @@ void AuthorityClient::send_now(control::Envelope envelope) {
       return;
     }
   }
-  if (backlog_.size() >= k_most_backlog) {
+  backlog_bytes_ += envelope.ByteSizeLong();
+  if (backlog_.size() >= k_most_backlog || backlog_bytes_ > k_most_backlog_bytes) {
     lose();
     return;
   }
@@ -157,6 +159,7 @@ void AuthorityClient::flush_backlog() {
       });
       return;
     }
+    backlog_bytes_ -= backlog_.front().ByteSizeLong();
     backlog_.pop_front();
   }
 }

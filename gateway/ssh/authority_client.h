@@ -65,6 +65,7 @@ class AuthorityClient {
   std::map<std::uint64_t, Pending> pending_;
   std::vector<control::Envelope> held_;    // of tell_soon()
   std::deque<control::Envelope> backlog_;  // did not fit the socket; bounded
+  std::size_t backlog_bytes_ = 0;
   bool is_lost_ = false;
 };
 
