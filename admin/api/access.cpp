@@ -25,6 +25,7 @@ void answer(const CallPtr& call, const std::vector<authority::UseRow>& uses, std
     policy::AccessRequest request;
     request.principal = one.name;
     request.now = authority.now();
+    request.groups = authority.groups_of(one.name.view());
     for (const policy::Reachable& row : policy::list_reachable(*authority.snapshot, authority.locks, request, 100'000))
       if (target.empty() || row.target->name.view() == target) rows.emplace(Key{one.name.str(), row.target->name.str(), row.account->name.str()}, row);
   }

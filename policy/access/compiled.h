@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -61,6 +62,7 @@ struct Compiled {
   Documents documents;
   std::vector<CompiledRole> roles;           ///< as documents.roles
   std::vector<std::vector<Grant>> grants;    ///< as documents.principals
+  std::vector<std::vector<Grant>> group_grants;  ///< as documents.groups: for whom a directory puts into them
   std::unordered_map<std::string_view, std::uint32_t> principal_ids;
   std::unordered_map<std::string_view, std::uint32_t> target_ids;
   std::unordered_map<std::string_view, std::uint32_t> instance_ids;
@@ -73,5 +75,8 @@ struct Compiled {
   std::string dummy_hash;
   std::string digest;
 };
+
+/// What the policy grants to the principal, and to the groups that a directory adds. `room` holds the answer when it is not the policy's own.
+[[nodiscard]] std::span<const Grant> grants_of(const Compiled& compiled, std::uint32_t principal, const std::vector<std::string>& groups, std::vector<Grant>& room);
 
 }  // namespace sallyport::policy

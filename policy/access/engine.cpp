@@ -141,7 +141,8 @@ bool needs_approval(const Question& q, const CompiledRule& rule) {
 template <class Trace>
 Decision evaluate_rules(Question& q, Trace& trace) {
   const Compiled& compiled = q.snapshot.compiled();
-  const std::vector<Grant>& grants = compiled.grants[q.principal_id];
+  std::vector<Grant> room;
+  const std::span<const Grant> grants = grants_of(compiled, q.principal_id, q.request.groups, room);
 
   const CompiledRule* denied_by = nullptr;
   std::vector<const Rule*> strips;
@@ -252,6 +253,9 @@ Decision evaluate(const Snapshot& snapshot, const Locks& locks, const AccessRequ
     std::string groups;
     for (const std::string& group : q.principal->groups) groups += (groups.empty() ? "" : ", ") + group;
     trace.fact("principal " + request.principal.str() + " (" + q.principal->place.str() + "), groups: " + (groups.empty() ? "none" : groups));
+    std::string added;
+    for (const std::string& group : request.groups) added += (added.empty() ? "" : ", ") + group;
+    if (!added.empty()) trace.fact("groups by a directory: " + added);
   }
   if (auto refusal = find_target(q)) {
     if constexpr (Trace::k_on) {
@@ -290,6 +294,26 @@ Decision for_each_account(const Snapshot& snapshot, const AccessRequest& request
 
 }  // namespace
 
+std::span<const Grant> grants_of(const Compiled& compiled, std::uint32_t principal, const std::vector<std::string>& groups, std::vector<Grant>& room) {
+  const std::vector<Grant>& own = compiled.grants[principal];
+  // Machines are not people of a directory.
+  if (groups.empty() || compiled.documents.principals[principal].type == PrincipalType::machine) return own;
+  room = own;
+  for (const std::string& group : groups) {
+    const auto found = compiled.group_ids.find(group);
+    if (found == compiled.group_ids.end()) continue;
+    for (const Grant& grant : compiled.group_grants[found->second]) {
+      const auto same = std::find_if(room.begin(), room.end(), [&](const Grant& one) { return one.role == grant.role; });
+      if (same == room.end()) {
+        room.push_back(grant);
+      } else if (same->expires && (!grant.expires || *grant.expires > *same->expires)) {
+        *same = grant;
+      }
+    }
+  }
+  return room;
+}
+
 Decision decide(const Snapshot& snapshot, const Locks& locks, const AccessRequest& request) {
   return for_each_account(snapshot, request, [&](const AccessRequest& r) { return evaluate(snapshot, locks, r, NoTrace{}); });
 }
@@ -309,7 +333,8 @@ Decision decide_admin(const Snapshot& snapshot, const Locks& locks, const AdminR
   if (principal.expires && *principal.expires <= request.now) return refuse("SP-1009", "`" + request.principal.str() + "` has expired");
   const bool is_machine = principal.type == PrincipalType::machine;
   if (is_machine && (!request.by_token || request.right == AdminRight::approve)) return refuse("SP-7003", "a machine has no rights on the admin side");
-  for (const Grant& grant : compiled.grants[found->second]) {
+  std::vector<Grant> room;
+  for (const Grant& grant : grants_of(compiled, found->second, request.groups, room)) {
     if (grant.expires && *grant.expires <= request.now) continue;
     const Role& role = snapshot.roles()[grant.role];
     if (std::find(role.admin.begin(), role.admin.end(), request.right) == role.admin.end()) continue;

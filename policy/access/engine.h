@@ -38,6 +38,7 @@ struct AdminRequest {
   AdminRight right = AdminRight::audit;
   WallTime now{};
   bool by_token = false;  ///< a machine has rights only by a token that was made for it, and never the one to approve
+  std::vector<std::string> groups{};  ///< as in AccessRequest
 };
 [[nodiscard]] Decision decide_admin(const Snapshot& snapshot, const Locks& locks, const AdminRequest& request);
 

@@ -6,7 +6,7 @@
 namespace sallyport::policy {
 namespace {
 
-constexpr std::array<std::string_view, 4> k_factor_names{"key", "certificate", "password", "totp"};
+constexpr std::array<std::string_view, 5> k_factor_names{"key", "certificate", "password", "totp", "sign-on"};
 
 }  // namespace
 
@@ -22,6 +22,8 @@ std::optional<WallTime> second_factor_time(const std::vector<ProvenFactor>& fact
   std::optional<WallTime> verified_key;
   std::optional<WallTime> password;
   std::optional<WallTime> code;
+  std::optional<WallTime> sign_on;
+  std::optional<WallTime> verified_sign_on;
   bool has_key = false;
   const auto newest = [](std::optional<WallTime>& slot, WallTime time) {
     if (!slot || time > *slot) slot = time;
@@ -35,11 +37,17 @@ std::optional<WallTime> second_factor_time(const std::vector<ProvenFactor>& fact
         break;
       case FactorKind::password: newest(password, factor.proven); break;
       case FactorKind::totp: newest(code, factor.proven); break;
+      case FactorKind::sign_on:
+        newest(sign_on, factor.proven);
+        if (factor.user_verified) newest(verified_sign_on, factor.proven);
+        break;
     }
   }
   std::optional<WallTime> result = verified_key;
-  if (code && (has_key || password)) newest(result, *code);
+  if (verified_sign_on) newest(result, *verified_sign_on);
+  if (code && (has_key || password || sign_on)) newest(result, *code);
   if (password && has_key) newest(result, *password);
+  if (sign_on && has_key) newest(result, *sign_on);
   return result;
 }
 

@@ -15,15 +15,15 @@
 
 namespace sallyport::policy {
 
-/// Key and certificate are one kind of factor: two of them are still one.
-enum class FactorKind : std::uint8_t { key, certificate, password, totp };
+/// Key and certificate are one kind of factor: two of them are still one. A sign-on is the word of an identity provider.
+enum class FactorKind : std::uint8_t { key, certificate, password, totp, sign_on };
 [[nodiscard]] std::string_view name_of(FactorKind kind) noexcept;
 [[nodiscard]] std::optional<FactorKind> parse_factor_kind(std::string_view text) noexcept;
 
 struct ProvenFactor {
   FactorKind kind = FactorKind::key;
   WallTime proven{};
-  bool user_verified = false;  ///< sk key with PIN or biometry: counts as two factors
+  bool user_verified = false;  ///< sk key with PIN or biometry, sign-on with a second factor there: counts as two factors
   bool hardware = false;       ///< the key cannot leave its device
 };
 
@@ -61,6 +61,7 @@ struct AccessRequest {
   std::chrono::seconds session_age{0};   ///< by the boot clock
   std::uint32_t parallel_sessions = 0;   ///< of this principal at this target and account, this one not counted
   std::vector<std::string> approvals;    ///< roles for which an approval stands now, for this principal, target and account
+  std::vector<std::string> groups;       ///< of the policy, beside those that it lists the principal in: what a directory says
 };
 
 /// Comes with `allow`. Where several rules allow the same, what they grant adds up (files, tunnels, env) and the strictest

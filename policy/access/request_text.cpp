@@ -33,6 +33,16 @@ class Out {
   std::string out_ = "{";
 };
 
+std::vector<std::string> split(std::string_view list) {
+  std::vector<std::string> items;
+  while (!list.empty()) {
+    const auto comma = list.find(',');
+    items.emplace_back(list.substr(0, comma));
+    list = comma == std::string_view::npos ? std::string_view{} : list.substr(comma + 1);
+  }
+  return items;
+}
+
 }  // namespace
 
 std::string encode_factors(const std::vector<ProvenFactor>& factors) {
@@ -106,7 +116,9 @@ std::string encode_request(const AccessRequest& r) {
   out.number("age", r.session_age.count()).number("parallel", r.parallel_sessions);
   std::string approvals;
   for (const std::string& role : r.approvals) approvals += (approvals.empty() ? "" : ",") + role;
-  return out.text("approvals", approvals).take();
+  std::string groups;
+  for (const std::string& group : r.groups) groups += (groups.empty() ? "" : ",") + group;
+  return out.text("approvals", approvals).text("groups", groups).take();
 }
 
 std::optional<AccessRequest> decode_request(std::string_view json) {
@@ -135,12 +147,8 @@ std::optional<AccessRequest> decode_request(std::string_view json) {
   if (const auto opened = fields->number("opened")) r.opened = WallTime(std::chrono::microseconds(*opened));
   r.session_age = std::chrono::seconds(fields->number("age").value_or(0));
   r.parallel_sessions = static_cast<std::uint32_t>(fields->number("parallel").value_or(0));
-  std::string_view approvals = fields->get("approvals");
-  while (!approvals.empty()) {
-    const auto comma = approvals.find(',');
-    r.approvals.emplace_back(approvals.substr(0, comma));
-    approvals = comma == std::string_view::npos ? std::string_view{} : approvals.substr(comma + 1);
-  }
+  r.approvals = split(fields->get("approvals"));
+  r.groups = split(fields->get("groups"));
   return r;
 }
 

@@ -313,6 +313,7 @@ class Compiler {
   void compile_grants() {
     const Documents& d = documents();
     compiled_->grants.resize(d.principals.size());
+    compiled_->group_grants.resize(d.groups.size());
     std::vector<std::map<std::uint32_t, Grant>> by_role(d.principals.size());
     for (std::uint32_t b = 0; b < d.bindings.size(); ++b) {
       const Binding& binding = d.bindings[b];
@@ -325,7 +326,9 @@ class Compiler {
       };
       for (const PrincipalId& name : binding.principals) give(compiled_->principal_ids.at(name.view()));
       for (const std::string& group : binding.groups) {
-        for (const PrincipalId& member : d.groups[compiled_->group_ids.at(group)].members) give(compiled_->principal_ids.at(member.view()));
+        const std::uint32_t id = compiled_->group_ids.at(group);
+        compiled_->group_grants[id].push_back(Grant{role, b, binding.expires});
+        for (const PrincipalId& member : d.groups[id].members) give(compiled_->principal_ids.at(member.view()));
       }
     }
     for (std::size_t p = 0; p < by_role.size(); ++p) {

@@ -25,7 +25,7 @@ Result<void> Administration::may(const Operator& who, policy::AdminRight right) 
   if (!who.has_scope(policy::name_of(right))) return fail(Errc::denied, "the token has no scope `" + std::string(policy::name_of(right)) + "`");
   if (who.principal.empty()) return fail(Errc::denied, who.name + " is no operator of this gateway");
   const auto decision =
-      policy::decide_admin(*authority_.snapshot, authority_.locks, {PrincipalId(who.principal), right, authority_.now(), !who.token.empty()});
+      policy::decide_admin(*authority_.snapshot, authority_.locks, {PrincipalId(who.principal), right, authority_.now(), !who.token.empty(), authority_.groups_of(who.principal)});
   if (decision.allowed()) return {};
   return fail(Errc::denied, who.principal + " has no role with the admin right " + std::string(policy::name_of(right)));
 }
@@ -301,6 +301,7 @@ Result<ExplainAnswer> Administration::explain(const ExplainQuestion& question) c
     request.account = AccountName(question.account);
     request.now = question.at.value_or(authority_.now());
     request.factors = {{policy::FactorKind::key, request.now, false}};
+    request.groups = authority_.groups_of(question.principal);
     if (!question.source.empty()) {
       const auto source = IpAddress::parse(question.source);
       if (!source) return fail(Errc::invalid, "not an address: " + question.source);

@@ -60,6 +60,10 @@ EventJson Authority::event_of(const Session& session) const {
   return json;
 }
 
+std::vector<std::string> Authority::groups_of(std::string_view principal) const {
+  return sign_on ? sign_on->enrolled.groups_of(principal, now()) : std::vector<std::string>();
+}
+
 policy::AccessRequest Authority::request_of(const Session& session) const {
   policy::AccessRequest request;
   request.principal = session.identity->principal;
@@ -71,6 +75,7 @@ policy::AccessRequest Authority::request_of(const Session& session) const {
   request.now = now();
   request.session_age = std::chrono::duration_cast<std::chrono::seconds>(clock.boot() - session.started);
   request.approvals = requests->standing(request.principal.str(), request.target.str(), request.account.str(), session.label);
+  request.groups = groups_of(request.principal.view());
   return request;
 }
 

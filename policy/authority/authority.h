@@ -99,6 +99,8 @@ struct Authority {
   /// A fact of the gateway itself.
   void note(std::string name, const EventJson& json) { journal.append(std::move(name), json.str(), {}); }
 
+  /// Groups of the policy that a directory puts this principal into now, beside those that the policy lists.
+  [[nodiscard]] std::vector<std::string> groups_of(std::string_view principal) const;
   /// What every access request of this session has in common.
   [[nodiscard]] policy::AccessRequest request_of(const Session& session) const;
   [[nodiscard]] policy::Decision decide(const policy::AccessRequest& request) const {

@@ -30,6 +30,7 @@ constexpr std::size_t k_code_letters = 20;  ///< 100 bits
 constexpr std::size_t k_group = 5;
 constexpr std::size_t k_most_invites = 1000;
 constexpr std::size_t k_most_keys = 20;
+constexpr std::size_t k_most_groups = 500;
 constexpr std::size_t k_recovery_codes = 10;
 constexpr unsigned k_most_failures = 5;
 constexpr std::chrono::minutes k_fresh{10};
@@ -186,6 +187,11 @@ void EnrolmentDesk::remember(std::vector<EnrolmentRow> rows) {
       last_serial_ = std::max(last_serial_, number(row.id));
       if (certificate.expires <= now) over.push_back(row);
       else enrolled.add_certificate(std::move(certificate));
+    } else if (row.kind == "groups") {
+      const auto parts = split(row.value, 2);
+      const WallTime until{std::chrono::microseconds(number(parts[0]))};
+      if (parts.size() != 2 || until <= now) over.push_back(row);
+      else enrolled.set_groups(row.principal, row.id, split(parts[1], k_most_groups), until);
     }
   }
   if (!over.empty()) authority_.store->change_enrolments({}, std::move(over), {}, [](const Result<void>&) {});

@@ -37,7 +37,9 @@ void LiveSessions::sweep() {
   const auto into_second = now - std::chrono::floor<std::chrono::seconds>(now);
   sweep_ = authority_.deadlines.after(k_sweep - into_second + k_into_second, [this] { sweep(); });
   const WallTime before = std::exchange(swept_, now);
-  if (authority_.snapshot && policy::has_moment_between(*authority_.snapshot, authority_.locks, before, now)) judge_all();
+  const bool groups_ended = authority_.sign_on && authority_.sign_on->enrolled.groups_ended_between(before, now);
+  if (groups_ended) ++authority_.generation;
+  if (authority_.snapshot && (groups_ended || policy::has_moment_between(*authority_.snapshot, authority_.locks, before, now))) judge_all();
 }
 
 void LiveSessions::judge_all() {
@@ -87,12 +89,13 @@ void LiveSessions::judge(Session& session) {
   tell_guard_rules(session);
   if (session.opened && session.limits_of != authority_.generation) follow_limits(session);
   std::vector<std::pair<std::uint32_t, Notice>> cuts;
-  const auto approvals = authority_.request_of(session).approvals;
+  const policy::AccessRequest present = authority_.request_of(session);
   for (auto& [number, channel] : session.channels) {
     if (channel.cut) continue;
     for (policy::AccessRequest request : channel.requests) {
       request.now = authority_.now();
-      request.approvals = approvals;
+      request.approvals = present.approvals;
+      request.groups = present.groups;
       request.session_age = std::chrono::duration_cast<std::chrono::seconds>(authority_.clock.boot() - session.started);
       const policy::Decision decision = authority_.decide(request);
       if (decision.allowed()) {
@@ -111,13 +114,14 @@ void LiveSessions::judge(Session& session) {
 }
 
 void LiveSessions::tell_guard_rules(Session& session) {
-  const auto approvals = authority_.request_of(session).approvals;
+  const policy::AccessRequest present = authority_.request_of(session);
   for (auto& [number, channel] : session.channels) {
     if (channel.cut) continue;
     for (policy::AccessRequest request : channel.requests) {
       if (request.kind != policy::ChannelKind::shell && request.kind != policy::ChannelKind::exec) continue;
       request.now = authority_.now();
-      request.approvals = approvals;
+      request.approvals = present.approvals;
+      request.groups = present.groups;
       const std::string rules = guard_rules(authority_.decide(request).obligations);
       std::string hash = hash_of_rules(rules);
       if (hash == channel.guard) continue;

@@ -318,6 +318,7 @@ void Requests::create(const Operator& who, const Wanted& wanted, Done<RequestRow
   request.now = authority_.now();
   // Two fresh factors: whether she has them is judged when she comes.
   request.factors = {{policy::FactorKind::key, request.now, true}, {policy::FactorKind::totp, request.now, false}};
+  request.groups = authority_.groups_of(wanted.principal);
   policy::Decision asked;
   std::string account;
   std::string accounts;
@@ -395,11 +396,13 @@ Result<void> Requests::may_decide(const Operator& who, const RequestRow& row) co
   if (principal == nullptr || principal->type == policy::PrincipalType::machine) return fail(Errc::denied, "only people decide");
   if (principal->expires && *principal->expires <= authority_.now()) return fail(Errc::denied, "`" + who.principal + "` has expired");
   if (authority_.locks.find(who.principal, {}, {}, authority_.now()) != nullptr) return fail(Errc::denied, "`" + who.principal + "` is locked");
+  const std::vector<std::string> added = authority_.groups_of(who.principal);
   if (!row.approvers.empty()) {
     if (std::find(principal->groups.begin(), principal->groups.end(), row.approvers) != principal->groups.end()) return {};
+    if (std::find(added.begin(), added.end(), row.approvers) != added.end()) return {};
     return fail(Errc::denied, "it is decided by members of `" + row.approvers + "`");
   }
-  if (policy::decide_admin(*authority_.snapshot, authority_.locks, {principal->name, policy::AdminRight::approve, authority_.now()}).allowed()) return {};
+  if (policy::decide_admin(*authority_.snapshot, authority_.locks, {principal->name, policy::AdminRight::approve, authority_.now(), false, added}).allowed()) return {};
   return fail(Errc::denied, "no role of `" + who.principal + "` has the right to approve");
 }
 

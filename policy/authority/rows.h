@@ -132,6 +132,7 @@ struct TokenRow {
 ///   key          id: fingerprint,       value: public key line
 ///   totp         id: "",                value: name of the vault secret
 ///   recovery     id: SHA-256 of a code, value: ""
+///   groups       id: the directory,     value: end in microseconds " " groups of the policy with blanks between
 ///   certificate  id: serial number,     value: fingerprint " " end in microseconds " " revoked (0 or 1) " " factors
 struct EnrolmentRow {
   std::string kind;

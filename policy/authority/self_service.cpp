@@ -151,6 +151,7 @@ std::string SelfServiceDesk::whoami(const Session& session) const {
   if (const policy::Principal* principal = authority_.snapshot->find_principal(identity.principal.view())) {
     std::string groups;
     for (const std::string& group : principal->groups) groups += (groups.empty() ? "" : ", ") + group;
+    for (const std::string& group : authority_.groups_of(identity.principal.view())) groups += (groups.empty() ? "" : ", ") + group + " (directory)";
     if (!groups.empty()) text += "groups     " + groups + "\n";
     if (principal->expires) text += "expires    " + utc(*principal->expires) + "\n";
   }

@@ -94,4 +94,40 @@ const IssuedCertificate* Enrolments::find_certificate(std::uint64_t serial) cons
   return found == certificates_.end() ? nullptr : &found->second;
 }
 
+void Enrolments::set_groups(std::string_view principal, std::string_view directory, std::vector<std::string> groups, WallTime until) {
+  if (!groups.empty()) {
+    groups_[std::string(principal)][std::string(directory)] = {std::move(groups), until};
+    return;
+  }
+  const auto found = groups_.find(principal);
+  if (found == groups_.end()) return;
+  if (const auto one = found->second.find(directory); one != found->second.end()) found->second.erase(one);
+  if (found->second.empty()) groups_.erase(found);
+}
+
+std::vector<std::string> Enrolments::groups_of(std::string_view principal, WallTime now) const {
+  std::vector<std::string> all;
+  const auto found = groups_.find(principal);
+  if (found == groups_.end()) return all;
+  for (const auto& [directory, said] : found->second)
+    if (said.until > now) all.insert(all.end(), said.groups.begin(), said.groups.end());
+  std::sort(all.begin(), all.end());
+  all.erase(std::unique(all.begin(), all.end()), all.end());
+  return all;
+}
+
+std::vector<std::string> Enrolments::groups_by(std::string_view principal, std::string_view directory) const {
+  const auto found = groups_.find(principal);
+  if (found == groups_.end()) return {};
+  const auto one = found->second.find(directory);
+  return one == found->second.end() ? std::vector<std::string>() : one->second.groups;
+}
+
+bool Enrolments::groups_ended_between(WallTime before, WallTime now) const {
+  for (const auto& [principal, directories] : groups_)
+    for (const auto& [directory, said] : directories)
+      if (said.until > before && said.until <= now) return true;
+  return false;
+}
+
 }  // namespace sallyport::policy

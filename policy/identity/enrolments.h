@@ -58,7 +58,22 @@ class Enrolments {
   [[nodiscard]] const IssuedCertificate* find_certificate(std::uint64_t serial) const;
   [[nodiscard]] const std::map<std::uint64_t, IssuedCertificate>& certificates() const noexcept { return certificates_; }
 
+
+  /// What a directory ("oidc", "ldap") says of somebody's groups of the policy; counts until `until`. No groups: forgets them.
+  void set_groups(std::string_view principal, std::string_view directory, std::vector<std::string> groups, WallTime until);
+  /// Of all directories, sorted, each once.
+  [[nodiscard]] std::vector<std::string> groups_of(std::string_view principal, WallTime now) const;
+  /// What this directory said last, counting or not.
+  [[nodiscard]] std::vector<std::string> groups_by(std::string_view principal, std::string_view directory) const;
+  /// Did any of it stop counting in (before, now]?
+  [[nodiscard]] bool groups_ended_between(WallTime before, WallTime now) const;
+
  private:
+  struct DirectoryGroups {
+    std::vector<std::string> groups;
+    WallTime until{};
+  };
+  std::map<std::string, std::map<std::string, DirectoryGroups, std::less<>>, std::less<>> groups_;  ///< principal -> directory
   std::map<std::string, std::vector<LoginKey>, std::less<>> keys_;
   std::map<std::string, std::string, std::less<>> owners_;  ///< blob -> principal
   std::map<std::string, std::string, std::less<>> totp_;

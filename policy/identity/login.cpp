@@ -82,8 +82,8 @@ LoginAttempt::Method parse_login_method(std::string_view text) noexcept {
 struct Login::State {
   explicit State(LoginContext given) : context(std::move(given)) {}
 
-  enum class Waiting { nothing, password, code };
-  enum class Asked { nothing, password, code };
+  enum class Waiting { nothing, password, code, sign_on };
+  enum class Asked { nothing, password, code, sign_on, to_read };  ///< to_read: why a sign-on failed; the answer to it is the refusal
 
   LoginContext context;
   std::optional<std::string> user;   ///< fixed by the first attempt
@@ -99,6 +99,8 @@ struct Login::State {
   Asked asked = Asked::nothing;
   Waiting waiting = Waiting::nothing;
   std::string waiting_hash;  ///< the hash that is being checked; empty: the dummy
+  std::string sign_on_code;  ///< why it failed
+  std::string sign_on_reason;
   LoginEvent event;          ///< of the attempt at hand
 
   [[nodiscard]] const Enrolments& enrolled() const {
@@ -107,6 +109,13 @@ struct Login::State {
   }
   [[nodiscard]] static bool has_password(const Principal& p) { return !p.password_hash.empty(); }
   [[nodiscard]] bool offers_passwords(const Snapshot& snapshot) const { return snapshot.offers_passwords() || enrolled().offers_codes(); }
+  /// Before the first factor everybody is treated alike.
+  [[nodiscard]] bool may_sign_on(const Snapshot& snapshot) const {
+    if (!context.can_sign_on || context.outer || context.web || has(FactorKind::sign_on)) return false;
+    if (factors.empty()) return true;
+    const Principal* p = principal(snapshot);
+    return p != nullptr && p->type == PrincipalType::person;
+  }
   [[nodiscard]] std::string name() const { return parsed ? parsed->principal : printable(*user); }
   [[nodiscard]] const Principal* principal(const Snapshot& snapshot) const { return parsed ? snapshot.find_principal(parsed->principal) : nullptr; }
   [[nodiscard]] bool has(FactorKind kind) const {
@@ -126,6 +135,7 @@ struct Login::State {
     if (context.outer) return {"publickey"};
     if (context.web && factors.empty()) return {"publickey"};
     if (factors.empty()) {
+      if (!offers_passwords(snapshot) && context.can_sign_on) return {"publickey", "keyboard-interactive"};
       if (!offers_passwords(snapshot)) return {"publickey"};
       return {"publickey", "password", "keyboard-interactive"};
     }
@@ -136,7 +146,7 @@ struct Login::State {
     const bool code = !enrolled().totp_secret(*p).empty() && !has(FactorKind::totp);
     if (context.can_show_keys && !context.web && !has(FactorKind::key) && (enrolled().has_keys(*p) || !snapshot.user_cas().empty())) methods.emplace_back("publickey");
     if (password) methods.emplace_back("password");
-    if (password || code) methods.emplace_back("keyboard-interactive");
+    if (password || code || may_sign_on(snapshot)) methods.emplace_back("keyboard-interactive");
     return methods;
   }
 
@@ -193,6 +203,7 @@ struct Login::State {
     request.source = context.source;
     request.kind = ChannelKind::connect;
     request.now = now.wall;
+    request.groups = enrolled().groups_of(p.name.view(), now.wall);
     if (parsed) {
       request.target = TargetId(parsed->target);
       request.account = AccountName(parsed->account);
@@ -208,7 +219,8 @@ struct Login::State {
     } else {
       // A bare session is the door to many targets: ask now if any role of hers will.
       const Compiled& compiled = snapshot.compiled();
-      for (const Grant& grant : compiled.grants[compiled.principal_ids.at(p.name.view())]) {
+      std::vector<Grant> room;
+      for (const Grant& grant : grants_of(compiled, compiled.principal_ids.at(p.name.view()), enrolled().groups_of(p.name.view(), now.wall), room)) {
         if (grant.expires && *grant.expires <= now.wall) continue;
         const auto& rules = snapshot.roles()[grant.role].allow;
         wants_second = wants_second || std::any_of(rules.begin(), rules.end(), [](const Rule& r) { return r.mfa_within.has_value(); });
@@ -225,6 +237,8 @@ struct Login::State {
     if (any([](const ProvenFactor& f) { return is_key(f.kind) && f.user_verified; })) ++count;
     if (any([](const ProvenFactor& f) { return f.kind == FactorKind::password; })) ++count;
     if (any([](const ProvenFactor& f) { return f.kind == FactorKind::totp; })) ++count;
+    if (any([](const ProvenFactor& f) { return f.kind == FactorKind::sign_on; })) ++count;
+    if (any([](const ProvenFactor& f) { return f.kind == FactorKind::sign_on && f.user_verified; })) ++count;
     return count;
   }
 
@@ -386,20 +400,90 @@ struct Login::State {
 
   Step take_interactive(LoginAttempt& attempt, const Snapshot& snapshot, const Locks& locks, Throttle& throttle, LoginTimes now) {
     if (context.outer) return refuse(snapshot, throttle, now, "a jump is proven by key", "SP-1007");
-    if (!offers_passwords(snapshot)) return refuse(snapshot, throttle, now, "keyboard-interactive is not offered");
+    if (!offers_passwords(snapshot) && !may_sign_on(snapshot)) return refuse(snapshot, throttle, now, "keyboard-interactive is not offered");
     if (attempt.responses.empty()) {
+      if (asked == Asked::sign_on) {
+        waiting = Waiting::sign_on;
+        return SignOnStep{true};
+      }
+      if (asked == Asked::to_read) {
+        asked = Asked::nothing;
+        event.method = "sign-on";
+        return refuse(snapshot, throttle, now, sign_on_reason, sign_on_code);
+      }
       if (asked != Asked::nothing) return refuse(snapshot, throttle, now, "began again without answering");
       const Principal* p = principal(snapshot);
       const bool wants_code = !factors.empty() && p != nullptr && !enrolled().totp_secret(*p).empty() && !has(FactorKind::totp);
+      const bool wants_password = !factors.empty() && p != nullptr && has_password(*p) && !has(FactorKind::password);
+      if (!wants_code && !wants_password && may_sign_on(snapshot) && (context.sign_on_first || !offers_passwords(snapshot))) return begin_sign_on(snapshot, throttle, now);
       asked = wants_code ? Asked::code : Asked::password;
       LoginAnswer out = answer(Result::ask, "", "");
-      out.prompts.push_back(LoginPrompt{wants_code ? "One-time code: " : "Password: ", false});
+      out.prompts.push_back(LoginPrompt{wants_code ? "One-time code: " : may_sign_on(snapshot) ? "Password (none: sign on by browser): " : "Password: ", false});
       return out;
     }
     const Asked question = std::exchange(asked, Asked::nothing);
     if (question == Asked::nothing || attempt.responses.size() != 1) return refuse(snapshot, throttle, now, "an answer to nothing that was asked");
+    if (question == Asked::password && attempt.responses.front().empty() && may_sign_on(snapshot)) return begin_sign_on(snapshot, throttle, now);
     if (question == Asked::code) return take_code(std::move(attempt.responses.front()), snapshot, throttle, now);
     return take_password(std::move(attempt.responses.front()), snapshot, locks, throttle, now);
+  }
+
+  Step begin_sign_on(const Snapshot& snapshot, Throttle& throttle, LoginTimes now) {
+    event.method = "sign-on";
+    const Throttle::Verdict verdict = throttle.ask_guessable(context.source, name(), now.boot);
+    if (!verdict.evaluate) {
+      LoginAnswer out = refuse(snapshot, throttle, now, "slowed down: not looked at", "SP-5003");
+      out.delay = std::max(out.delay, verdict.delay);
+      return out;
+    }
+    waiting = Waiting::sign_on;
+    return SignOnStep{false};
+  }
+
+  /// She reads why, and whatever her client answers is the refusal.
+  LoginAnswer tell(const std::string& code, std::string reason) {
+    asked = Asked::to_read;
+    sign_on_code = code;
+    sign_on_reason = reason;
+    LoginAnswer out = answer(Result::ask, std::move(reason), code);
+    out.instruction = render(make_notice(code));
+    return out;
+  }
+
+  LoginAnswer take_sign_on(const SignOnWord& word, const Snapshot& snapshot, const Locks& locks, Throttle& throttle, LoginTimes now) {
+    event.method = "sign-on";
+    const Principal* p = principal(snapshot);
+    switch (word.state) {
+      case SignOnWord::State::begun:
+      case SignOnWord::State::waiting: {
+        asked = Asked::sign_on;
+        LoginAnswer out = answer(Result::ask, "", "");
+        if (word.state == SignOnWord::State::waiting) out.event.result = "waiting";
+        out.instruction = word.instruction;
+        return out;
+      }
+      case SignOnWord::State::away:
+        // What other ways there are go on; who has shown a factor already has nothing more that she could give.
+        if (!factors.empty() && p != nullptr && count_kinds() >= p->factors) return succeed(*p, snapshot, locks, throttle, now);
+        if (factors.empty() && offers_passwords(snapshot)) {
+          asked = Asked::password;
+          LoginAnswer out = answer(Result::ask, word.reason, word.code);
+          out.instruction = render(make_notice(word.code));
+          out.prompts.push_back(LoginPrompt{"Password: ", false});
+          context.can_sign_on = false;
+          return out;
+        }
+        return tell(word.code, word.reason);
+      case SignOnWord::State::refused:
+        throttle.failed(context.source, name(), true, now.boot);
+        return tell(word.code, word.reason);
+      case SignOnWord::State::proven: break;
+    }
+    if (p == nullptr || p->name != word.principal || p->type != PrincipalType::person) {
+      throttle.failed(context.source, name(), true, now.boot);
+      return tell("SP-9703", "the identity provider names `" + word.principal.str() + "`, the login is of `" + name() + "`");
+    }
+    return prove(*p, ProvenFactor{FactorKind::sign_on, word.proven, word.second_factor}, snapshot, locks, throttle, now);
   }
 };
 
@@ -457,7 +541,7 @@ Login::Step Login::resume(bool right, const Snapshot& snapshot, const Locks& loc
   State& s = *state_;
   const State::Waiting waited = std::exchange(s.waiting, State::Waiting::nothing);
   const std::string hash = std::exchange(s.waiting_hash, {});
-  if (s.finished || waited == State::Waiting::nothing) return s.disconnect("SP-5006", "an answer to nothing that was asked");
+  if (s.finished || waited == State::Waiting::nothing || waited == State::Waiting::sign_on) return s.disconnect("SP-5006", "an answer to nothing that was asked");
   const Principal* p = s.principal(snapshot);
   if (waited == State::Waiting::password) {
     // The dummy hash proves nobody, nor does one that was replaced while it was being checked.
@@ -473,6 +557,28 @@ Login::Step Login::resume(bool right, const Snapshot& snapshot, const Locks& loc
     return s.refuse(snapshot, throttle, now, "wrong or used one-time code");
   }
   return s.prove(*p, ProvenFactor{FactorKind::totp, now.wall, false}, snapshot, locks, throttle, now);
+}
+
+Login::Step Login::resume_sign_on(const SignOnWord& word, const Snapshot& snapshot, const Locks& locks, Throttle& throttle, LoginTimes now) {
+  State& s = *state_;
+  const State::Waiting waited = std::exchange(s.waiting, State::Waiting::nothing);
+  if (s.finished || waited != State::Waiting::sign_on) return s.disconnect("SP-5006", "an answer to nothing that was asked");
+  return s.take_sign_on(word, snapshot, locks, throttle, now);
+}
+
+Login::Step Login::begin_signed_on(const SignOnWord& word, const Snapshot& snapshot, const Locks& locks, Throttle& throttle, LoginTimes now) {
+  State& s = *state_;
+  s.event = LoginEvent{};
+  s.event.user = printable(word.principal.view());
+  s.event.method = "sign-on";
+  if (s.user || s.finished) return s.disconnect("SP-1003", "a login that has begun already");
+  s.user = word.principal.str();
+  s.parsed = parse_user_string(*s.user);
+  if (s.parsed && !s.parsed->target.empty()) s.parsed.reset();  // a person, not a way to a target
+  if (const Principal* p = s.principal(snapshot)) s.event.principal = p->name.str();
+  if (word.state == SignOnWord::State::proven && s.principal(snapshot) != nullptr && s.principal(snapshot)->type == PrincipalType::person)
+    return s.take_sign_on(word, snapshot, locks, throttle, now);
+  return s.refuse(snapshot, throttle, now, "the identity provider names nobody here", "SP-9703");
 }
 
 }  // namespace sallyport::policy

@@ -84,6 +84,8 @@ struct LoginContext {
   unsigned max_attempts = k_max_login_attempts;  ///< failed ones; the last of them ends the connection
   unsigned at_least = 1;                         ///< different factors, of those who can give so many
   bool can_show_keys = true;                     ///< false: a browser, which has no ssh key
+  bool can_sign_on = false;                      ///< an identity provider may be asked, by keyboard-interactive
+  bool sign_on_first = true;                     ///< false: a password is asked for first, and an empty one signs on
   const Enrolments* enrolled = nullptr;          ///< may be null; outlives the login
   const FactorMemory* memory = nullptr;          ///< may be null; outlives the login
 };
@@ -151,9 +153,27 @@ struct TotpCheck {
   Secret code;
 };
 
+/// Begin at the identity provider, or wait for what it says; then resume_sign_on(). While nothing is known, `waiting` every few
+/// seconds keeps the client's connection alive.
+struct SignOnStep {
+  bool wait = false;
+};
+
+/// What an identity provider said, as the authority understood it.
+struct SignOnWord {
+  enum class State : std::uint8_t { begun, waiting, proven, refused, away };
+  State state = State::away;
+  std::string instruction;  ///< begun: where to go and what to enter there
+  PrincipalId principal;    ///< proven: whom it names here
+  WallTime proven{};        ///< when she showed herself there
+  bool second_factor = false;
+  std::string code;         ///< refused, away: of the catalogue
+  std::string reason;       ///< for operators
+};
+
 class Login {
  public:
-  using Step = std::variant<LoginAnswer, PasswordCheck, TotpCheck>;
+  using Step = std::variant<LoginAnswer, PasswordCheck, TotpCheck, SignOnStep>;
 
   explicit Login(LoginContext context);
   ~Login();
@@ -164,6 +184,10 @@ class Login {
   [[nodiscard]] Step take(LoginAttempt attempt, const Snapshot& snapshot, const Locks& locks, Throttle& throttle, LoginTimes now);
   /// The answer to the check that the last step asked for. The snapshot may be a newer one: it is looked at again.
   [[nodiscard]] Step resume(bool right, const Snapshot& snapshot, const Locks& locks, Throttle& throttle, LoginTimes now);
+
+  [[nodiscard]] Step resume_sign_on(const SignOnWord& word, const Snapshot& snapshot, const Locks& locks, Throttle& throttle, LoginTimes now);
+  /// In the place of take(): a browser comes from the identity provider, proven.
+  [[nodiscard]] Step begin_signed_on(const SignOnWord& word, const Snapshot& snapshot, const Locks& locks, Throttle& throttle, LoginTimes now);
 
   [[nodiscard]] unsigned failures() const noexcept;
   /// Has one factor been proven? Ends the time for the first proven factor, starts the one for the next.
