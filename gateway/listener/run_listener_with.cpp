@@ -13,6 +13,7 @@
 #include <string>
 
 #include "gateway/listener/fork_server.h"
+#include "gateway/listener/large_pages.h"
 #include "gateway/listener/run_state.h"
 #include "gateway/sandbox/sandbox.h"
 
@@ -88,6 +89,7 @@ Fd inherited_state() {
 
 int run_listener_with(Fd keeper_link, const ListenerHooks& hooks) {
   set_up_process();
+  use_large_pages_for_code();
   auto humble = sandbox::give_up_privileges();
   if (!humble) return give_up(humble.error().detail);
   auto program = sandbox::build_program(hooks.on_forbidden);
