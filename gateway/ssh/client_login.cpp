@@ -92,11 +92,11 @@ Result<Bytes> Session::sign_exchange_hash(std::string_view algorithm, std::span<
 }
 
 void Session::refuse_exchange(const Notice& notice) {
-  if (!first_exchange_) return;  // later ones are encrypted
   control::Envelope told;
   told.mutable_session_event()->set_name("client.refused");
   told.mutable_session_event()->set_json(fmt::format(R"({{"decision":"deny","code":"{}"}})", notice.code));
   authority_.tell(std::move(told));
+  if (!first_exchange_) return finish(render(notice));  // a later one is encrypted: libssh closes, the record says why
   // libssh gives up without a word when a signature fails. A packet of our own, in the clear (RFC 4253 sections 6 and 11.1).
   constexpr std::uint8_t k_disconnect = 1;
   constexpr std::uint32_t k_service_not_available = 7;

@@ -246,6 +246,9 @@ class Seal(unittest.TestCase):
             live = lab.popen(lab.user(), "echo up; cat", RekeyLimit="1M")
             self.addCleanup(ended, live)
             self.assertEqual(live.stdout.readline(), b"up\n")
+            moving = lab.popen(lab.user(), "echo up; cat >/dev/null", RekeyLimit="1M")
+            self.addCleanup(ended, moving)
+            self.assertEqual(moving.stdout.readline(), b"up\n")
 
             lab.run_cli("vault", "seal", check=True)
             status = lab.run_cli("status")
@@ -258,6 +261,11 @@ class Seal(unittest.TestCase):
             refused = lab.ssh(lab.user(), "echo in", timeout=40)
             self.assertEqual((refused.returncode, refused.stdout), (255, b""))
             self.assertIn(b"sealed", refused.stderr)
+
+            # New keys need the host key's signature: the next exchange (here after 1 MiB) ends the session, and an event says why.
+            moving.communicate(bytes(2 << 20), timeout=30)
+            self.assertEqual(moving.returncode, 255)
+            lab.wait_event("client.refused", code="SP-3011", decision="deny", principal="engineer", seconds=20)
 
             before = lab.vault_files()
             wrong = lab.with_passphrase(b"correct horse battery stable", "vault", "unseal")
