@@ -40,6 +40,35 @@ class Live(unittest.TestCase):
         client.wait(5)
         self.assertIn(b"SP-20", client.stderr.read())
 
+    def test_no_byte_of_a_running_scp_or_rsync_arrives_after_a_lock_or_a_rule_that_takes_it_away(self):
+        source = self.lab.folder / "source.bin"
+        source.write_bytes(os.urandom(8 << 20))
+        options = [*map(str, self.lab.ssh_options()), "-o", f"Port={self.lab.port}"]
+        commands = {"scp": ["scp", "-O", "-l", "4000", *options], "rsync": ["rsync", "--bwlimit=500", "--inplace", "-e", "ssh " + " ".join(options)]}
+        acts = {"lock": (lambda: self.lab.run_cli("lock", "set", "--principal", "engineer", "--reason", "test", check=True),
+                         lambda: self.lab.run_cli("lock", "remove", "--principal", "engineer", check=True)),
+                "rule": (lambda: self.lab.apply(self.lab.default_policy(channels="shell, exec")), lambda: self.lab.apply(self.lab.default_policy()))}
+        for tool, command in commands.items():
+            for name, (act, undo) in acts.items():
+                with self.subTest(tool=tool, act=name):
+                    arrived = self.lab.targets[0].home_of(self.lab.account) / f"arrived-{tool}-{name}"
+                    size = lambda: arrived.stat().st_size if arrived.exists() else 0
+                    client = subprocess.Popen([*command, str(source), f"{self.who}@127.0.0.1:{arrived.name}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                    try:
+                        wait_for(lambda: size() > 500_000, 20)
+                        act()
+                        time.sleep(1)
+                        stopped = size()
+                        error = client.communicate(timeout=20)[1]
+                        self.assertEqual(size(), stopped)
+                        self.assertLess(stopped, source.stat().st_size)
+                        self.assertNotEqual(client.returncode, 0)
+                        self.assertIn(b"SP-2003" if name == "lock" else b"SP-2009", error)
+                    finally:
+                        client.kill()
+                        client.communicate()
+                        undo()
+
     def test_a_killed_session_process_ends_that_session_only_also_on_the_target(self):
         marker = f"sleep 4{os.getpid() % 1000}"
         first = self.open_session(f"echo up; exec {marker}")
