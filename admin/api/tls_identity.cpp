@@ -1,8 +1,6 @@
 #include "admin/api/tls_identity.h"
 
 #include <fcntl.h>
-#include <openssl/bio.h>
-#include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
@@ -15,22 +13,14 @@
 #include <memory>
 #include <sstream>
 
+#include "platform/crypto/openssl_handles.h"
 #include "platform/os/fd.h"
 
 namespace sallyport::admin {
 namespace {
 
-template <auto Free>
-struct FreeWith {
-  template <class T>
-  void operator()(T* value) const noexcept {
-    Free(value);
-  }
-};
-using KeyHandle = std::unique_ptr<EVP_PKEY, FreeWith<EVP_PKEY_free>>;
-using CertificateHandle = std::unique_ptr<X509, FreeWith<X509_free>>;
-using BioHandle = std::unique_ptr<BIO, FreeWith<BIO_free>>;
-using ExtensionHandle = std::unique_ptr<X509_EXTENSION, FreeWith<X509_EXTENSION_free>>;
+using crypto::BioHandle, crypto::PkeyHandle, crypto::X509Handle;
+using ExtensionHandle = std::unique_ptr<X509_EXTENSION, crypto::FreeWith<X509_EXTENSION_free>>;
 
 constexpr long k_valid_seconds = 397L * 24 * 3600;
 constexpr long k_renew_seconds = 14L * 24 * 3600;
@@ -58,8 +48,8 @@ bool add_extension(X509* certificate, int kind, const std::string& value) {
 }
 
 Result<TlsIdentity> make_identity(const std::string& name) {
-  const KeyHandle key(EVP_EC_gen("P-256"));
-  const CertificateHandle certificate(X509_new());
+  const PkeyHandle key(EVP_EC_gen("P-256"));
+  const X509Handle certificate(X509_new());
   if (!key || !certificate) return fail(Errc::internal, "no TLS key could be made");
   unsigned char serial[16];
   if (RAND_bytes(serial, sizeof serial) != 1) return fail(Errc::internal, "no random serial number");
@@ -91,7 +81,7 @@ Result<TlsIdentity> make_identity(const std::string& name) {
 
 bool is_nearly_over(const std::string& pem) {
   const BioHandle bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-  const CertificateHandle certificate(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
+  const X509Handle certificate(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
   if (!certificate) return true;
   std::time_t soon = std::time(nullptr) + k_renew_seconds;
   return X509_cmp_time(X509_get0_notAfter(certificate.get()), &soon) <= 0;
