@@ -145,6 +145,11 @@ void Recorder::handle(Peer& peer, control::Received received) {
     *answer.mutable_recorder_status() = status().recorder_status();
     return say(&peer, std::move(answer));
   }
+  if (peer.kind == control::PEER_AUTHORITY && envelope.has_glass_spent_ask()) {
+    auto answer = control::reply_to(envelope);
+    answer.mutable_glass_spent()->set_how(spent_ ? spent_->how(envelope.glass_spent_ask().envelope()) : "unknown");
+    return say(&peer, std::move(answer));
+  }
   if (peer.kind == control::PEER_VAULT && envelope.reply() && asked_ && envelope.call() == asked_->call)
     return on_checkpoint_answer(envelope);
   if (envelope.has_resume()) {  // the vault began anew: what it was asked is lost
@@ -193,6 +198,7 @@ void Recorder::on_reload(Peer& peer, const control::Envelope& envelope) {
     event.data.u64 = k_tag_syncer;
     ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, syncer_->event_fd(), &event);
     local_ = std::make_unique<LocalFiles>(options_.journal_dir, (std::filesystem::path(options_.journal_dir).parent_path() / "holds").string());
+    spent_ = std::make_unique<SpentEnvelopes>(options_.journal_dir, (std::filesystem::path(options_.journal_dir).parent_path() / "spent_envelopes").string());
     desk_ = std::make_unique<RingDesk>(options_, *this, clock_);
     open_journal();
     leftovers_at_ = clock_.boot() + boot_of(options_.leftover_grace);  // recovering a journal may have taken longer than that
@@ -282,7 +288,9 @@ void Recorder::on_append(Peer& peer, const control::Envelope& envelope) {
     control::EventAppended& told = *waiter.appended.add_before();
     if (appended) put(told, std::move(*appended));
   }
-  auto appended = append(event);
+  // First what it spends: an event that is in the journal must not find its envelope good again.
+  const bool is_kept = peer.kind != control::PEER_AUTHORITY || !spent_ || spent_->take_event(event.name(), event.json());
+  auto appended = is_kept ? append(event) : Result<Journal::Appended>(fail(Errc::unavailable, "what it spends could not be kept"));
   if (!appended) {
     if (envelope.call() == 0) return notice("an event was refused: " + appended.error().detail);
     auto answer = control::failure_reply(envelope, appended.error());

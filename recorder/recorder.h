@@ -14,6 +14,7 @@
 #include "recorder/journal/journal.h"
 #include "recorder/journal/syncer.h"
 #include "recorder/local_files.h"
+#include "recorder/spent_envelopes.h"
 #include "recorder/options.h"
 #include "recorder/peers.h"
 #include "recorder/ring_desk.h"
@@ -107,6 +108,7 @@ class Recorder final : public RingNews {
   std::unique_ptr<RingDesk> desk_;
   std::unique_ptr<ShippingDesk> shipping_;  ///< none without a store
   std::unique_ptr<LocalFiles> local_;
+  std::unique_ptr<SpentEnvelopes> spent_;
   struct Removal {
     std::vector<std::uint64_t> files;  ///< their event is written, not yet durable
     bool is_covered = false;           ///< a sync that began after that is under way

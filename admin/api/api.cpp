@@ -1,6 +1,5 @@
 #include "admin/api/api.h"
 
-#include <openssl/crypto.h>
 #include <pwd.h>
 #include <unistd.h>
 
@@ -11,18 +10,21 @@
 
 #include "admin/api/call.h"
 #include "admin/api/idempotency.h"
+#include "admin/api/oidc_login.h"
 #include "admin/api/pages.h"
 #include "admin/api/rate_limit.h"
 #include "admin/api/terminals.h"
 #include "admin/api/tls_identity.h"
 #include "admin/api/viewings.h"
 #include "admin/api/web_login.h"
+#include "admin/oidc/oidc_desk.h"
 #include "admin/sinks/request_news.h"
 #include "admin/web/serve.h"
 #include "platform/crypto/hash.h"
 #include "platform/crypto/hex.h"
 #include "platform/crypto/ulid.h"
 #include "platform/model/bytes.h"
+#include "policy/authority/glass.h"
 #include "policy/authority/requests.h"
 #include "policy/authority/sign_on.h"
 #include "policy/authority/tokens.h"
@@ -46,6 +48,7 @@ constexpr Route k_routes[] = {
     {"invites", "GET POST DELETE", serve_invites},
     {"enrolments", "GET DELETE", serve_enrolments},
     {"certificates", "POST", serve_certificates},
+    {"envelopes", "GET POST DELETE", serve_envelopes, Route::Guard::lock},
     {"sessions", "GET POST DELETE", serve_sessions},
     {"plan", "POST", serve_plan},
     {"apply", "POST", serve_apply},
@@ -126,7 +129,18 @@ class Api final : public authority::Front {
     return unix_server_.listen_unix(path, operators_.empty() ? 0600 : 0666);
   }
 
-  ~Api() override { administration_.requests().on_change = nullptr; }
+  ~Api() override {
+    administration_.requests().on_change = nullptr;
+    administration_.authority().glass->on_news = nullptr;
+    administration_.authority().sign_on->oidc.stop();
+  }
+
+  Result<void> open_sign_on(const Settings& settings) {
+    auto options = read_oidc_options(settings);
+    if (!options) return tl::unexpected(options.error());
+    if (!*options) return {};
+    return administration_.authority().sign_on->oidc.use(make_oidc_desk(io_, std::move(**options)));
+  }
 
   Result<void> open_notifier(const Settings& settings) {
     auto notifier = tell_of_requests(io_, administration_, settings);
@@ -218,10 +232,11 @@ class Api final : public authority::Front {
       if (auto page = web::serve(call->request)) return call->answer(std::move(*page));
     }
 
-    const bool is_login = call->request.path == "/v1/login";
+    const bool is_oidc = call->request.path.starts_with("/v1/login/oidc");
+    const bool is_login = call->request.path == "/v1/login" || is_oidc;
     if (is_login) {
       if (const auto verdict = sign_ins_.take(call->request.peer.is_local ? "unix" : host_of(call->request.peer.address)); !verdict.allowed) return too_many(call, verdict);
-      return serve_login(call);
+      return is_oidc ? serve_oidc_login(call) : serve_login(call);
     }
     const auto holder = terminals_.holder_of(call->request);
     auto who = holder ? Result<authority::Operator>(*holder) : authenticate(call->request);
@@ -258,7 +273,7 @@ class Api final : public authority::Front {
     call->who.dry_run = dry_run == "true" && method != "GET";
     if (call->who.dry_run && (route->resource == "recordings" || route->resource == "viewings" || route->resource == "search" || route->resource == "unseal"))
       return call->refuse(Error{Errc::invalid, "this cannot be tried out: it gives or takes a secret"});
-    constexpr std::string_view k_sensitive[] = {"principals", "groups", "targets", "roles", "bindings", "accounts", "guard-rules", "certificate-authorities", "apply", "locks", "secrets", "recordings", "search", "tokens", "seal", "unseal", "sessions", "invites", "enrolments", "certificates"};
+    constexpr std::string_view k_sensitive[] = {"principals", "groups", "targets", "roles", "bindings", "accounts", "guard-rules", "certificate-authorities", "apply", "locks", "secrets", "recordings", "search", "tokens", "seal", "unseal", "sessions", "invites", "enrolments", "certificates", "envelopes"};
     if (!is_get_or_head(call->request) && !call->who.dry_run && std::find(std::begin(k_sensitive), std::end(k_sensitive), route->resource) != std::end(k_sensitive) &&
         !is_fresh_enough(call))
       return;
@@ -273,9 +288,7 @@ class Api final : public authority::Front {
   bool comes_from_page(const CallPtr& call) {
     auto& authority = administration_.authority();
     const authority::WebSession* session = authority.sign_on->web.find(call->who.web_session);
-    const std::string shown = call->request.header("x-csrf-token");
-    const bool same = session != nullptr && shown.size() == session->csrf.size() && CRYPTO_memcmp(shown.data(), session->csrf.data(), shown.size()) == 0;
-    if (same && !is_from_elsewhere(call->request)) return true;
+    if (session != nullptr && shows_csrf_of(call->request, *session) && !is_from_elsewhere(call->request)) return true;
     authority.note("web.forged_request", authority::EventJson().text("web_session", call->who.web_session).text("principal", call->who.principal)
                                              .text("path", call->request.path.substr(0, 200)).text("origin", call->request.header("origin").substr(0, 200))
                                              .text("decision", "deny").text("code", "SP-9302"));
@@ -350,6 +363,10 @@ std::unique_ptr<authority::Front> make_front(boost::asio::io_context& io, author
   }
   if (auto told = api->open_notifier(settings); !told) {
     complain(told.error());
+    return nullptr;
+  }
+  if (auto sign_on = api->open_sign_on(settings); !sign_on) {
+    complain(sign_on.error());
     return nullptr;
   }
   const auto addresses = settings.list("admin_listen");

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "policy/authority/glass.h"
 #include "policy/authority/requests.h"
 
 namespace sallyport::admin {
@@ -46,6 +47,19 @@ Notification notification_of(const authority::RequestRow& row, const std::string
   return out;
 }
 
+Notification notification_of(const authority::GlassNews& news) {
+  Notification out;
+  out.id = news.id + ".glass";
+  out.event = news.event;
+  authority::EventJson json;
+  json.text("event", news.event).text("delivery", out.id).text("envelope", news.envelope).text("principal", news.principal).text("text", news.text);
+  if (news.drill) json.flag("drill", true);
+  out.json = json.flag("alarm", true).str();
+  out.subject = std::string(news.drill ? "Drill: b" : "ALARM: b") + "reak-glass, " + news.event.substr(news.event.find('.') + 1) + (news.principal.empty() ? "" : " (" + news.principal + ")");
+  out.text = news.text + "\n\nAudit event: " + news.id + "\n";
+  return out;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Notifier>> tell_of_requests(boost::asio::io_context& io, authority::Administration& administration, const Settings& settings) {
@@ -83,6 +97,10 @@ Result<std::unique_ptr<Notifier>> tell_of_requests(boost::asio::io_context& io, 
   for (const authority::RequestRow& row : administration.requests().list_open())
     if (row.state == "pending") tell(row, "request.created");
   administration.requests().on_change = std::move(tell);
+  authority.glass->on_news = [&authority, to = notifier.get()](const authority::GlassNews& news) {
+    if (auto sent = to->send(notification_of(news)); !sent)
+      authority.note("notify.given_up", authority::EventJson().text("about", news.event).text("envelope", news.envelope).text("why", sent.error().detail));
+  };
   return notifier;
 }
 

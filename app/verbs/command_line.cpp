@@ -146,6 +146,7 @@ int run_command_line(int argc, char** argv) {
   add_guard_verbs(app, common, outcome);
   add_history_verbs(app, common, outcome);
   add_request_verbs(app, common, outcome);
+  add_glass_verbs(app, common, outcome);
   add_sign_on_verbs(app, common, outcome);
   add_check_verbs(app, common, outcome);
   add_operation_verbs(app, common, outcome);

@@ -181,7 +181,12 @@ int run_explain(const Common& common, const ExplainOptions& options) {
   if (query.empty()) return usage_error("explain what? A code (SP-2001), a session, or --as PRINCIPAL --target TARGET");
   auto answer = client->get("/v1/explain" + query);
   if (!answer) return report(answer.error());
-  return print_text_or_json(common, *answer);
+  const int shown = print_text_or_json(common, *answer);
+  const json::object* object = answer->if_object();
+  const json::value* allowed = object == nullptr ? nullptr : object->if_contains("allowed");
+  if (shown != k_exit_ok || allowed == nullptr || !allowed->is_bool() || allowed->get_bool()) return shown;
+  const json::value* code = object->if_contains("code");
+  return code != nullptr && code->is_string() && code->get_string() == "SP-9201" ? k_exit_approval_needed : k_exit_denied;
 }
 
 }  // namespace

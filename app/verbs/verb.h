@@ -39,6 +39,7 @@ void add_history_verbs(CLI::App& app, Common& common, Outcome& outcome);  ///< p
 void add_request_verbs(CLI::App& app, Common& common, Outcome& outcome);  ///< request, token
 void add_sign_on_verbs(CLI::App& app, Common& common, Outcome& outcome);  ///< principal, login
 void add_operation_verbs(CLI::App& app, Common& common, Outcome& outcome);  ///< completion, report, audit
+void add_glass_verbs(CLI::App& app, Common& common, Outcome& outcome);    ///< glass
 void add_check_verbs(CLI::App& app, Common& common, Outcome& outcome);    ///< doctor, bench
 
 }  // namespace sallyport::app

@@ -37,6 +37,7 @@ constexpr std::array k_session_rows = {
     Row{Body::kGuardFiles, in({State::ready}), 0},
     Row{Body::kOpenJump, in({State::bare}), 0},
     Row{Body::kSelfService, in({State::bare}), 0},
+    Row{Body::kJoinedKeys, in({State::bare}), 0},
     Row{Body::kSessionEvent,
         in({State::logging_in, State::bare, State::identified, State::dialling, State::granted, State::ready}), 0},
 };
@@ -84,6 +85,8 @@ constexpr std::array k_routes = {
     Route{PEER_AUTHORITY, PEER_SESSION, Body::kApprovalAnswer},
     Route{PEER_AUTHORITY, PEER_SESSION, Body::kApprovalNotice},
     Route{PEER_AUTHORITY, PEER_SESSION, Body::kSessionMessage},
+    Route{PEER_AUTHORITY, PEER_SESSION, Body::kJoinedOutput},
+    Route{PEER_AUTHORITY, PEER_SESSION, Body::kTakenKeys},
     Route{PEER_AUTHORITY, PEER_VAULT, Body::kSignCertificate},
     Route{PEER_AUTHORITY, PEER_VAULT, Body::kLendPassword},
     Route{PEER_AUTHORITY, PEER_VAULT, Body::kMakeAgent},
@@ -121,6 +124,8 @@ constexpr std::array k_routes = {
     Route{PEER_RECORDER, PEER_KEEPER, Body::kEventAppended},
     Route{PEER_AUTHORITY, PEER_RECORDER, Body::kAppendEvent},
     Route{PEER_AUTHORITY, PEER_RECORDER, Body::kRecorderStatusAsk},
+    Route{PEER_AUTHORITY, PEER_RECORDER, Body::kGlassSpentAsk},
+    Route{PEER_RECORDER, PEER_AUTHORITY, Body::kGlassSpent},
     Route{PEER_RECORDER, PEER_AUTHORITY, Body::kEventAppended},
     Route{PEER_RECORDER, PEER_AUTHORITY, Body::kRecorderStatus},
     Route{PEER_RECORDER, PEER_AUTHORITY, Body::kSessionRecorded},
@@ -279,6 +284,7 @@ Result<void> check_bounds(const Envelope& message) {
           .text("rule", message.approval_ask().rule(), 255)
           .text("why", message.approval_ask().why(), 4096)
           .result();
+    case Body::kJoinedKeys: return Bounds().text("data", message.joined_keys().data(), 32 * 1024).result();
     case Body::kChannelClosed: return Bounds().text("exit_signal", message.channel_closed().exit_signal(), 64).result();
     default: return {};
   }
@@ -332,6 +338,9 @@ std::string_view name_of(Envelope::BodyCase body) noexcept {
     case Body::kApprovalAnswer: return "approval_answer";
     case Body::kApprovalNotice: return "approval_notice";
     case Body::kSessionMessage: return "session_message";
+    case Body::kJoinedOutput: return "joined_output";
+    case Body::kJoinedKeys: return "joined_keys";
+    case Body::kTakenKeys: return "taken_keys";
     case Body::kApprovalCancel: return "approval_cancel";
     case Body::kRulesChanged: return "rules_changed";
     case Body::kLimitsChanged: return "limits_changed";
@@ -366,6 +375,8 @@ std::string_view name_of(Envelope::BodyCase body) noexcept {
     case Body::kRecorderStatusAsk: return "recorder_status_ask";
     case Body::kRecorderStatus: return "recorder_status";
     case Body::kSessionRecorded: return "session_recorded";
+    case Body::kGlassSpentAsk: return "glass_spent_ask";
+    case Body::kGlassSpent: return "glass_spent";
     case Body::kSearchKeyAsk: return "search_key_ask";
     case Body::kMaskValuesAsk: return "mask_values_ask";
     case Body::kMaskValues: return "mask_values";

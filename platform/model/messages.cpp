@@ -147,6 +147,11 @@ constexpr std::array k_messages = {
     Message{"SP-9205", "you may not decide this request", "only its approvers may, and never the one who asks", "Ask a member of the approvers' group."},
     Message{"SP-9206", "this request is decided already", "it waits no longer", "See it: ssh gateway requests."},
     Message{"SP-9207", "there is nothing to ask for", "no role on request would open this to you", "See what you may reach: ssh gateway ls."},
+    Message{"SP-9801", "a second person has to be present", "the role that gives it counts only while a moderator is there", "Ask one of them to join: ssh gateway join SESSION."},
+    Message{"SP-9802", "you may not join this session", "only its moderators, or who may view and hold sessions, and never oneself", "Ask a member of the moderators' group."},
+    Message{"SP-9803", "your moderator has left", "the role that gave this session needs one to be present", "Connect again when somebody is there to join."},
+    Message{"SP-9804", "this is held until others agree, and cannot be asked for here", "the way it was asked for has no place to wait", "Use sftp, or scp without -O."},
+    Message{"SP-9805", "the keyboard is not yours to take", "no role of that session lets its moderators take over", "Send a message instead, or ask for take_over in the policy."},
     Message{"SP-9208", "too many open requests", "the limit for one person is reached", "Cancel one: ssh gateway cancel ID."},
     // ---- signing on, enrolment
     Message{"SP-9301", "you are signed out", "the web session has ended or was never there", "Sign in again."},
@@ -159,11 +164,32 @@ constexpr std::array k_messages = {
     Message{"SP-9308", "this needs a fresh factor", "your one-time code was given too long ago, or not at all", "Log in again with your one-time code and repeat it."},
     Message{"SP-9309", "no certificate for you", "the request for a login certificate cannot be met", "See docs/how-to/login-certificates.md."},
     Message{"SP-9310", "a security key is needed", "the role is for logins by a hardware token only", "Log in with your sk-ssh-ed25519 or sk-ecdsa key."},
+    Message{"SP-9320", "the directory does not answer", "your password is checked there and nobody can say now whether it is right", "Log in with your key, or try again in a minute; administrators see why in directory.failed."},
+    Message{"SP-9321", "the passkey was not accepted", "it is not enrolled for you, was answered too late, or its answer does not fit", "Try again; if it happens again remove it and enrol it anew."},
+    Message{"SP-9322", "passkeys are not set up here", "passkeys.rp_id is not set, or this page is opened under another name", "Ask an administrator; see docs/how-to/passkeys.md."},
+    Message{"SP-9323", "the passkey may have been copied", "its use counter went back, so it counts no more", "Remove it, tell your security team, and enrol a new one."},
 
     Message{"SP-9401", "too many at once", "as many viewings, searches or browser terminals as the gateway allows are open", "Close one, or try again in a minute."},
     Message{"SP-9402", "there is no search index yet", "nobody has made one from the recordings", "Make it on the gateway: sallyport index --follow --reason '...'."},
     Message{"SP-9403", "this terminal is gone", "its session has ended, or nobody came back to it in time", "Open a new one."},
     Message{"SP-9404", "the browser terminal could not begin", "the gateway's session did not start or did not let it in", "Try again; the session's page and the audit log say why."},
+
+    Message{"SP-9701", "the identity provider does not answer", "it could not be reached, was too slow, or is not what the configuration says", "Use another way to log in; an administrator finds out with sallyport doctor."},
+    Message{"SP-9702", "the sign-on is not accepted", "what the identity provider sent did not pass the checks", "Sign on again; if it stays so, an administrator reads why in the audit log (sign_on.refused)."},
+    Message{"SP-9703", "this identity is nobody here, or somebody else", "the identity provider names no principal of this gateway, or another one than the login", "Log in by the name that the identity provider gives you, or ask an administrator whether the policy has you."},
+    Message{"SP-9704", "this sign-on was given up", "it took too long, was answered already, or was begun in another browser", "Begin again."},
+    Message{"SP-9705", "the identity provider refused", "you said no there, or it does not let you in", "Sign on again, or ask who runs the identity provider."},
+    Message{"SP-9706", "there is no single sign-on", "no identity provider is configured for this way of logging in", "Use another way to log in; docs/how-to/sign-on-oidc.md says how to set it up."},
+    Message{"SP-9707", "too many sign-ons wait", "as many as the gateway allows have begun and not ended", "Try again in a few minutes."},
+    // ---- break-glass
+    Message{"SP-9901", "no envelope of yours opens by that name", "break-glass envelopes open for the person in them only", "See yours: ssh gateway glass list."},
+    Message{"SP-9902", "the break-glass envelope is refused", "its signatures or what it says do not stand against the policy", "See why: sallyport glass drill ID; have another one made and signed."},
+    Message{"SP-9903", "the break-glass envelope is not good now", "its time has passed or has not come", "Have another one made and signed."},
+    Message{"SP-9904", "the break-glass envelope is spent", "it opens once, and was opened or revoked", "Have another one made and signed."},
+    Message{"SP-9905", "these codes do not open the envelope", "it takes codes of as many different approvers as it says, and never your own", "Ask the approvers to read their codes again."},
+    Message{"SP-9906", "too many wrong codes", "the envelope takes none for a while", "Wait as long as it says, then try again."},
+    Message{"SP-9907", "only break-glass opens anything now", "the gateway runs without its database", "Open an envelope: ssh gateway glass list; an administrator finds out with sallyport doctor."},
+    Message{"SP-9908", "the envelope wants your own key", "you came in by something else than a key that stands in it", "Connect with that key: ssh -i KEY -o IdentitiesOnly=yes."},
 };
 
 std::string_view digits_of(std::string_view code) noexcept {

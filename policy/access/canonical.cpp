@@ -85,6 +85,7 @@ CanonicalFields canonical(const Principal& p) {
           {"commands", set_text(p.commands, [](const CommandTemplate& c) { return c.text(); })},
           {"groups", set_text(p.groups, k_same)},
           {"enrol", set_text(p.enrol, k_same)},
+          {"directory", set_text(p.directory, k_same)},
           {"expires", moment(p.expires)}};
 }
 
@@ -127,7 +128,7 @@ std::string canonical(const Rule& r) {
     labels.list(values);
   }
   text.add(labels.take()).list(r.accounts).add(r.up).add(r.down).add(r.has_files);
-  text.list_of(r.files, [](const FileRule& f) { return Text().add(f.prefix).add(f.up).add(f.down).add(f.change).take(); });
+  text.list_of(r.files, [](const FileRule& f) { return Text().add(f.prefix).add(f.up).add(f.down).add(f.change).add(f.hold_up).add(f.hold_change).take(); });
   text.add(r.has_tunnels).list_of(r.tunnels, [](const TunnelPattern& t) { return t.text(); }).list(r.env);
   text.list_of(r.networks, [](const Network& n) { return n.str(); });
   text.list_of(r.hours, [](const Hours& h) {
@@ -139,6 +140,7 @@ std::string canonical(const Rule& r) {
   text.add(r.max_sessions ? std::to_string(*r.max_sessions) : std::string("-"));
   text.add(r.bulk ? std::to_string(static_cast<int>(*r.bulk)) : std::string("-"));
   text.add(r.onward ? std::to_string(static_cast<int>(*r.onward)) : std::string("-"));
+  if (r.hold) text.add(r.hold->approvers).number(r.hold->count).number(r.hold->within.count());
   return text.take();
 }
 
@@ -149,6 +151,10 @@ CanonicalFields canonical(const Role& role) {
                          {"admin", set_text(role.admin, [](AdminRight right) { return std::string(name_of(right)); })}};
   if (role.approval)
     fields.emplace_back("approval", Text().add(role.approval->approvers).number(role.approval->count).number(role.approval->within.count()).number(role.approval->lasts.count()).take());
+  if (role.moderation) {
+    const Moderation& m = *role.moderation;
+    fields.emplace_back("moderation", Text().add(m.moderators).number(m.within.count()).number(m.grace.count()).add(m.take_over).take());
+  }
   if (!role.guard.empty())
     fields.emplace_back("guard", set_text(role.guard, [](const std::shared_ptr<const GuardBlock>& block) {
                           std::string text = canonical(block->where);
@@ -162,6 +168,15 @@ CanonicalFields canonical(const Binding& b) {
   CanonicalFields fields{{"role", b.role}, {"groups", set_text(b.groups, k_same)}, {"principals", set_text(b.principals, k_view)}, {"expires", moment(b.expires)}};
   if (!b.name.empty()) fields.emplace_back("name", b.name);
   return fields;
+}
+
+CanonicalFields canonical(const BreakGlass& glass) {
+  return {{"needed", std::to_string(glass.needed)},
+          {"max_validity", std::to_string(glass.max_validity.count())},
+          {"max_lasts", std::to_string(glass.max_lasts.count())},
+          {"approvers", set_text(glass.approvers, [](const BreakGlass::Approver& approver) {
+             return Text().add(approver.name).add(set_text(approver.keys, [](const LoginKey& key) { return key.blob; })).take();
+           })}};
 }
 
 std::string digest_of(const Documents& documents) {
@@ -178,6 +193,7 @@ std::string digest_of(const Documents& documents) {
   for (const auto& t : documents.targets) add("target", t.name.view(), canonical(t));
   for (const auto& r : documents.roles) add("role", r.name, canonical(r));
   for (const auto& b : documents.bindings) add("binding", b.role, canonical(b));
+  if (documents.break_glass) add("break_glass", "", canonical(*documents.break_glass));
   std::sort(all.begin(), all.end());
   return crypto::to_hex(crypto::sha256(bytes_of(sequence_text(all, k_same))));
 }

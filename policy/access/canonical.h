@@ -19,6 +19,7 @@ using CanonicalFields = std::vector<std::pair<std::string_view, std::string>>;
 [[nodiscard]] CanonicalFields canonical(const Target& target);
 [[nodiscard]] CanonicalFields canonical(const Role& role);
 [[nodiscard]] CanonicalFields canonical(const Binding& binding);
+[[nodiscard]] CanonicalFields canonical(const BreakGlass& glass);
 [[nodiscard]] std::string canonical(const Rule& rule);
 
 /// SHA-256 over all of it, hexadecimal; the order of definitions does not matter.

@@ -130,6 +130,13 @@ bool runs_commands(ChannelKind kind) {
   return kind == ChannelKind::shell || kind == ChannelKind::exec || kind == ChannelKind::scp || kind == ChannelKind::rsync || kind == ChannelKind::subsystem || kind == ChannelKind::pty;
 }
 
+/// As with approvals.
+bool needs_moderator(const Question& q, const CompiledRule& rule) {
+  const Role& role = q.snapshot.roles()[rule.role];
+  if (!role.moderation || q.request.kind == ChannelKind::jump) return false;
+  return std::find(q.request.moderated.begin(), q.request.moderated.end(), role.name) == q.request.moderated.end();
+}
+
 /// A jump is only the way to a session of its own, and that one asks.
 bool needs_approval(const Question& q, const CompiledRule& rule) {
   const Role& role = q.snapshot.roles()[rule.role];
@@ -171,6 +178,7 @@ Decision evaluate_rules(Question& q, Trace& trace) {
   std::vector<const GuardBlock*> guards;
   const CompiledRule* allowed_by = nullptr;
   const CompiledRule* asked_by = nullptr;
+  const CompiledRule* moderated_by = nullptr;
   const CompiledRule* nearest = nullptr;
   Stage furthest = Stage::target;
   bool hop_listed = false;
@@ -180,6 +188,8 @@ Decision evaluate_rules(Question& q, Trace& trace) {
       if constexpr (Trace::k_on) trace.step(q, rule, grant, result.stage);
       if (result.stage == Stage::matched && needs_approval(q, rule)) {
         if (asked_by == nullptr) asked_by = &rule;
+      } else if (result.stage == Stage::matched && needs_moderator(q, rule)) {
+        if (moderated_by == nullptr) moderated_by = &rule;
       } else if (result.stage == Stage::matched) {
         if (allowed_by == nullptr) allowed_by = &rule;
         hop_listed = hop_listed || result.onward_hop_listed;
@@ -207,6 +217,14 @@ Decision evaluate_rules(Question& q, Trace& trace) {
     decision.approval = *role.approval;
     return decision;
   }
+  if (allowed_by == nullptr && moderated_by != nullptr) {
+    const Role& role = q.snapshot.roles()[moderated_by->role];
+    Decision decision = refuse("SP-9801", "the role `" + role.name + "` needs the presence of a member of `" + role.moderation->moderators + "`");
+    decision.outcome = Outcome::ask;
+    decision.rule = reference_of(q, *moderated_by);
+    decision.moderation = role.moderation;
+    return decision;
+  }
   if (allowed_by == nullptr) {
     Decision decision = refuse_at(furthest, q);
     if (nearest != nullptr && furthest > Stage::channel) decision.rule = reference_of(q, *nearest);
@@ -218,6 +236,7 @@ Decision evaluate_rules(Question& q, Trace& trace) {
   decision.rule = reference_of(q, *allowed_by);
   for (const Rule* rule : allows) merge_limits(*rule, decision.obligations);
   decision.obligations.sniff_onward_hop = !hop_listed;
+  decision.obligations.hold_tunnel = is_tunnel(q.kind) && std::all_of(allows.begin(), allows.end(), [](const Rule* rule) { return rule->hold.has_value(); });
   if (runs_commands(q.kind)) decision.obligations.guard_rules = combined(guards);
   decision.obligations.replaced_command = q.replaced_command;
   if (is_file_channel(q.kind)) {
@@ -235,6 +254,44 @@ Decision evaluate_rules(Question& q, Trace& trace) {
     over.rule = decision.rule;
     return over;
   }
+  return decision;
+}
+
+/// What an opened envelope is for: to work on the machine. It opens no way past it.
+bool glass_opens(ChannelKind kind) {
+  switch (kind) {
+    case ChannelKind::connect:
+    case ChannelKind::jump:
+    case ChannelKind::shell:
+    case ChannelKind::pty:
+    case ChannelKind::exec:
+    case ChannelKind::sftp:
+    case ChannelKind::scp:
+    case ChannelKind::rsync:
+    case ChannelKind::subsystem: return true;
+    case ChannelKind::agent:
+    case ChannelKind::x11:
+    case ChannelKind::tunnel_local:
+    case ChannelKind::tunnel_remote:
+    case ChannelKind::tunnel_dynamic:
+    case ChannelKind::tunnel_unix: return false;
+  }
+  return false;
+}
+
+Decision judge_glass(const Question& q, Decision by_roles) {
+  const GlassGrant& glass = *q.request.glass;
+  if (by_roles.code == "SP-2002" || (by_roles.allowed() && !glass.alone)) return by_roles;
+  const auto lists = [](const std::vector<std::string>& names, std::string_view name) { return std::find(names.begin(), names.end(), name) != names.end(); };
+  const bool covers = q.request.now < glass.until && glass_opens(q.kind) && lists(glass.targets, q.request.target.view()) && lists(glass.accounts, q.request.account.view());
+  if (!covers) return glass.alone ? refuse("SP-9907", glass.envelope.empty() ? "no envelope of yours is open" : "the envelope " + glass.envelope + " does not open this, or no longer") : by_roles;
+  Decision decision;
+  decision.outcome = Outcome::allow;
+  decision.rule.envelope = glass.envelope;
+  decision.obligations.bulk = Bulk::full;
+  decision.obligations.onward_said = true;
+  decision.obligations.replaced_command = std::string(q.replaced_command);
+  decision.obligations.max_duration = q.request.session_age + std::chrono::ceil<std::chrono::seconds>(glass.until - q.request.now);
   return decision;
 }
 
@@ -272,7 +329,11 @@ Decision evaluate(const Snapshot& snapshot, const Locks& locks, const AccessRequ
       return *std::move(refusal);
     }
   }
-  return evaluate_rules(q, trace);
+  Decision decision = evaluate_rules(q, trace);
+  if (!request.glass) return decision;
+  decision = judge_glass(q, std::move(decision));
+  if constexpr (Trace::k_on) trace.fact(decision.allowed() && !decision.rule.envelope.empty() ? "break-glass envelope " + decision.rule.envelope + " is open" : "a break-glass envelope does not change that");
+  return decision;
 }
 
 /// A jump names no account: any account of the target will do.

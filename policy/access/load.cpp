@@ -18,7 +18,7 @@ void read_file(ReadState& state, const SourceFile& file, std::vector<Diagnostic>
   if (!tree) return;
   const FileContext context{std::make_shared<const std::string>(file.name), &problems};
   const Spot root(context, *tree, "");
-  if (!root.is_map_of({"principals", "trusted_user_cas", "groups", "targets", "roles", "bindings", "tests"})) return;
+  if (!root.is_map_of({"principals", "trusted_user_cas", "groups", "targets", "roles", "bindings", "break_glass", "tests"})) return;
   const auto read_list = [&](std::string_view key, void (*read)(ReadState&, const Spot&)) {
     if (const auto list = root.field(key)) {
       list->each([&](const Spot& item) { read(state, item); });
@@ -31,6 +31,7 @@ void read_file(ReadState& state, const SourceFile& file, std::vector<Diagnostic>
   read_list("roles", read_role);
   read_list("bindings", read_binding);
   read_list("tests", read_test);
+  if (const auto glass = root.field("break_glass")) read_break_glass(state, *glass);
 }
 
 }  // namespace

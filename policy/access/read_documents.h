@@ -28,7 +28,10 @@ void read_rule_targets(ReadState& state, const Spot& spot, Rule& rule);
 void read_rule_hours(const Spot& spot, Rule& rule);
 void read_test(ReadState& state, const Spot& spot);
 void read_binding(ReadState& state, const Spot& spot);
+void read_break_glass(ReadState& state, const Spot& spot);
 
+/// One line of authorized_keys with the options that are supported; nothing, and a complaint, for anything else.
+[[nodiscard]] std::optional<LoginKey> read_key(const Spot& spot);
 /// A `name:` as principals, groups, targets and roles have it.
 [[nodiscard]] std::string read_name(const Spot& spot, std::string_view what);
 [[nodiscard]] std::vector<Network> read_networks(const Spot& spot);

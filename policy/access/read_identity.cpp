@@ -13,6 +13,12 @@
 namespace sallyport::policy {
 namespace {
 
+bool is_secret_name(std::string_view text) {
+  return !text.empty() && text.size() <= 200 && std::all_of(text.begin(), text.end(), [](unsigned char c) { return c > 0x20 && c < 0x7f; });
+}
+
+}  // namespace
+
 std::optional<LoginKey> read_key(const Spot& spot) {
   const auto line = spot.text();
   if (!line) return std::nullopt;
@@ -55,12 +61,6 @@ std::optional<LoginKey> read_key(const Spot& spot) {
   return key;
 }
 
-bool is_secret_name(std::string_view text) {
-  return !text.empty() && text.size() <= 200 && std::all_of(text.begin(), text.end(), [](unsigned char c) { return c > 0x20 && c < 0x7f; });
-}
-
-}  // namespace
-
 std::string read_name(const Spot& spot, std::string_view what) {
   const auto field = spot.field("name");
   if (!field) {
@@ -89,7 +89,7 @@ std::vector<Network> read_networks(const Spot& spot) {
 }
 
 void read_principal(ReadState& state, const Spot& spot) {
-  if (!spot.is_map_of({"name", "type", "display", "keys", "password", "totp", "factors", "networks", "commands", "groups", "enrol", "expires"})) return;
+  if (!spot.is_map_of({"name", "type", "display", "keys", "password", "totp", "factors", "networks", "commands", "groups", "enrol", "directory", "expires"})) return;
   Principal p;
   p.place = spot.place();
   p.name = PrincipalId(read_name(spot, "principal"));
@@ -141,14 +141,25 @@ void read_principal(ReadState& state, const Spot& spot) {
     enrol->each([&](const Spot& item) {
       const auto kind = item.text();
       if (!kind) return;
-      if (*kind == "keys" || *kind == "totp") {
+      if (*kind == "keys" || *kind == "passkeys" || *kind == "totp") {
         p.enrol.push_back(*kind);
       } else {
-        item.complain("what a person may enrol herself is keys or totp");
+        item.complain("what a person may enrol herself is keys, passkeys or totp");
       }
     });
     std::sort(p.enrol.begin(), p.enrol.end());
     p.enrol.erase(std::unique(p.enrol.begin(), p.enrol.end()), p.enrol.end());
+  }
+  if (const auto directory = spot.field("directory")) {
+    directory->each([&](const Spot& item) {
+      const auto what = item.text();
+      if (!what) return;
+      if (*what != "groups" && *what != "password") return item.complain("what a directory says of a person is groups or password");
+      p.directory.push_back(*what);
+    });
+    std::sort(p.directory.begin(), p.directory.end());
+    p.directory.erase(std::unique(p.directory.begin(), p.directory.end()), p.directory.end());
+    if (asks_directory(p, "password") && !p.password_hash.empty()) directory->complain("the password is the directory's or the one of `password`, not both");
   }
   if (const auto expires = spot.field("expires")) p.expires = expires->moment();
   state.documents->principals.push_back(std::move(p));

@@ -1,5 +1,6 @@
 #include "policy/access/request_text.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "platform/model/json_text.h"
@@ -106,6 +107,40 @@ std::optional<CertificateLimits> decode_certificate(std::string_view text) {
   return limits;
 }
 
+namespace {
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ",") + name;
+  return text;
+}
+
+/// envelope;microseconds;alone or with;targets;accounts -- names hold neither ; nor ,
+std::string encode_glass(const GlassGrant& glass) {
+  return glass.envelope + ';' + std::to_string(glass.until.time_since_epoch().count()) + (glass.alone ? ";alone;" : ";with;") + joined(glass.targets) + ';' + joined(glass.accounts);
+}
+
+std::shared_ptr<const GlassGrant> decode_glass(std::string_view text) {
+  std::vector<std::string_view> parts;
+  for (std::size_t from = 0; from <= text.size();) {
+    const std::size_t end = std::min(text.find(';', from), text.size());
+    parts.push_back(text.substr(from, end - from));
+    from = end + 1;
+  }
+  if (parts.size() != 5) return nullptr;
+  auto glass = std::make_shared<GlassGrant>();
+  std::int64_t us = 0;
+  std::from_chars(parts[1].data(), parts[1].data() + parts[1].size(), us);
+  glass->envelope = parts[0];
+  glass->until = WallTime(std::chrono::microseconds(us));
+  glass->alone = parts[2] == "alone";
+  glass->targets = split(parts[3]);
+  glass->accounts = split(parts[4]);
+  return glass;
+}
+
+}  // namespace
+
 std::string encode_request(const AccessRequest& r) {
   Out out;
   out.text("principal", r.principal.view()).text("target", r.target.view()).text("account", r.account.view()).text("kind", name_of(r.kind));
@@ -118,7 +153,9 @@ std::string encode_request(const AccessRequest& r) {
   for (const std::string& role : r.approvals) approvals += (approvals.empty() ? "" : ",") + role;
   std::string groups;
   for (const std::string& group : r.groups) groups += (groups.empty() ? "" : ",") + group;
-  return out.text("approvals", approvals).text("groups", groups).take();
+  std::string moderated;
+  for (const std::string& role : r.moderated) moderated += (moderated.empty() ? "" : ",") + role;
+  return out.text("approvals", approvals).text("moderated", moderated).text("groups", groups).text("glass", r.glass ? encode_glass(*r.glass) : std::string()).take();
 }
 
 std::optional<AccessRequest> decode_request(std::string_view json) {
@@ -148,7 +185,9 @@ std::optional<AccessRequest> decode_request(std::string_view json) {
   r.session_age = std::chrono::seconds(fields->number("age").value_or(0));
   r.parallel_sessions = static_cast<std::uint32_t>(fields->number("parallel").value_or(0));
   r.approvals = split(fields->get("approvals"));
+  r.moderated = split(fields->get("moderated"));
   r.groups = split(fields->get("groups"));
+  if (const std::string_view glass = fields->get("glass"); !glass.empty()) r.glass = decode_glass(glass);
   return r;
 }
 

@@ -105,8 +105,10 @@ class Compiler {
     }
     for (const auto& r : d.roles) {
       if (r.approval && !r.approval->approvers.empty()) add(Reference::Kind::group, r.approval->approvers, r.place);
+      if (r.moderation) add(Reference::Kind::group, r.moderation->moderators, r.place);
       for (const auto* rules : {&r.allow, &r.deny}) {
         for (const auto& rule : *rules) {
+          if (rule.hold && !rule.hold->approvers.empty()) add(Reference::Kind::group, rule.hold->approvers, rule.place);
           for (const auto& t : rule.target_names) add(Reference::Kind::target, t, rule.place);
           for (const auto& a : rule.accounts) add(Reference::Kind::account, a, rule.place);
         }
@@ -151,7 +153,7 @@ class Compiler {
     for (std::uint32_t i = 0; i < d.principals.size(); ++i) {
       const Principal& p = d.principals[i];
       const std::string who = "principal `" + p.name.str() + "`";
-      const bool has_password = !p.password_hash.empty();
+      const bool has_password = !p.password_hash.empty() || asks_directory(p, "password");
       if (has_password || !p.totp_secret.empty()) compiled_->offers_passwords = true;
       for (const LoginKey& key : p.keys) {
         const auto [owner, fresh] = compiled_->key_owners.emplace(key.blob, i);
@@ -162,6 +164,7 @@ class Compiler {
       }
       if (p.type == PrincipalType::machine) {
         if (!p.enrol.empty()) complain(p.place, who + " is a machine: `enrol` is for people");
+        if (!p.directory.empty()) complain(p.place, who + " is a machine: `directory` is for people");
         if (has_password || !p.totp_secret.empty()) complain(p.place, who + " is a machine: it logs in by key or certificate only");
         if (p.networks.empty()) complain(p.place, who + " is a machine: it needs `networks`");
         if (p.factors > 1) complain(p.place, who + " is a machine: it has one factor");
@@ -411,6 +414,7 @@ std::span<const Principal> Snapshot::principals() const { return compiled_->docu
 std::span<const Group> Snapshot::groups() const { return compiled_->documents.groups; }
 std::span<const Target> Snapshot::targets() const { return compiled_->documents.targets; }
 const std::vector<PolicyTest>& Snapshot::tests() const { return compiled_->documents.tests; }
+const std::optional<BreakGlass>& Snapshot::break_glass() const { return compiled_->documents.break_glass; }
 std::span<const Role> Snapshot::roles() const { return compiled_->documents.roles; }
 std::span<const Binding> Snapshot::bindings() const { return compiled_->documents.bindings; }
 std::span<const TrustedCa> Snapshot::user_cas() const { return compiled_->documents.trusted_user_cas; }

@@ -1,7 +1,9 @@
 // policy/access/snapshot.h -- one version of the whole policy, checked, compiled and never changed again.
 #pragma once
 
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -25,6 +27,20 @@ struct Reference {
   std::string pointer;
 };
 
+/// Who may sign break-glass envelopes, and what an envelope may grant at most.
+struct BreakGlass {
+  struct Approver {
+    std::string name;
+    std::vector<LoginKey> keys;  ///< hers for this only: offline or on a hardware token
+    Place place;
+  };
+  unsigned needed = 2;                      ///< signatures, and codes, at least
+  std::chrono::seconds max_validity{};      ///< of an envelope
+  std::chrono::seconds max_lasts{};         ///< of what an opened one grants
+  std::vector<Approver> approvers;
+  Place place;
+};
+
 /// What a policy file says, after parsing: names not yet resolved. Built by load.h; tests and benches fill it by hand.
 struct Documents {
   std::vector<Principal> principals;
@@ -33,6 +49,7 @@ struct Documents {
   std::vector<Target> targets;
   std::vector<Role> roles;
   std::vector<Binding> bindings;
+  std::optional<BreakGlass> break_glass;
   std::vector<PolicyTest> tests;      ///< do not count for the digest: they say what is meant, not what holds
   std::vector<Reference> references;  ///< may stay empty: then they are collected from the above
 };
@@ -74,6 +91,7 @@ class Snapshot {
   [[nodiscard]] std::span<const Binding> bindings() const;
   [[nodiscard]] std::span<const TrustedCa> user_cas() const;
   [[nodiscard]] const std::vector<PolicyTest>& tests() const;
+  [[nodiscard]] const std::optional<BreakGlass>& break_glass() const;
   /// Does anybody log in with a password or a one-time code? Decides which methods the gateway offers to everybody.
   [[nodiscard]] bool offers_passwords() const;
   /// What passwords of unknown principals are checked against: opened by none, at the cost that most of the hashes have.

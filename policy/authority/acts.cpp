@@ -41,6 +41,7 @@ std::string outcome_name(std::string_view kind) {
   if (kind == "request.cancel") return "request.cancelled";
   if (kind == "token.create") return "token.created";
   if (kind == "token.revoke") return "token.revoked";
+  if (kind == "glass.add") return "glass.added";
   if (kind == "invite.create") return "invite.created";
   if (kind == "invite.revoke") return "invite.revoked";
   if (kind == "enrolment.complete") return "enrolment.completed";

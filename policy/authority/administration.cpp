@@ -10,6 +10,7 @@
 #include "platform/crypto/ssh_public_key.h"
 #include "platform/crypto/ulid.h"
 #include "platform/model/bytes.h"
+#include "policy/authority/glass.h"
 #include "policy/authority/live_sessions.h"
 #include "policy/authority/sign_on.h"
 
@@ -200,6 +201,7 @@ void Administration::apply(const Operator& who, std::vector<policy::SourceFile> 
         authority_.store->apply_policy(*version, intent, [this, version, snapshot, details, outcome](const Result<void>& stored) {
           if (!stored) return outcome(tl::unexpected(stored.error()));
           publish(snapshot, version->version);
+          authority_.glass->keep_policy(*version);
           outcome(details);
         });
       },
@@ -227,6 +229,7 @@ void Administration::publish_locks(std::vector<policy::Lock> locks) {
   for (const policy::Lock& lock : authority_.locks.list())
     if (!lock.principal.empty() && lock.target.empty() && lock.account.empty()) authority_.sign_on->enrolment.on_locked(lock.principal);
   ++authority_.generation;
+  authority_.glass->keep_locks();
   authority_.live->judge_all();
 }
 

@@ -5,9 +5,11 @@
 #include <boost/asio/io_context.hpp>
 
 #include "policy/authority/channels.h"
+#include "policy/authority/glass.h"
 #include "policy/authority/jumps.h"
 #include "policy/authority/live_sessions.h"
 #include "policy/authority/logins.h"
+#include "policy/authority/moderation.h"
 #include "policy/authority/requests.h"
 #include "policy/authority/self_service.h"
 #include "policy/authority/session_links.h"
@@ -36,9 +38,11 @@ Authority::Authority(boost::asio::io_context& io_in, Clock& clock_in, crypto::Ra
       jumps(std::make_unique<Jumps>(*this)),
       live(std::make_unique<LiveSessions>(*this)),
       requests(std::make_unique<Requests>(*this)),
+      moderation(std::make_unique<Moderation>(*this)),
       tokens(std::make_unique<Tokens>(*this)),
       sign_on(std::make_unique<SignOn>(*this)),
       web_terminals(std::make_unique<WebTerminals>(*this)),
+      glass(std::make_unique<GlassDesk>(*this)),
       self_service(std::make_unique<SelfServiceDesk>(*this)),
       session_links(std::make_unique<SessionLinks>(*this)) {}
 
@@ -75,7 +79,9 @@ policy::AccessRequest Authority::request_of(const Session& session) const {
   request.now = now();
   request.session_age = std::chrono::duration_cast<std::chrono::seconds>(clock.boot() - session.started);
   request.approvals = requests->standing(request.principal.str(), request.target.str(), request.account.str(), session.label);
+  request.moderated = moderation->standing(session.label);
   request.groups = groups_of(request.principal.view());
+  request.glass = glass->grant_of(request.principal.str(), request.target.str(), request.account.str());
   return request;
 }
 

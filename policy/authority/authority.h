@@ -39,10 +39,12 @@ class Jumps;
 class LiveSessions;
 class SelfServiceDesk;
 class Requests;
+class Moderation;
 class Tokens;
 class SessionLinks;
 struct SignOn;
 class WebTerminals;
+class GlassDesk;
 
 struct Authority {
   Authority(boost::asio::io_context& io, Clock& clock, crypto::Random& random);
@@ -82,9 +84,11 @@ struct Authority {
   std::unique_ptr<Jumps> jumps;
   std::unique_ptr<LiveSessions> live;
   std::unique_ptr<Requests> requests;
+  std::unique_ptr<Moderation> moderation;
   std::unique_ptr<Tokens> tokens;
   std::unique_ptr<SignOn> sign_on;
   std::unique_ptr<WebTerminals> web_terminals;
+  std::unique_ptr<GlassDesk> glass;
   std::unique_ptr<SelfServiceDesk> self_service;
   std::unique_ptr<SessionLinks> session_links;
 

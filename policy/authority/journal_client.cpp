@@ -164,8 +164,20 @@ void JournalClient::block(std::string code, std::string reason) {
   reason_ = std::move(reason);
 }
 
-std::string JournalClient::refusal() const {
-  if (!blocked_.empty()) return blocked_;
+void JournalClient::ask_spent(const std::string& envelope, std::function<void(Result<std::string>)> done) {
+  if (!link_) return done(fail(Errc::unavailable, reason_));
+  control::Envelope question;
+  question.mutable_glass_spent_ask()->set_envelope(envelope);
+  link_->ask(std::move(question), k_store_deadline, [done = std::move(done)](const Result<control::Received>& answer) {
+    if (!answer) return done(tl::unexpected(answer.error()));
+    if (!answer->envelope.has_glass_spent()) return done(fail(Errc::unavailable, "the recorder gave no answer"));
+    done(answer->envelope.glass_spent().how());
+  });
+}
+
+std::string JournalClient::refusal() const { return blocked_.empty() ? recorder_refusal() : blocked_; }
+
+std::string JournalClient::recorder_refusal() const {
   if (!is_answering_) return "SP-4001";
   if (!status_.healthy()) return status_.reason().find("space") != std::string::npos ? "SP-4002" : "SP-4001";
   return {};

@@ -52,12 +52,16 @@ class JournalClient {
 
   /// Called once, with the first status of the first recorder, before anything that this authority appended is answered.
   void on_first_status(std::function<void(const control::RecorderStatus&)> look) { look_ = std::move(look); }
+  /// Did an event of the journal open or revoke this break-glass envelope? Its name; empty: none did. Errc::unavailable.
+  void ask_spent(const std::string& envelope, std::function<void(Result<std::string>)> done);
   /// From now on nothing may start or change, whatever the recorder says.
   void block(std::string code, std::string reason);
   [[nodiscard]] const std::string& blocked() const noexcept { return blocked_; }
 
   /// Empty when a new session may start; else the message code, SP-4xxx.
   [[nodiscard]] std::string refusal() const;
+  /// The same for the recorder alone, whatever block() said.
+  [[nodiscard]] std::string recorder_refusal() const;
   /// For how long the recorder has been away or without room without a break; zero when it is well.
   [[nodiscard]] std::chrono::microseconds refusing_for() const;
   [[nodiscard]] const std::string& reason() const noexcept { return reason_; }

@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "policy/authority/glass.h"
 #include "policy/authority/session_links.h"
 
 namespace sallyport::authority {
@@ -32,7 +33,7 @@ void Jumps::on_open(Session& outer, const control::Envelope& question) {
   request.kind = policy::ChannelKind::jump;
   request.account = AccountName();
   const policy::Target* target = authority_.snapshot->find_jump_target(asked.host(), asked.port());
-  if (const std::string code = authority_.journal.refusal(); !code.empty()) {
+  if (const std::string code = authority_.glass->refusal(outer.identity->principal.view()); !code.empty()) {
     decision.code = code;
   } else if (target == nullptr) {
     decision.code = "SP-2020";

@@ -6,6 +6,7 @@
 
 #include "policy/access/moments.h"
 #include "policy/authority/guard_rules.h"
+#include "policy/authority/moderation.h"
 #include "policy/authority/requests.h"
 #include "policy/authority/sign_on.h"
 #include "policy/authority/web_terminals.h"
@@ -95,7 +96,9 @@ void LiveSessions::judge(Session& session) {
     for (policy::AccessRequest request : channel.requests) {
       request.now = authority_.now();
       request.approvals = present.approvals;
+      request.moderated = present.moderated;
       request.groups = present.groups;
+      request.glass = present.glass;
       request.session_age = std::chrono::duration_cast<std::chrono::seconds>(authority_.clock.boot() - session.started);
       const policy::Decision decision = authority_.decide(request);
       if (decision.allowed()) {
@@ -121,7 +124,9 @@ void LiveSessions::tell_guard_rules(Session& session) {
       if (request.kind != policy::ChannelKind::shell && request.kind != policy::ChannelKind::exec) continue;
       request.now = authority_.now();
       request.approvals = present.approvals;
+      request.moderated = present.moderated;
       request.groups = present.groups;
+      request.glass = present.glass;
       const std::string rules = guard_rules(authority_.decide(request).obligations);
       std::string hash = hash_of_rules(rules);
       if (hash == channel.guard) continue;
@@ -170,6 +175,8 @@ void LiveSessions::follow_files(Session& session, std::uint32_t channel, const p
     out->set_up(rule.up);
     out->set_down(rule.down);
     out->set_change(rule.change);
+    out->set_hold_up(rule.hold_up);
+    out->set_hold_change(rule.hold_change);
   }
   session.link->send(std::move(told));
   authority_.note(session, "channel.rules_changed",
@@ -268,6 +275,7 @@ void LiveSessions::release(Session& session) {
   session.link.reset();
   session.login.reset();
   authority_.requests->on_session_gone(session.label);
+  authority_.moderation->on_session_gone(session.label);
   authority_.deadlines.cancel(session.grace);
   authority_.deadlines.cancel(session.longest);
   authority_.deadlines.cancel(session.kill);

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "policy/authority/glass.h"
 #include "policy/authority/live_sessions.h"
 #include "policy/authority/sign_on.h"
 #include "policy/authority/web_terminals.h"
@@ -62,6 +63,7 @@ void Logins::begin(Session& session) {
   context.max_attempts = static_cast<unsigned>(authority_.settings.number("max_auth_attempts", policy::k_max_login_attempts));
   context.enrolled = &authority_.sign_on->enrolled;
   context.memory = &authority_.sign_on->memory;
+  context.key_is_enough = authority_.glass->is_alone();
   if (!session.row.outer.empty()) {
     policy::OuterLogin outer;
     if (const Session* carrier = authority_.find(session.row.outer); carrier != nullptr && carrier->is_logged_in()) {
@@ -72,6 +74,8 @@ void Logins::begin(Session& session) {
     context.outer = std::move(outer);
   }
   context.web = authority_.web_terminals->login_of(session.label);
+  context.can_sign_on = authority_.sign_on->oidc.has_ssh();
+  context.sign_on_first = authority_.sign_on->oidc.ssh_first();
   session.login = std::make_unique<policy::Login>(std::move(context));
   set_grace(session, authority_.settings.duration("login_grace_ms", std::chrono::seconds(30)));
 }
@@ -95,7 +99,7 @@ void Logins::on_attempt(Session& session, const control::Envelope& question) {
   }
   session.attempt_question = control::Envelope();
   session.attempt_question.set_call(question.call());
-  if (const std::string code = authority_.journal.refusal(); !code.empty())
+  if (const std::string code = authority_.glass->refusal(sent.user().substr(0, sent.user().find('+'))); !code.empty())
     return disconnect(session, code, authority_.journal.reason());
   if (authority_.stopping) return disconnect(session, "SP-5005", "stopping");
   const bool signed_attempt = sent.method() == "publickey" && !sent.probe() && !sent.invalid_signature();
@@ -117,6 +121,7 @@ void Logins::on_attempt(Session& session, const control::Envelope& question) {
 void Logins::go_on(Session& session, policy::Login::Step step) {
   if (auto* password = std::get_if<policy::PasswordCheck>(&step)) return check_password(session, std::move(*password));
   if (auto* code = std::get_if<policy::TotpCheck>(&step)) return check_totp(session, *code);
+  if (const auto* asked = std::get_if<policy::SignOnStep>(&step)) return sign_on(session, asked->wait);
   finish(session, std::move(std::get<policy::LoginAnswer>(step)));
 }
 
@@ -128,11 +133,29 @@ void Logins::resume(const std::string& label, bool right) {
 }
 
 void Logins::check_password(Session& session, policy::PasswordCheck check) {
-  authority_.sign_on->checks.password(std::move(check), [this, label = session.label](bool right) { resume(label, right); });
+  authority_.sign_on->checks.password(std::move(check), [this, label = session.label](FactorChecks::Password said) {
+    if (said != FactorChecks::Password::unchecked) return resume(label, said == FactorChecks::Password::right);
+    Session* here = authority_.find(label);
+    if (here == nullptr || here->link == nullptr || here->is_logged_in()) return;
+    go_on(*here, here->login->resume_unchecked("SP-9320", "the directory could not be asked", *authority_.snapshot, authority_.throttle, {authority_.now(), authority_.clock.boot()}));
+  });
 }
 
 void Logins::check_totp(Session& session, const policy::TotpCheck& check) {
   authority_.sign_on->checks.code(check, [this, label = session.label](bool right) { resume(label, right); });
+}
+
+void Logins::sign_on(Session& session, bool wait) {
+  const auto told = [this, label = session.label](const policy::SignOnWord& word) {
+    Session* here = authority_.find(label);
+    if (here == nullptr || here->link == nullptr || here->is_logged_in() || here->login == nullptr) return;
+    // She is at the provider now: the time for it is the provider's, not the one for typing a password.
+    if (word.state == policy::SignOnWord::State::begun)
+      set_grace(*here, authority_.sign_on->oidc.device_lasts(label) + authority_.settings.duration("factor_grace_ms", std::chrono::seconds(60)));
+    go_on(*here, here->login->resume_sign_on(word, *authority_.snapshot, authority_.locks, authority_.throttle, {authority_.now(), authority_.clock.boot()}));
+  };
+  if (wait) return authority_.sign_on->oidc.wait_device(session.label, told);
+  authority_.sign_on->oidc.begin_device(session.label, told);
 }
 
 void Logins::finish(Session& session, policy::LoginAnswer answer) {
@@ -147,7 +170,7 @@ void Logins::finish(Session& session, policy::LoginAnswer answer) {
   const bool refused = answer.result == Result_::refused || answer.result == Result_::disconnect;
   if (refused && answer.event.result != "offered" && answer.event.method != "none")
     json.text("decision", "deny").text("code", answer.event.code.empty() ? "SP-1001" : answer.event.code);
-  authority_.note(session, "auth.attempted", json);
+  if (answer.event.result != "waiting") authority_.note(session, "auth.attempted", json);
   if (const unsigned proven = session.login->factors_proven(); proven > session.factors_seen) {
     session.factors_seen = proven;
     set_grace(session, authority_.settings.duration("factor_grace_ms", std::chrono::seconds(60)));

@@ -1,5 +1,7 @@
 #include "policy/authority/self_service.h"
 
+#include "policy/authority/glass.h"
+#include "policy/authority/self_join.h"
 #include "policy/authority/self_requests.h"
 #include "policy/authority/sign_on.h"
 
@@ -33,9 +35,11 @@ constexpr std::string_view k_help =
     "  ssh PRINCIPAL@gateway request TARGET --for 1h --reason WHY   asks for access on request\n"
     "  ssh PRINCIPAL@gateway requests            what you asked for and what you may decide\n"
     "  ssh PRINCIPAL@gateway approve ID          and: deny ID --reason WHY, cancel ID\n"
+    "  ssh -t PRINCIPAL@gateway join SESSION     be present in somebody's session: watch, message, hold, end\n"
     "  ssh PRINCIPAL@gateway keys                your keys and codes; keys add LINE, keys remove SHA256:...\n"
     "  ssh PRINCIPAL@gateway enrol totp          a new one-time code; recovery-codes: new recovery codes\n"
     "  ssh PRINCIPAL@gateway certificate LINE    a login certificate for that public key [--for 8h] [--from here]\n"
+    "  ssh PRINCIPAL@gateway glass list          break-glass envelopes made for you; glass open ID CODE CODE...\n"
     "  ssh PRINCIPAL@gateway explain SP-2001     what a message means and what to do\n";
 
 std::string labels_text(const policy::Target& target) {
@@ -89,6 +93,8 @@ std::vector<std::string> words_of(std::string_view text) {
 /// A code is a secret until it is used, and "enrol totp 123456" holds one as well.
 std::string without_code(const std::string& command) {
   std::string text = command.substr(0, 256);
+  if (const auto at = text.find("glass open "); at != std::string::npos)
+    if (const auto end = text.find(' ', at + 11); end != std::string::npos) text.replace(end, std::string::npos, " ...");
   for (const std::string_view mark : {"--code ", "enrol totp "})
     if (const auto at = text.find(mark); at != std::string::npos) {
       const auto begin = at + mark.size();
@@ -225,6 +231,20 @@ void SelfServiceDesk::on_ask(Session& session, const control::Envelope& question
     });
     return;
   }
+  if (authority_.glass->ask(session, words, answer_later)) return;
+  if (authority_.glass->is_alone()) return reply(session, question, {}, 1, render(make_notice("SP-9907")) + "\n");
+  const bool joins = ask_to_join(authority_, session, question.self_service().channel(), words, [this, label = session.label, later](std::string text, int exit_status, std::string error_text, bool stays) {
+    Session* here = authority_.find(label);
+    if (here == nullptr || here->link == nullptr) return;
+    control::Envelope envelope;
+    auto* body = envelope.mutable_self_service_answer();
+    body->set_text(std::move(text));
+    body->set_exit_status(exit_status);
+    body->set_error_text(std::move(error_text));
+    body->set_stays(stays);
+    here->link->answer(later, std::move(envelope));
+  });
+  if (joins) return;
   if (authority_.sign_on->enrolment.ask(session, words, answer_later)) return;
   control::Envelope call;
   call.set_call(question.call());

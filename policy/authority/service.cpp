@@ -11,6 +11,7 @@
 
 #include "policy/authority/administration.h"
 #include "policy/authority/dialer.h"
+#include "policy/authority/glass.h"
 #include "policy/authority/live_sessions.h"
 #include "policy/authority/requests.h"
 #include "policy/authority/self_service.h"
@@ -91,25 +92,33 @@ class Service {
     authority_.own_addresses = own_addresses();
     if (!authority_.store) {
       open_store();
-    } else if (serving_ && authority_.settings.has("policy_dir")) {
-      administration_.apply_folder(authority_.settings.text("policy_dir"));
+    } else if (serving_) {
+      authority_.sign_on->directory->open(authority_.settings);
+      if (authority_.settings.has("policy_dir")) administration_.apply_folder(authority_.settings.text("policy_dir"));
     }
   }
 
   void open_store() {
     const std::string path = authority_.settings.text("state_dir", ".") + "/authority.db";
     Remembered remembered;
+    authority_.glass->load(authority_.settings.text("state_dir", ".") + "/glass");
     auto store = Store::open(io_, path, remembered);
     if (!store) {
       log_line("error", store.error().detail);
-      return stop(1);
+      remembered = Remembered();
+      const std::string why = "the database cannot be opened: " + store.error().detail;
+      // What is only in memory is lost at the next start, which tries the file again; nothing that lasts is written meanwhile.
+      store = Store::open(io_, ":memory:", remembered);
+      if (!store || !authority_.glass->begin_alone(why)) return stop(1);
+      authority_.journal.block("SP-9907", why);
+      administration_.note_trouble(why);
     }
     authority_.store = std::move(*store);
     authority_.store->on_trouble([this](const Error& error) {
       administration_.note_trouble("database: " + error.detail);
       log_line("error", "database: " + error.detail);
     });
-    authority_.locks = policy::Locks(std::move(remembered.locks));
+    if (!authority_.glass->is_alone()) authority_.locks = policy::Locks(std::move(remembered.locks));
     authority_.tokens->remember(std::move(remembered.tokens));
     authority_.sign_on->enrolment.remember(std::move(remembered.enrolments));
     authority_.requests->remember(std::move(remembered.requests));
@@ -128,9 +137,13 @@ class Service {
     }
     authority_.session_links->remember(std::move(live), std::move(remembered.channels));
     for (const Intent& intent : remembered.intents) remembered.outcomes.push_back(intent.id);
-    authority_.journal.on_first_status([this, known = std::move(remembered.outcomes)](const control::RecorderStatus& status) {
-      compare_with_journal(known, status.last_outcome());
-    });
+    if (!authority_.glass->is_alone())
+      authority_.journal.on_first_status([this, known = std::move(remembered.outcomes), policy = remembered.policy](const control::RecorderStatus& status) {
+        compare_with_journal(known, status.last_outcome());
+        if (!authority_.journal.blocked().empty()) return;
+        if (policy) authority_.glass->keep_policy(*policy);
+        authority_.glass->keep_locks();
+      });
     intents_ = std::move(remembered.intents);
     policy_ = std::move(remembered.policy);
     serve_when_ready();
@@ -150,6 +163,8 @@ class Service {
     } else {
       authority_.journal.block("SP-8004", "the database is older than the journal: restore the one of the same moment, or set recovery.accept_older_database");
       administration_.note_trouble(authority_.journal.reason());
+      static_cast<void>(authority_.glass->begin_alone("it is older than the journal"));
+      if (serving_) authority_.glass->tell_alone();
     }
   }
 
@@ -223,10 +238,12 @@ class Service {
     policy_.reset();
     static_cast<void>(authority_.deadlines.after(k_lost_after, [this] { authority_.session_links->close_lost(); }));
     if (authority_.settings.has("policy_dir")) administration_.apply_folder(authority_.settings.text("policy_dir"));
+    authority_.sign_on->directory->open(authority_.settings);
     if (options_.make_front) {
       front_ = options_.make_front(io_, administration_, authority_.settings);
       if (!front_) return stop(1);
     }
+    authority_.glass->tell_alone();
     control::Envelope ready;
     ready.mutable_ready()->set_detail("serving");
     keeper_->send(std::move(ready));

@@ -6,7 +6,9 @@
 #include "platform/crypto/ssh_certificate.h"
 #include "platform/crypto/ssh_public_key.h"
 #include "platform/model/bytes.h"
+#include "policy/authority/glass.h"
 #include "policy/authority/live_sessions.h"
+#include "policy/authority/moderation.h"
 #include "policy/authority/requests.h"
 
 namespace sallyport::authority {
@@ -56,7 +58,7 @@ void Targets::on_open(Session& session, const control::Envelope& question) {
   ++session.dials;
   session.state = control::SessionState::dialling;
   const policy::LoginIdentity& identity = *session.identity;
-  if (const std::string code = authority_.journal.refusal(); !code.empty()) return refuse(*opening, make_notice(code, authority_.journal.reason()));
+  if (const std::string code = authority_.glass->refusal(identity.principal.view()); !code.empty()) return refuse(*opening, make_notice(code, authority_.journal.reason()));
   if (!identity.problem_code.empty()) return refuse(*opening, make_notice(identity.problem_code, identity.problem));
   const auto key = crypto::SshPublicKey::parse_blob(bytes_of(opening->key));
   if (!key || key->type() != crypto::SshKeyType::ed25519) return authority_.live->punish(session, "the ephemeral key is no ed25519 key");
@@ -97,14 +99,16 @@ void Targets::judge(Session& session, const std::shared_ptr<Opening>& opening) {
 void Targets::wait(const std::shared_ptr<Opening>& opening) {
   Session* session = authority_.find(opening->label);
   if (session == nullptr || session->state != control::SessionState::dialling) return;
-  authority_.requests->wait_for_access(*session, UINT32_MAX, opening->decision, [this, opening](const Verdict& verdict) {
+  const auto decided = [this, opening](const Verdict& verdict) {
     Session* here = authority_.find(opening->label);
     if (here == nullptr || here->link == nullptr || here->state != control::SessionState::dialling) return;
     if (!verdict.granted()) return refuse(*opening, verdict.notice);
     opening->asked = authority_.now();
     opening->request = verdict.request.id;
     judge(*here, opening);
-  });
+  };
+  if (opening->decision.moderation) return authority_.moderation->wait_for(*session, UINT32_MAX, opening->decision, decided);
+  authority_.requests->wait_for_access(*session, UINT32_MAX, opening->decision, decided);
 }
 
 void Targets::dial_target(const std::shared_ptr<Opening>& opening) {

@@ -79,11 +79,14 @@ LoginAttempt::Method parse_login_method(std::string_view text) noexcept {
   return Method::other;
 }
 
+/// In the place of a hash.
+constexpr std::string_view k_directory = "directory";
+
 struct Login::State {
   explicit State(LoginContext given) : context(std::move(given)) {}
 
   enum class Waiting { nothing, password, code, sign_on };
-  enum class Asked { nothing, password, code, sign_on, to_read };  ///< to_read: why a sign-on failed; the answer to it is the refusal
+  enum class Asked { nothing, password, code, sign_on, to_read };  ///< to_read: why a sign-on failed, or that a directory is away; the answer to it is the refusal
 
   LoginContext context;
   std::optional<std::string> user;   ///< fixed by the first attempt
@@ -98,6 +101,7 @@ struct Login::State {
   std::string certificate_id;
   Asked asked = Asked::nothing;
   Waiting waiting = Waiting::nothing;
+  bool interactive = false;  ///< the attempt at hand is keyboard-interactive
   std::string waiting_hash;  ///< the hash that is being checked; empty: the dummy
   std::string sign_on_code;  ///< why it failed
   std::string sign_on_reason;
@@ -107,7 +111,8 @@ struct Login::State {
     static const Enrolments k_nothing;
     return context.enrolled != nullptr ? *context.enrolled : k_nothing;
   }
-  [[nodiscard]] static bool has_password(const Principal& p) { return !p.password_hash.empty(); }
+  [[nodiscard]] static bool has_password(const Principal& p) { return !p.password_hash.empty() || asks_directory(p, "password"); }
+  [[nodiscard]] static std::string password_of(const Principal& p) { return asks_directory(p, "password") ? std::string(k_directory) : p.password_hash; }
   [[nodiscard]] bool offers_passwords(const Snapshot& snapshot) const { return snapshot.offers_passwords() || enrolled().offers_codes(); }
   /// Before the first factor everybody is treated alike.
   [[nodiscard]] bool may_sign_on(const Snapshot& snapshot) const {
@@ -116,6 +121,7 @@ struct Login::State {
     const Principal* p = principal(snapshot);
     return p != nullptr && p->type == PrincipalType::person;
   }
+  [[nodiscard]] bool may_show_passkey(const Principal& p) const { return context.can_show_passkeys && !has(FactorKind::passkey) && enrolled().has_passkeys(p); }
   [[nodiscard]] std::string name() const { return parsed ? parsed->principal : printable(*user); }
   [[nodiscard]] const Principal* principal(const Snapshot& snapshot) const { return parsed ? snapshot.find_principal(parsed->principal) : nullptr; }
   [[nodiscard]] bool has(FactorKind kind) const {
@@ -147,6 +153,7 @@ struct Login::State {
     if (context.can_show_keys && !context.web && !has(FactorKind::key) && (enrolled().has_keys(*p) || !snapshot.user_cas().empty())) methods.emplace_back("publickey");
     if (password) methods.emplace_back("password");
     if (password || code || may_sign_on(snapshot)) methods.emplace_back("keyboard-interactive");
+    if (may_show_passkey(*p)) methods.emplace_back("passkey");
     return methods;
   }
 
@@ -226,7 +233,7 @@ struct Login::State {
         wants_second = wants_second || std::any_of(rules.begin(), rules.end(), [](const Rule& r) { return r.mfa_within.has_value(); });
       }
     }
-    return std::max({p.factors, wants_second ? 2U : 1U, context.at_least});
+    return context.key_is_enough ? 1U : std::max({p.factors, wants_second ? 2U : 1U, context.at_least});
   }
 
   [[nodiscard]] unsigned count_kinds() const {
@@ -239,6 +246,8 @@ struct Login::State {
     if (any([](const ProvenFactor& f) { return f.kind == FactorKind::totp; })) ++count;
     if (any([](const ProvenFactor& f) { return f.kind == FactorKind::sign_on; })) ++count;
     if (any([](const ProvenFactor& f) { return f.kind == FactorKind::sign_on && f.user_verified; })) ++count;
+    if (any([](const ProvenFactor& f) { return f.kind == FactorKind::passkey; })) ++count;
+    if (any([](const ProvenFactor& f) { return f.kind == FactorKind::passkey && f.user_verified; })) ++count;
     return count;
   }
 
@@ -259,7 +268,7 @@ struct Login::State {
     }
     // Not enough although nothing more can be given: enrolment does not fit the policy. The principal's own minimum is
     // kept; a role's wish for a second factor is left to each decision, which says so in words.
-    if (count_kinds() < p.factors) return disconnect("SP-1001", "the principal needs more factors than are enrolled");
+    if (!context.key_is_enough && count_kinds() < p.factors) return disconnect("SP-1001", "the principal needs more factors than are enrolled");
     return succeed(p, snapshot, locks, throttle, now);
   }
 
@@ -376,7 +385,8 @@ struct Login::State {
     }
     const bool usable = p != nullptr && p->type == PrincipalType::person && has_password(*p) && !has(FactorKind::password);
     waiting = Waiting::password;
-    waiting_hash = usable ? p->password_hash : std::string();
+    waiting_hash = usable ? password_of(*p) : std::string();
+    if (usable && waiting_hash == k_directory) return PasswordCheck{snapshot.dummy_password_hash(), std::move(password), p->name.str()};
     return PasswordCheck{usable ? p->password_hash : snapshot.dummy_password_hash(), std::move(password)};
   }
 
@@ -408,7 +418,7 @@ struct Login::State {
       }
       if (asked == Asked::to_read) {
         asked = Asked::nothing;
-        event.method = "sign-on";
+        event.method = sign_on_code == "SP-9320" ? "password" : "sign-on";
         return refuse(snapshot, throttle, now, sign_on_reason, sign_on_code);
       }
       if (asked != Asked::nothing) return refuse(snapshot, throttle, now, "began again without answering");
@@ -521,6 +531,8 @@ Login::Step Login::take(LoginAttempt attempt, const Snapshot& snapshot, const Lo
   // An interactive exchange that was left for another method is over.
   if (attempt.method != Method::keyboard_interactive) s.asked = State::Asked::nothing;
 
+  s.interactive = attempt.method == Method::keyboard_interactive;
+
   switch (attempt.method) {
     case Method::none: {
       if (s.free_nones == 0) return s.refuse(snapshot, throttle, now, "`none` again");
@@ -545,7 +557,7 @@ Login::Step Login::resume(bool right, const Snapshot& snapshot, const Locks& loc
   const Principal* p = s.principal(snapshot);
   if (waited == State::Waiting::password) {
     // The dummy hash proves nobody, nor does one that was replaced while it was being checked.
-    const bool proven = right && p != nullptr && !hash.empty() && p->password_hash == hash;
+    const bool proven = right && p != nullptr && !hash.empty() && State::password_of(*p) == hash;
     if (!proven) {
       throttle.failed(s.context.source, s.name(), true, now.boot);
       return s.refuse(snapshot, throttle, now, p == nullptr ? "unknown principal" : hash.empty() ? "no password is enrolled" : "wrong password");
@@ -557,6 +569,31 @@ Login::Step Login::resume(bool right, const Snapshot& snapshot, const Locks& loc
     return s.refuse(snapshot, throttle, now, "wrong or used one-time code");
   }
   return s.prove(*p, ProvenFactor{FactorKind::totp, now.wall, false}, snapshot, locks, throttle, now);
+}
+
+Login::Step Login::resume_unchecked(const std::string& code, std::string reason, const Snapshot& snapshot, Throttle& throttle, LoginTimes now) {
+  State& s = *state_;
+  const State::Waiting waited = std::exchange(s.waiting, State::Waiting::nothing);
+  s.waiting_hash.clear();
+  if (s.finished || waited != State::Waiting::password) return s.disconnect("SP-5006", "an answer to nothing that was asked");
+  if (s.interactive) return s.tell(code, std::move(reason));
+  return s.refuse(snapshot, throttle, now, std::move(reason), code);
+}
+
+Login::Step Login::take_passkey(bool right, bool user_verified, std::string reason, const Snapshot& snapshot, const Locks& locks, Throttle& throttle, LoginTimes now) {
+  State& s = *state_;
+  s.event = LoginEvent{};
+  s.event.user = s.user ? printable(*s.user) : std::string();
+  s.event.method = "passkey";
+  const Principal* p = s.principal(snapshot);
+  if (s.finished || s.waiting != State::Waiting::nothing || s.factors.empty() || p == nullptr || !s.may_show_passkey(*p))
+    return s.disconnect("SP-5006", "a passkey that nobody asked for");
+  s.event.principal = p->name.str();
+  if (!right) {
+    throttle.failed(s.context.source, s.name(), true, now.boot);
+    return s.refuse(snapshot, throttle, now, std::move(reason), "SP-9321");
+  }
+  return s.prove(*p, ProvenFactor{FactorKind::passkey, now.wall, user_verified, true}, snapshot, locks, throttle, now);
 }
 
 Login::Step Login::resume_sign_on(const SignOnWord& word, const Snapshot& snapshot, const Locks& locks, Throttle& throttle, LoginTimes now) {
