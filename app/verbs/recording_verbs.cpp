@@ -7,6 +7,7 @@
 #include "app/verbs/recording_view.h"
 #include "app/verbs/recordings.h"
 #include "app/verbs/verb.h"
+#include "app/verbs/witnessing.h"
 #include "platform/crypto/base64.h"
 #include "recorder/replay/session_list.h"
 #include "recorder/shipping/store_options.h"
@@ -353,6 +354,8 @@ void add_recording_verbs(CLI::App& app, Common& common, Outcome& outcome) {
   verify.add_option("--checkpoint", verifying.checkpoints, "file with checkpoints kept elsewhere; may be repeated");
   verify.add_option("--stamp-ca", place.stamp_ca, "PEM file of who signs time stamps of checkpoints (default: recording.timestamp_ca)");
   verify.add_flag("--seals", verifying.seals, "open every seal, too");
+  verify.add_option("--witness-key", verifying.witness_keys, "vkey line or file of who co-signs checkpoints; may be repeated");
+  verify.add_option("--witnesses", verifying.witnesses, "so many of them must have signed a checkpoint that is given (default: all)");
   add_key_options(verify, verifying.keys);
   add_place_options(verify, place);
   static std::string bundle;
@@ -364,6 +367,27 @@ void add_recording_verbs(CLI::App& app, Common& common, Outcome& outcome) {
     }
     place.fresh = place.whole = true;
     outcome.status = run_at(common, place, verifying, run_verify);
+  });
+
+  static WitnessOptions witnessing;
+  CLI::App& witness = add_verb(app, "witness", "Co-sign another machine's checkpoints, when they fit what was seen before.",
+                               "  sallyport witness key --key witness.key --name witness-1\n"
+                               "  sallyport witness sign --key witness.key --into signed --store s3://BUCKET/PREFIX --checkpoint-key gateway.vkey\n");
+  witness.require_subcommand(1);
+  CLI::App& witness_key = *witness.add_subcommand("key", "make a key, and print the line by which verifiers know it");
+  witness_key.fallthrough();
+  witness_key.add_option("--key", witnessing.key, "file of the key to make")->required();
+  witness_key.add_option("--name", witnessing.name, "the witness's")->required();
+  witness_key.callback([&] { outcome.status = run_witness_key(witnessing); });
+  CLI::App& witness_sign = *witness.add_subcommand("sign", "verify the whole log, then sign its newest checkpoint");
+  witness_sign.fallthrough();
+  witness_sign.add_option("--key", witnessing.key, "file of the witness's key")->required();
+  witness_sign.add_option("--into", witnessing.into, "file that co-signed checkpoints are appended to")->required();
+  witness_sign.add_option("--state", witnessing.state, "folder in which the witness remembers what it saw");
+  add_place_options(witness_sign, place);
+  witness_sign.callback([&] {
+    place.fresh = place.whole = true;
+    outcome.status = run_at(common, place, witnessing, run_witness_sign);
   });
 }
 

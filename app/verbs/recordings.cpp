@@ -8,6 +8,7 @@
 #include "app/verbs/exit_codes.h"
 #include "app/verbs/recording_proof.h"
 #include "app/verbs/recording_view.h"
+#include "app/verbs/witnessing.h"
 #include "recorder/replay/playback.h"
 #include "recorder/replay/session_list.h"
 
@@ -185,8 +186,15 @@ int run_verify(const VerifyVerbOptions& options) {
       return std::nullopt;
     };
   const auto began = std::chrono::steady_clock::now();
-  const auto verified = verify(options.place, std::move(sessions), options.checkpoints, std::move(unwrap));
+  auto verified = verify(options.place, std::move(sessions), options.checkpoints, std::move(unwrap));
   if (!verified) return report(verified.error());
+  auto witnessed = count_witnesses(options.witness_keys, options.witnesses, verified->known.keys, verified->outside);
+  if (!witnessed) return report(witnessed.error());
+  auto& found = verified->report;
+  std::move(witnessed->findings.begin(), witnessed->findings.end(), std::back_inserter(found.findings));
+  if (witnessed->wanted > 0 && witnessed->leaves < found.leaves)
+    found.not_checked.push_back("leaves " + std::to_string(witnessed->leaves + 1) + " to " + std::to_string(found.leaves) + " (not under a checkpoint that " +
+                                std::to_string(witnessed->wanted) + (witnessed->wanted == 1 ? " witness signed)" : " witnesses signed)"));
   const double took = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   const auto& result = verified->report;
   if (!key_trouble.empty()) note("sallyport: " + key_trouble);
@@ -206,7 +214,7 @@ int run_verify(const VerifyVerbOptions& options) {
   const int status = result.is_clean() ? k_exit_ok : k_exit_verification_failed;
   if (options.common.format != Format::table) {
     print_object(options.common, json::object{{"verified", result.is_clean()}, {"findings", std::move(findings)}, {"more_findings", result.more_findings},
-                                              {"not_checked", std::move(not_checked)}, {"notices", std::move(notices)}, {"sessions", std::move(verdicts)}, {"leaves", result.leaves}, {"outside_leaves", outside_leaves},
+                                              {"not_checked", std::move(not_checked)}, {"notices", std::move(notices)}, {"sessions", std::move(verdicts)}, {"leaves", result.leaves}, {"outside_leaves", outside_leaves}, {"witnesses", witnessed->seen}, {"witnessed_leaves", witnessed->leaves},
                                               {"signed_leaves", result.signed_leaves}, {"checkpoints", result.checkpoints}, {"timestamps", result.stamps}, {"stamped_leaves", result.stamped_leaves}, {"stamped_at", result.stamped_at_us == 0 ? std::string() : replay::time_text(result.stamped_at_us)}, {"bytes", result.bytes}, {"seconds", took}});
     return status;
   }
@@ -217,6 +225,8 @@ int run_verify(const VerifyVerbOptions& options) {
                                        [](const auto& a, const auto& b) { return a.checkpoint.size < b.checkpoint.size; });
   if (newest != verified->outside.end())
     std::printf("outside checkpoint: %llu leaves, from %s\n", static_cast<unsigned long long>(newest->checkpoint.size), newest->where.c_str());
+  if (witnessed->wanted > 0)
+    std::printf("witnesses: %zu of %zu wanted, %llu leaves\n", witnessed->seen, witnessed->wanted, static_cast<unsigned long long>(witnessed->leaves));
   if (result.handovers > 0) std::printf("checkpoint key: handed over %llu times\n", static_cast<unsigned long long>(result.handovers));
   if (result.stamps > 0)
     std::printf("time stamps: %llu right, the newest over %llu leaves at %s\n", static_cast<unsigned long long>(result.stamps), static_cast<unsigned long long>(result.stamped_leaves),

@@ -130,6 +130,8 @@ struct VerifyVerbOptions {
   bool seals = false;                     ///< open every seal, too
   std::vector<std::string> sessions;      ///< empty: everything
   std::vector<std::string> checkpoints;   ///< files with checkpoints from elsewhere
+  std::vector<std::string> witness_keys;  ///< files or vkey lines of who co-signs checkpoints
+  std::size_t witnesses = 0;              ///< so many of them must have signed; 0: all
 };
 int run_verify(const VerifyVerbOptions& options);
 
