@@ -83,6 +83,10 @@ struct DeskProcess::State : std::enable_shared_from_this<State> {
         case Part::out:
           if (const Out out = jobs.front().out) out(text_of(body));
           break;
+        case Part::file:
+          if (!file) return lose();
+          file(text_of(body));
+          break;
         case Part::done: finish(std::string(text_of(body))); break;
         case Part::trouble: {
           if (body.size() < 4) return lose();
@@ -117,6 +121,7 @@ struct DeskProcess::State : std::enable_shared_from_this<State> {
   std::deque<Bytes> waiting;
   std::size_t unsent = 0;
   std::deque<Job> jobs;
+  Out file;
   bool reading = false, held = false, over = false;
 };
 
@@ -174,6 +179,10 @@ void DeskProcess::say(Part part, ByteView body) {
 }
 
 void DeskProcess::give_key(const Secret& key) { say(Part::key, key.reveal()); }
+
+void DeskProcess::on_file(Out file) { state_->file = std::move(file); }
+
+bool DeskProcess::is_over() const noexcept { return state_->over; }
 
 std::size_t DeskProcess::unsent() const noexcept { return state_->unsent; }
 

@@ -35,8 +35,12 @@ class DeskProcess {
   void give_key(const Secret& key);
   /// Something that belongs to the job at hand and has no answer of its own.
   void say(replay::Part part, ByteView body);
+  /// What it says of files (Part::file); without it such a part ends the process.
+  void on_file(Out file);
   /// While held nothing is read: the helper waits.
   void hold(bool held);
+  /// It has ended; whatever is asked from now on fails.
+  [[nodiscard]] bool is_over() const noexcept;
   /// Bytes that it has not taken yet.
   [[nodiscard]] std::size_t unsent() const noexcept;
 

@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "admin/api/desk_process.h"
+#include "admin/api/web_login.h"
 #include "platform/crypto/base64.h"
 #include "platform/crypto/hex.h"
 #include "platform/crypto/ulid.h"
@@ -174,6 +175,10 @@ void Terminals::create(const CallPtr& call) {
         return call->refuse(label.error(), label.error().code == Errc::unavailable ? "SP-9404" : "");
       }
       terminal->session = *label;
+      terminal->desk->on_file([terminal = std::weak_ptr(terminal)](std::string_view step) {
+        const auto here = terminal.lock();
+        if (here && here->to) here->to->push(net::websocket_frame(net::WsKind::text, step));
+      });
       terminal->desk->ask(job, [this, terminal](std::string_view bytes) { show(terminal, bytes); },
                           [this, terminal](const Result<std::string>& done) { end(terminal, done ? *done : "{\"failed\":\"SP-9404\"}"); });
       lose(terminal);  // until the browser comes
@@ -187,6 +192,13 @@ void Terminals::connect(const CallPtr& call, const TerminalPtr& terminal) {
   const bool wants = call->request.header("upgrade") == "websocket" && call->request.header("sec-websocket-version") == "13" && !shown.empty();
   const auto accept = net::websocket_accept(call->request.header("sec-websocket-key"));
   if (!wants || !accept) return call->refuse_status(426, "SP-7009", "this is a WebSocket (RFC 6455, version 13) with the subprotocols sallyport.terminal and ticket.TICKET", {{"Upgrade", "websocket"}});
+  // No rule of browsers keeps another site's page from opening a socket here; the ticket does, and this says it twice.
+  if (is_from_elsewhere(call->request)) {
+    auto& authority = administration_.authority();
+    authority.note("web.forged_request", authority::EventJson().text("principal", call->who.principal).text("path", call->request.path.substr(0, 200)).text("origin", call->request.header("origin").substr(0, 200))
+                                             .text("decision", "deny").text("code", "SP-9302"));
+    return call->refuse_status(403, "SP-9302", "");
+  }
   if (!holder_of(call->request)) return call->refuse(Error{Errc::denied, "the ticket is not of this terminal, was used, or is too old"}, "SP-9403");
   terminal->ticket.clear();
   // A second browser takes over; the first is told.
@@ -250,6 +262,12 @@ void Terminals::take(const TerminalPtr& terminal, const std::string& text) {
     seal::put_number(body.data(), static_cast<std::uint32_t>(std::clamp<std::int64_t>(number("columns"), 2, 1000)));
     seal::put_number(body.data() + 4, static_cast<std::uint32_t>(std::clamp<std::int64_t>(number("rows"), 1, 1000)));
     terminal->desk->say(replay::Part::settle, body);
+  } else if (kind == "file") {
+    if (terminal->desk->unsent() > k_most_ahead) {
+      terminal->to->push(net::websocket_close(1013, "more was sent than the session takes"));
+      return lose(terminal);
+    }
+    terminal->desk->say(replay::Part::file, bytes_of(text));
   } else if (kind == "hello" && !terminal->said_hello) {
     terminal->said_hello = true;
     // What it has not seen yet; a new page, or one that missed more than is kept, begins with an empty screen.

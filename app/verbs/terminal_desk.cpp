@@ -36,7 +36,8 @@ class Desk {
 
   gateway::TerminalClient client_{k_session, {.descriptor = k_socket,
                                               .show = [](std::string_view text) { static_cast<void>(replay::send_part(k_socket, Part::out, bytes_of(text))); },
-                                              .receive = [this] { return receive_and_take(); }}};
+                                              .receive = [this] { return receive_and_take(); },
+                                              .tell_file = [](std::string_view text) { static_cast<void>(replay::send_part(k_socket, Part::file, bytes_of(text))); }}};
   bool gone_ = false;  ///< the admin side
 };
 
@@ -47,10 +48,14 @@ std::optional<replay::ReceivedPart> Desk::receive() {
   return std::nullopt;
 }
 
-/// Input and sizes; false: something else.
+/// Input, sizes and files; false: something else.
 bool Desk::take_part(const replay::ReceivedPart& part) {
   if (part.part == Part::entry) {
     client_.type(text_of(ByteView(part.body)));
+    return true;
+  }
+  if (part.part == Part::file) {
+    client_.file(text_of(ByteView(part.body)));
     return true;
   }
   if (part.part != Part::settle || part.body.size() != 8) return false;

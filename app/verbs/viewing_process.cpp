@@ -163,6 +163,7 @@ bool ViewingProcess::handle(const replay::ReceivedPart& part) {
     case Part::key_frame:
     case Part::settle:
     case Part::entry:
+    case Part::file:
     case Part::close: break;
   }
   return end({Errc::internal, "the replay process said nonsense"});

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "gateway/sandbox/sandbox.h"
+#include "gateway/ssh/terminal_files.h"
 
 namespace sallyport::gateway {
 namespace {
@@ -33,6 +34,7 @@ struct TerminalClient::Parts {
   std::unique_ptr<ssh_key_struct, FreeKey> key{};
   std::unique_ptr<ssh_session_struct, FreeSession> session{};
   std::unique_ptr<ssh_channel_struct, FreeChannel> channel{};
+  TerminalFiles files{[this](std::string_view json) { person.tell_file(json); }};
   std::uint32_t columns = 80, rows = 24;
   std::string typed{};
 
@@ -70,6 +72,8 @@ void TerminalClient::resize(std::uint32_t columns, std::uint32_t rows) {
   p.rows = std::clamp(rows, 1U, 1000U);
   if (p.channel) ssh_channel_change_pty_size(p.channel.get(), static_cast<int>(p.columns), static_cast<int>(p.rows));
 }
+
+void TerminalClient::file(std::string_view json) { parts_->files.take(json); }
 
 std::optional<std::string> TerminalClient::Parts::ask(std::string_view prompt, bool echo) {
   person.show(prompt);
@@ -169,12 +173,13 @@ TerminalEnd TerminalClient::Parts::relay() {
         moved = true;
       }
     }
+    moved = files.step(session.get()) || moved;
     // The exit status comes behind the end of the output: it is waited for, but not for long.
     const bool at_end = ssh_channel_is_eof(channel.get()) != 0;
     if (!moved && (ssh_channel_is_closed(channel.get()) != 0 || ssh_is_connected(session.get()) == 0 || (at_end && ++looks_at_end > 10))) break;
     if (moved) continue;
     // What finds no window waits here, then with the sender: nothing typed is lost.
-    const short more = typed.size() < k_most_typed / 2 ? POLLIN : 0;
+    const short more = typed.size() < k_most_typed / 2 && files.has_room() ? POLLIN : 0;
     std::array<pollfd, 2> wait{pollfd{person.descriptor, more, 0}, pollfd{descriptor, POLLIN, 0}};
     if ((ssh_get_poll_flags(session.get()) & SSH_WRITE_PENDING) != 0) wait[1].events |= POLLOUT;
     poll(wait.data(), wait.size(), at_end ? 100 : 5000);

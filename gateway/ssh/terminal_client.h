@@ -19,6 +19,7 @@ struct TerminalPerson {
   std::function<void(std::string_view text)> show;
   /// Waits for one message and gives it to type() or resize(). False: the person is gone, or said something else.
   std::function<bool()> receive;
+  std::function<void(std::string_view json)> tell_file;  ///< of files: see gateway/ssh/terminal_files.h
 };
 
 struct TerminalEnd {
@@ -41,6 +42,8 @@ class TerminalClient {
   /// Beyond 1 MiB that the session has not taken, what is typed is dropped.
   void type(std::string_view bytes);
   void resize(std::uint32_t columns, std::uint32_t rows);
+  /// A step of a file transfer, as the page says it.
+  void file(std::string_view json);
   /// Logs in and runs a shell until one side ends. Once, and only with a key. Enters the sandbox: the process can do nothing else after.
   TerminalEnd run(const std::string& user);
 

@@ -32,6 +32,8 @@ enum class Part : std::uint8_t {
   line = 19,      ///< i64 wall, i64 boot, u64 sequence, u32 channel, i32 status (of a command; -1 unknown), u8 1 = a command line, text
   done = 20,      ///< four u64: bytes, hashed bytes, damaged, locked
   trouble = 21,   ///< u32 Errc, text; then nothing more
+  // both ways, of a terminal: a step of a file transfer, JSON (gateway/ssh/terminal_files.h)
+  file = 32,
 };
 constexpr std::size_t k_most_part = 4 * 1024 * 1024;
 

@@ -1,10 +1,18 @@
 """The terminal in the page, in a real Chromium: a session like any other; colours, sizes, paste, a lost connection, files, messages, and who may not."""
-import re, time, unittest
+import base64, re, time, unittest
 
 from browser import MISSING, Browser
 from terminal import Terminal
 from lab import wait_for
 
+NARROW = """  - name: narrow
+    allow:
+      - {channels: [shell], targets: all, accounts: [ACCOUNT]}
+      - {channels: [sftp], targets: all, accounts: [ACCOUNT], directions: [down], files: [{path: /etc, allow: [down]}]}
+  - name: fileless
+    allow:
+      - {channels: [shell], targets: all, accounts: [ACCOUNT]}
+"""
 RIGHTS = "  - {name: watcher, admin: [audit, view, lock]}\n  - name: administrator\n"
 
 
@@ -12,8 +20,9 @@ RIGHTS = "  - {name: watcher, admin: [audit, view, lock]}\n  - name: administrat
 class WebTerminal(Browser):
     @classmethod
     def policy(cls, lab):
-        return (lab.default_policy().replace("  - name: administrator\n", RIGHTS)
-                .replace("{role: operator, principals: [engineer]}", "{role: operator, principals: [engineer]}\n  - {role: watcher, principals: [auditor]}"))
+        return (lab.default_policy().replace("  - name: administrator\n", NARROW.replace("ACCOUNT", lab.account) + RIGHTS)
+                .replace("{role: operator, principals: [engineer]}", "{role: operator, principals: [engineer]}\n  - {role: watcher, principals: [auditor]}\n"
+                         "  - {role: narrow, principals: [auditor]}\n  - {role: fileless, principals: [admin]}"))
 
     def sessions(self):
         return self.lab.admin("GET", "/v1/sessions?state=live")[1]["sessions"]
@@ -75,6 +84,58 @@ class WebTerminal(Browser):
         self.assertEqual(self.sessions()[0]["session"], before)
         self.type("echo still-$((40+2))\n")
         self.drive("on_screen", person="engineer", text="still-42")
+
+    def transfer(self, text, timeout=60_000):
+        self.drive("see", person="engineer", text=text, timeout=timeout)
+
+    def test_6_files_go_up_and_down_by_the_rules_and_are_recorded(self):
+        here = self.lab.folder / "to-send.bin"
+        here.write_bytes(bytes(range(256)) * 8000)
+        there = self.lab.folder / "there"
+        there.mkdir(mode=0o777, exist_ok=True)
+        there.chmod(0o777)
+        self.open()
+        self.ready()
+        session = self.sessions()[0]["session"]
+        self.drive("files", person="engineer", label="File to upload", paths=[str(here)])
+        self.drive("fill", person="engineer", label="Upload to", value=f"{there}/got.bin")
+        self.drive("press", person="engineer", name="Upload", exact=True)
+        self.transfer("uploaded")
+        self.assertEqual((there / "got.bin").read_bytes(), here.read_bytes())
+        self.drive("shot", person="engineer", name="terminal-files")
+        self.assertEqual(self.drive("axe", person="engineer"), [])
+        # What is there stays unless she says otherwise.
+        self.drive("press", person="engineer", name="Upload", exact=True)
+        self.transfer("not transferred")
+        self.drive("fill", person="engineer", label="Download from", value=f"{there}/got.bin")
+        saved = self.drive("save_bytes", person="engineer", name="Download")
+        self.assertEqual(base64.b64decode(saved), here.read_bytes())
+        self.transfer("downloaded")
+        self.drive("fill", person="engineer", label="Download from", value=f"{there}/missing")
+        self.drive("key", person="engineer", key="Enter")
+        self.transfer("No such file")
+        self.type("echo the-shell-$((40+2))\n")  # goes on beside it
+        self.drive("on_screen", person="engineer", text="the-shell-42")
+        files = self.lab.wait_event("file.closed", session=session) if self.lab.events("file.closed", session=session) else self.lab.events(session=session)
+        self.assertTrue(any("got.bin" in str(event) for event in files), files)
+        self.assertTrue(self.lab.wait_event("channel.decided", session=session, kind="sftp", decision="allow"))
+
+    def test_7_files_that_the_role_does_not_give_are_refused_and_say_why(self):
+        here = self.lab.folder / "small.txt"
+        here.write_text("small")
+        for person, codes in (("auditor", ("SP-60", "SP-6001")), ("admin", ("SP-", "SP-2"))):
+            self.open(person)
+            self.ready(person)
+            self.drive("files", person=person, label="File to upload", paths=[str(here)])
+            self.drive("fill", person=person, label="Upload to", value=f"{self.lab.folder}/refused.txt")
+            self.drive("press", person=person, name="Upload", exact=True)
+            self.drive("see", person=person, text="not transferred")
+            self.assertIn(codes[0], self.drive("text", person=person))
+            self.assertFalse((self.lab.folder / "refused.txt").exists())
+            self.drive("fill", person=person, label="Download from", value="/etc/hostname")
+            if person == "auditor":
+                self.assertTrue(self.drive("save_bytes", person=person, name="Download"))
+            self.drive("visit", person=person, path="/tokens")
 
     def test_3_what_the_policy_denies_is_denied_here_too(self):
         self.open("approver")

@@ -85,6 +85,10 @@ const steps = {
     const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name }).first().click()]);
     return readFileSync(await download.path(), "utf8");
   },
+  async save_bytes({ page, name }) {
+    const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name }).first().click()]);
+    return readFileSync(await download.path()).toString("base64");
+  },
   async screen({ page }) {
     return page.locator(".xterm-rows").innerText();
   },

@@ -4,7 +4,9 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { call } from "../api";
 import { setFilters, usePlace } from "../route";
 import { Connection } from "../terminal/connection";
+import { Files, type Progress } from "../terminal/files";
 import { makeScreen } from "../terminal/screen";
+import { bytes } from "../text";
 import type { OpenedTerminal, WhoAmI } from "../types";
 import { Badge, Equivalent, Page, ProblemBox } from "../ui";
 import { useAction } from "../use";
@@ -55,13 +57,18 @@ export function TerminalPage({ who }: { who: WhoAmI }) {
 function Running({ opened, onAgain }: { opened: OpenedTerminal; onAgain: () => void }) {
   const box = useRef<HTMLDivElement>(null);
   const link = useRef<Connection>();
+  const [files, setFiles] = useState<Files>();
+  const [progress, setProgress] = useState<Progress>();
   const [state, setState] = useState<{ word: string; tone: "good" | "bad" | "warn" | "plain"; over: boolean }>({ word: "connecting", tone: "plain", over: false });
   useEffect(() => {
     const place = box.current;
     if (!place) return;
     const screen = makeScreen(place, { cursorBlink: true, macOptionIsMeta: true });
     const { terminal } = screen;
+    const carrier = new Files((step) => link.current?.file(step) ?? false, setProgress);
+    setFiles(carrier);
     const connection = new Connection(opened, {
+      file: (step) => carrier.hear(step),
       bytes: (data) => terminal.write(data),
       begins: (again) => {
         if (again) terminal.reset();
@@ -72,7 +79,10 @@ function Running({ opened, onAgain }: { opened: OpenedTerminal; onAgain: () => v
         const text = failed ? `ended: ${failed} ${why ?? ""}` : `ended${why ? `: ${why}` : exit === undefined || exit < 0 ? "" : ` with status ${exit}`}`;
         setState({ word: text.trim(), tone: failed ? "bad" : "plain", over: true });
       },
-      lost: (seconds) => setState({ word: `connection lost, trying again for ${seconds} s`, tone: "warn", over: false }),
+      lost: (seconds) => {
+        carrier.lost();
+        setState({ word: `connection lost, trying again for ${seconds} s`, tone: "warn", over: false });
+      },
     });
     link.current = connection;
     const fit = () => {
@@ -112,6 +122,95 @@ function Running({ opened, onAgain }: { opened: OpenedTerminal; onAgain: () => v
           {state.over ? "Open another" : "Close"}
         </button>
       </div>
+      {files && <Transfers files={files} progress={progress} over={state.over} />}
     </>
+  );
+}
+
+function Transfers({ files, progress, over }: { files: Files; progress?: Progress; over: boolean }) {
+  const [chosen, setChosen] = useState<File>();
+  const [to, setTo] = useState("");
+  const [replace, setReplace] = useState(false);
+  const [from, setFrom] = useState("");
+  const [dropping, setDropping] = useState(false);
+  const busy = progress?.state === "running";
+  const choose = (file?: File) => {
+    setChosen(file);
+    if (file) setTo((before) => (before.includes("/") ? before.slice(0, before.lastIndexOf("/") + 1) : "/tmp/") + file.name);
+  };
+  return (
+    <section
+      class={`card transfers${dropping ? " dropping" : ""}`}
+      aria-label="Files"
+      onDragOver={(event) => {
+        event.preventDefault();
+        setDropping(true);
+      }}
+      onDragLeave={() => setDropping(false)}
+      onDrop={(event) => {
+        event.preventDefault();
+        setDropping(false);
+        choose(event.dataTransfer?.files[0]);
+      }}
+    >
+      <h2>Files</h2>
+      <p class="hint">By sftp in this session: your role's file rules hold, and every byte is recorded. Up to 1 GiB up, 256 MiB down; a file may be dropped here.</p>
+      <form
+        class="transfer"
+        onSubmit={(event) => {
+          event.preventDefault();
+          if (chosen) files.upload(chosen, to, replace);
+        }}
+      >
+        <label>
+          File to upload
+          <input type="file" onChange={(event) => choose(event.currentTarget.files?.[0])} />
+        </label>
+        <label>
+          Upload to
+          <input value={to} placeholder="/tmp/name" autocomplete="off" onInput={(event) => setTo(event.currentTarget.value)} />
+        </label>
+        <label class="check">
+          <input type="checkbox" checked={replace} onChange={(event) => setReplace(event.currentTarget.checked)} /> Replace what is there
+        </label>
+        <button type="submit" disabled={busy || over || !chosen || !to}>
+          Upload
+        </button>
+      </form>
+      <form
+        class="transfer"
+        onSubmit={(event) => {
+          event.preventDefault();
+          files.download(from);
+        }}
+      >
+        <label>
+          Download from
+          <input value={from} placeholder="/var/log/syslog" autocomplete="off" onInput={(event) => setFrom(event.currentTarget.value)} />
+        </label>
+        <button type="submit" disabled={busy || over || !from}>
+          Download
+        </button>
+      </form>
+      {progress && (
+        <div class="transfer-state">
+          <p role="status">
+            <Badge tone={progress.state === "done" ? "good" : progress.state === "failed" ? "bad" : "plain"}>
+              {progress.state === "running" ? (progress.up ? "uploading" : "downloading") : progress.state === "done" ? (progress.up ? "uploaded" : "downloaded") : "not transferred"}
+            </Badge>{" "}
+            {progress.name}
+            {progress.state === "failed" ? `: ${progress.why}` : progress.state === "done" ? `, ${bytes(progress.bytes)}` : ""}
+          </p>
+          {busy && (
+            <>
+              <progress aria-label="Progress" max={progress.size || 1} value={progress.bytes} /> {bytes(progress.bytes)} of {progress.size === undefined ? "?" : bytes(progress.size)}{" "}
+              <button type="button" class="quiet" onClick={() => files.stop()}>
+                Stop
+              </button>
+            </>
+          )}
+        </div>
+      )}
+    </section>
   );
 }

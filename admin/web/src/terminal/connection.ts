@@ -7,6 +7,16 @@ export interface Heard {
   begins: (again: boolean) => void;
   ends: (how: { failed?: string; why?: string; exit?: number }) => void;
   lost: (seconds: number) => void;
+  file: (step: FileStep) => void;
+}
+
+/** What the gateway says of a file on its way; see terminal/files.ts. */
+export interface FileStep {
+  id: number;
+  state: "go" | "at" | "size" | "data" | "done" | "failed";
+  bytes?: number;
+  b64?: string;
+  why?: string;
 }
 
 const GIVE_UP_MS = 30_000;
@@ -49,6 +59,13 @@ export class Connection {
     void call(`/v1/terminals/${this.terminal.id}`, { method: "DELETE" }).catch(() => undefined);
   }
 
+  /** False: nobody is connected who could hear it. */
+  file(step: Record<string, unknown>): boolean {
+    if (this.socket?.readyState !== WebSocket.OPEN) return false;
+    this.say({ k: "file", ...step });
+    return true;
+  }
+
   private say(value: unknown): void {
     if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(value));
   }
@@ -73,6 +90,8 @@ export class Connection {
       if (said.k === "begin") {
         this.have = said.from ?? 0;
         this.heard.begins(said.again ?? false);
+      } else if (said.k === "file") {
+        this.heard.file(said as unknown as FileStep);
       } else if (said.k === "end") {
         this.over = true;
         this.heard.ends(said);
