@@ -39,9 +39,11 @@ bool is_program_folder(std::string_view path) {
 
 void Walk::declare(const Command& command) {
   bool is_array = false;
+  bool is_reference = false;
   for (std::size_t i = 1; i < command.argv.size(); ++i) {
     const std::string& word = command.argv[i];
     if (word.starts_with('-')) {
+      is_reference = is_reference || word.find('n') != std::string::npos;
       is_array = is_array || word.find('a') != std::string::npos || word.find('A') != std::string::npos;
       continue;
     }
@@ -52,6 +54,9 @@ void Walk::declare(const Command& command) {
     if (name.ends_with('+')) {
       name.remove_suffix(1);
       if (const Variable* before = find_variable(name); before != nullptr && !before->values.empty()) value = before->values[0] + value;
+    }
+    if (is_reference && command.argv[0] != "export" && command.argv[0] != "readonly") {
+      if (const Variable* meant = find_variable(value); meant != nullptr && !meant->values.empty()) value = meant->values[0];
     }
     if (value.starts_with('(') && value.ends_with(')')) {
       set_array(name, split_blanks(std::string_view(value).substr(1, value.size() - 2), " \t\n"));
@@ -71,6 +76,7 @@ void Walk::remember_copies(const Command& command) {
       if (word.starts_with("if=")) from = word.substr(3);
       if (word.starts_with("of=")) to = word.substr(3);
     }
+    if (from.empty() && !to.empty() && command.input.text) write_file(to, *command.input.text, false);
     if (from.empty() || to.empty()) return;
     if (const KnownFile* file = find_file(from)) {
       overlay_.files[absolute(to)] = KnownFile(*file);
@@ -292,6 +298,12 @@ bool Walk::builtin(const Command& command, Output& output) {
     std::vector<std::string> rest = argv;
     rest.erase(rest.begin() + 1, rest.begin() + 3);
     set_variable(argv[2], filter_output(*this, rest, std::nullopt).value_or(std::string(1, k_hole)));
+    if (const Variable* made = find_variable(argv[2]); argv[2].starts_with("HIST") && made != nullptr && !made->values.empty()) {
+      Command seen;
+      seen.assignments.emplace_back(argv[2], made->values[0]);
+      seen.is_assignment = true;
+      emit(std::move(seen));
+    }
     output.clear();
     return true;
   }

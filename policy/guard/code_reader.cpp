@@ -18,19 +18,19 @@ bool is_one_of(std::string_view name, std::initializer_list<std::string_view> na
 
 /// Names that start programs or run text as code.
 bool starts_programs(std::string_view name) {
-  static constexpr std::array<std::string_view, 56> k_names{
+  static constexpr std::array<std::string_view, 57> k_names{
       "system", "popen", "popen2", "popen3", "run", "call", "check_output", "check_call", "Popen", "getoutput", "getstatusoutput", "execl", "execlp", "execle", "execv", "execvp", "execve", "execvpe",
       "execlpe", "spawnl", "spawnlp", "spawnv", "spawnvp", "spawnve", "posix_spawn", "spawn", "spawnSync", "exec", "execSync", "execFile", "execFileSync", "fork", "shell_exec", "passthru", "proc_open",
       "pcntl_exec", "capture2", "capture2e", "capture3", "pipeline", "execute", "create_subprocess_shell", "create_subprocess_exec", "startfile", "callCommand", "readProcess", "shell", "sh", "cmd", "os_system",
-      "Run", "getRuntime", "ProcessBuilder", "pty_spawn", "system2", "exec_command"};
+      "Run", "getRuntime", "ProcessBuilder", "pty_spawn", "system2", "exec_command", "Command"};
   return std::find(k_names.begin(), k_names.end(), name) != k_names.end();
 }
 /// Of these, the ones that are ordinary words too: they count when a telling module is named.
 bool is_common_word(std::string_view name) {
-  return is_one_of(name, {"run", "call", "spawn", "fork", "execute", "pipeline", "sh", "cmd", "shell", "exec", "Run", "system"});
+  return is_one_of(name, {"run", "call", "spawn", "fork", "execute", "pipeline", "sh", "cmd", "shell", "exec", "Run", "system", "Command"});
 }
 bool runs_code(std::string_view name) {
-  return is_one_of(name, {"eval", "exec", "compile", "execfile", "runInThisContext", "runInNewContext", "loadstring", "load", "instance_eval", "class_eval", "assert", "create_function", "Function", "dostring", "evalc"});
+  return is_one_of(name, {"eval", "exec", "compile", "execfile", "runInThisContext", "runInNewContext", "loadstring", "load", "instance_eval", "class_eval", "assert", "create_function", "Function", "dostring", "evalc", "timeit", "runcode", "runsource", "run_string", "runctx"});
 }
 
 bool looks_like_path(std::string_view text) {
@@ -76,7 +76,7 @@ class CodeReader {
         walk_.emit(std::move(bomb));
       }
       const bool starts = starts_programs(t.value) && (!is_common_word(t.value) || names_process_module || language_ == Language::perl || language_ == Language::ruby || language_ == Language::php || language_ == Language::other || language_ == Language::node);
-      const bool evaluates = runs_code(t.value) && !(i > 0 && tokens_[i - 1].value == "." && t.value != "eval" && language_ == Language::python);
+      const bool evaluates = runs_code(t.value) && !(i > 0 && tokens_[i - 1].value == "." && !is_one_of(t.value, {"eval", "timeit", "runcode", "runsource", "run_string", "runctx"}) && language_ == Language::python);
       if (evaluates && !(starts && language_ != Language::python)) {
         evaluate(i, by_text);
         continue;
@@ -107,6 +107,7 @@ class CodeReader {
   [[nodiscard]] bool builds_names_near(std::size_t i) const {
     const std::string& value = tokens_[i].value;
     if (!starts_programs(value) && !runs_code(value)) return false;
+    if (language_ == Language::php && is_sign(i + 1, ";") && i > 0 && is_sign(i - 1, "=")) return true;  // $f = "system"; $f(...)
     return is_sign(i + 1, ")") || is_sign(i + 1, "]") || is_sign(i + 1, ",");
   }
   [[nodiscard]] bool names_dangerous_text() const {
@@ -134,6 +135,10 @@ class CodeReader {
     std::size_t at = i + 1;
     if (by_text) {  // behind the closing bracket of getattr( ) or [ ]
       while (at < tokens_.size() && (is_sign(at, ")") || is_sign(at, "]"))) ++at;
+      if (is_sign(at, "[")) {  // one of several: [0]
+        while (at < tokens_.size() && !is_sign(at, "]")) ++at;
+        ++at;
+      }
       if (is_sign(at, ",")) ++at;
     }
     while (is_sign(at, ".") && token(at + 1).kind == Token::Kind::name) at += 2;  // run.bind, call.apply
@@ -174,8 +179,16 @@ class CodeReader {
     const std::string& name = tokens_[i].value;
     texts.erase(std::remove_if(texts.begin(), texts.end(), [](const std::string& t) { return t.empty() || t == "inherit" || t == "pipe" || t == "r" || t == "w" || t == "utf8" || t == "utf-8"; }), texts.end());
     if (texts.empty()) {
-      if (unknown) walk_.note(Opaque::unseen_code, "code that starts a program which cannot be known", name);
+      if (unknown || by_text) walk_.note(Opaque::unseen_code, "code that starts a program which cannot be known", name);
       return;
+    }
+    if (unknown) {
+      // chr(ord(c) - 1): what could not be worked out makes the command.
+      for (std::size_t at = i + 1; at < end; ++at) {
+        if (token(at).kind != Token::Kind::name || !is_one_of(token(at).value, {"ord", "chr", "translate", "maketrans", "xor", "bytearray", "codecs", "zlib", "charCodeAt", "fromCharCode", "pack", "unpack", "decode", "b64decode", "fromhex", "environ", "getenv", "argv"})) continue;
+        walk_.note(Opaque::unseen_code, "code that starts a program which cannot be known", name);
+        return;
+      }
     }
     if (name.starts_with("execl") || name.starts_with("spawnl") || name.starts_with("execv") || name.starts_with("spawnv") || name == "posix_spawn") {
       if (texts.size() > 1) texts.erase(texts.begin() + 1);  // argv[0]
@@ -195,7 +208,7 @@ class CodeReader {
     bool unknown = false;
     std::size_t end = 0;
     Argv texts = arguments(i, by_text, unknown, end);
-    if (texts.empty() || (unknown && texts[0].size() < 3)) {
+    if (texts.empty() || (unknown && (texts[0].size() < 3 || texts[0].find("://") != std::string::npos))) {
       if (unknown && is_sign(i + 1, "(")) walk_.note(Opaque::unseen_code, "code that runs code which cannot be known", tokens_[i].value);
       return;
     }
@@ -290,9 +303,9 @@ class CodeReader {
       const bool is_callback = language_ == Language::php && t.kind == Token::Kind::text && t.value == "unlink";
       if (t.kind != Token::Kind::name && !is_callback) continue;
       const std::string_view owner = i >= 2 && (is_sign(i - 1, ".") || is_sign(i - 1, "::") || is_sign(i - 1, "->")) ? std::string_view(tokens_[i - 2].value) : std::string_view();
-      const bool is_certain = is_callback || is_one_of(t.value, {"rmtree", "rm_rf", "rm_r", "rmSync", "unlinkSync", "removedirs", "remove_tree", "delete_tree", "rmdirSync", "remove_dir_all"}) ||
+      const bool is_certain = is_callback || is_one_of(t.value, {"rmtree", "rm_rf", "rm_r", "rmSync", "unlinkSync", "removedirs", "remove_tree", "delete_tree", "rmdirSync", "remove_dir_all", "removeSync"}) ||
                               (t.value == "unlink" && (language_ == Language::perl || language_ == Language::php || language_ == Language::python || language_ == Language::node)) ||
-                              (is_one_of(t.value, {"remove", "delete", "rm", "unlink"}) && is_one_of(owner, {"os", "shutil", "File", "FileUtils", "fs", "Dir"}));
+                              (is_one_of(t.value, {"remove", "delete", "rm", "unlink"}) && is_one_of(owner, {"os", "shutil", "File", "FileUtils", "fs", "Dir", "Deno"}));
       std::size_t next = i + 1;
       while (is_sign(next, "(") || is_sign(next, "[") || is_sign(next, ",")) ++next;
       if (is_certain && !has_deleted && (token(next).kind != Token::Kind::text || is_callback) && !(i > 0 && is_one_of(tokens_[i - 1].value, {"def", "import"}))) {
@@ -326,7 +339,7 @@ class CodeReader {
     }
     Command made;
     made.is_resolved = true;
-    if (is_one_of(verb, {"rmtree", "remove", "unlink", "rmdir", "rm_rf", "rm_r", "rm", "rmSync", "unlinkSync", "removedirs", "delete", "rmdirSync", "remove_dir", "remove_tree", "rm_f", "remove_entry_secure", "delete_tree"})) {
+    if (is_one_of(verb, {"rmtree", "remove", "unlink", "rmdir", "rm_rf", "rm_r", "rm", "rmSync", "unlinkSync", "removedirs", "delete", "rmdirSync", "remove_dir", "removeSync", "remove_tree", "rm_f", "remove_entry_secure", "delete_tree"})) {
       made.argv = {"rm", "-rf", path};
     } else if (is_one_of(verb, {"chmod", "chmodSync", "lchmod", "chmod_R"})) {
       std::string mode;

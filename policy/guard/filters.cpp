@@ -152,7 +152,13 @@ Text head_tail(const Argv& argv, const Walk& walk, const Text& input, bool is_he
 }
 
 Text od_style(const Argv& argv, const Walk& walk, const Text& input) {
-  const Options o = parse(argv, "lscgo");
+  Argv options = argv;
+  for (std::string& word : options) {
+    if (word == "-ps" || word == "-plain" || word == "-postscript") word = "-p";
+    else if (word == "-psr" || word == "-rps") word = "-rp";
+    else if (word == "-revert") word = "-r";
+  }
+  const Options o = parse(options, "lscgo");
   if (o.has("r")) {
     const Text text = content(walk, o.operands, input);
     if (!text) return std::nullopt;

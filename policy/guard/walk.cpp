@@ -435,7 +435,7 @@ Output Walk::simple(const Script&, const Node& node, const Input& input) {
         words.insert(words.end(), node.words.begin() + 1, node.words.end());
         changed.words = std::move(words);
         nest_.push_back("alias " + std::string(first));
-        output = simple_once(changed, input);
+        output = simple(Script{}, changed, input);
         nest_.pop_back();
       } else {
         output = run_text(*text + std::string(node.source.substr(first.size())), input, "alias " + std::string(first));
@@ -445,6 +445,31 @@ Output Walk::simple(const Script&, const Node& node, const Input& input) {
     }
   }
   return simple_once(node, input);
+}
+
+/// echo $PGPASSWORD: the value is not known here, its name says what it is.
+void Walk::note_secret_variables(const std::vector<std::string_view>& words) {
+  const std::string_view program = program_name(words[0]);
+  if (program != "echo" && program != "printf" && program != "print") return;
+  for (const std::string_view word : words) {
+    for (std::size_t at = word.find('$'); at != std::string_view::npos; at = word.find('$', at + 1)) {
+      std::size_t from = at + 1;
+      if (from < word.size() && word[from] == '{') ++from;
+      std::size_t end = from;
+      while (end < word.size() && (word[end] == '_' || (word[end] >= 'A' && word[end] <= 'Z') || (word[end] >= '0' && word[end] <= '9'))) ++end;
+      const std::string_view name = word.substr(from, end - from);
+      const bool is_secret = [&] {
+        for (const std::string_view part : {"PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY", "APIKEY", "ACCESS_KEY", "PRIVATE_KEY", "CREDENTIAL"}) {
+          if (name.find(part) != std::string_view::npos) return true;
+        }
+        return false;
+      }();
+      if (!is_secret || find_variable(name) != nullptr) continue;
+      Command made;
+      made.argv = {"secret-variable", std::string(name)};
+      emit(std::move(made));
+    }
+  }
 }
 
 Output Walk::simple_once(const Node& node, const Input& input) {
@@ -458,6 +483,7 @@ Output Walk::simple_once(const Node& node, const Input& input) {
     command.input = input;
     std::vector<std::string> argv = expand_words(node.words);
     const bool was_resolved = is_resolved_;
+    if (choice_ == 0 && node.words.size() > 1) note_secret_variables(node.words);
     if (node.words.empty()) {
       const std::size_t this_choice = choice_;
       for (const std::string_view raw : node.assignments) assign(raw, &command.assignments);

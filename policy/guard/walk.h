@@ -110,6 +110,7 @@ class Walk {
   Output simple_once(const Node& node, const Input& input);
   Output dispatch(Command command);
   void note_open_folder(std::string_view word);
+  void note_secret_variables(const std::vector<std::string_view>& words);
   /// A loop without a condition whose commands, from `first` on, write or make things and never end or pause it.
   void note_endless_loop(const Script& script, std::uint32_t condition, std::size_t first);
   void take_redirects(const Node& node, Input& input, std::vector<Redirect>& redirects);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 
+#include "policy/guard/launchers.h"
 #include "policy/guard/walk.h"
 #include "policy/guard/wildcard.h"
 
@@ -127,7 +128,7 @@ bool is_listed(std::string_view list, std::string_view word) {
 }
 
 bool is_shell_name(std::string_view name) {
-  return is_one_of(name, {"sh", "bash", "dash", "zsh", "ksh", "ash", "mksh", "ksh93", "rbash", "lksh", "yash", "posh", "fish", "csh", "tcsh", "pwsh", "elvish", "nu", "static-sh", "bash-static", "sash"});
+  return is_one_of(name, {"sh", "bash", "dash", "zsh", "ksh", "ash", "mksh", "ksh93", "rbash", "lksh", "yash", "posh", "fish", "csh", "tcsh", "pwsh", "elvish", "nu", "xonsh", "oil", "osh", "static-sh", "bash-static", "sash"});
 }
 
 /// As one word that the shell takes literally.
@@ -167,6 +168,7 @@ std::size_t command_at(const Argv& argv, const Wrapper& spec, std::size_t from =
       while (operands-- > 0 && i < argv.size()) ++i;
       return i;
     }
+    if (word == "-" && spec.name == "env") continue;
     if (word.starts_with("--")) {
       if (word.find('=') == std::string::npos && is_listed(spec.long_values, std::string_view(word).substr(2))) ++i;
       continue;
@@ -253,7 +255,8 @@ bool Walk::run_file(const std::string& path, std::vector<std::string> arguments,
 bool Walk::shell_program(const Command& command, Output& output) {
   const Argv& argv = command.argv;
   const std::string_view name = program_name(argv[0]);
-  if (!is_shell_name(name.starts_with('-') ? name.substr(1) : name)) return false;
+  const bool is_itself = name == "exe" && argv[0].starts_with("/proc/");
+  if (!is_itself && !is_shell_name(name.starts_with('-') ? name.substr(1) : name)) return false;
   bool wants_text = false;
   bool reads_input = false;
   bool is_interactive = false;
@@ -270,10 +273,14 @@ bool Walk::shell_program(const Command& command, Output& output) {
         ++i;
       }
       if (word == "--version" || word == "--help") return true;
-      if (word == "--command") wants_text = true;
+      if (word == "--command" || word == "--commands") wants_text = true;
       continue;
     }
     if (word.size() < 2 || (word[0] != '-' && word[0] != '+')) break;
+    if (word == "-Command" || word == "-command") {
+      wants_text = true;
+      continue;
+    }
     if (word[0] == '-') {
       wants_text = wants_text || word.find('c') != std::string::npos;
       reads_input = reads_input || word.find('s') != std::string::npos;
@@ -365,6 +372,8 @@ bool Walk::wrapper(const Command& command, Output& output) {
     if (at < argv.size()) output = run_argv(tail(argv, at), command.input, name);
     return at < argv.size();
   };
+
+  if (launcher(*this, command, output)) return true;
 
   // ---- ways of their own
   if (name == "env") {
