@@ -211,6 +211,46 @@ class AdminApi(unittest.TestCase):
                         wrong.append((kind, path, persona, f"got {status}, expected {expected}"))
         self.assertEqual(wrong, [])
 
+    def upgrade(self, place, persona=None, ticket=None, origin=None, version="13"):
+        """A real WebSocket handshake; (status, code of the problem)."""
+        import base64, socket
+        protocols = ["sallyport.terminal"] + ([f"ticket.{ticket}"] if ticket else [])
+        lines = [f"GET {place} HTTP/1.1", f"Host: 127.0.0.1:{self.api_port}", "Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Version: {version}",
+                 f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}", f"Sec-WebSocket-Protocol: {', '.join(protocols)}"]
+        lines += [f"Authorization: Bearer {self.tokens[persona]}"] if persona else []
+        lines += [f"Origin: {origin}"] if origin else []
+        with socket.create_connection(("127.0.0.1", self.api_port), timeout=20) as plain, self.tls.wrap_socket(plain, server_hostname="127.0.0.1") as link:
+            link.sendall("\r\n".join(lines + ["", ""]).encode())
+            answer = http.client.HTTPResponse(link, method="GET")
+            answer.begin()
+            code = json.loads(answer.read())["code"] if answer.status >= 400 else ""
+            return answer.status, code
+
+    def test_the_socket_of_a_terminal_opens_for_its_owner_once(self):
+        status, _, terminal = self.call("POST", "/v1/terminals", {"target": "target1"}, "admin")
+        self.assertEqual(status, 201, terminal)
+        place = f"/v1/terminals/{terminal['id']}/socket"
+        ours = f"https://127.0.0.1:{self.api_port}"
+        # Who holds no ticket: nobody at all, everybody else, and the owner.
+        for persona in PERSONAS:
+            expected = {"anonymous": (401, "SP-7020"), "admin": (426, "SP-7009")}.get(persona, (404, "SP-9403"))
+            self.assertEqual(self.upgrade(place, self.tokens.get(persona) and persona), expected, persona)
+            wrong = self.upgrade(place, self.tokens.get(persona) and persona, ticket="0" * 48)
+            self.assertEqual(wrong, {"anonymous": (401, "SP-7020"), "admin": (403, "SP-9403")}.get(persona, (404, "SP-9403")), persona)
+        elsewhere = "/v1/terminals/01ARZ3NDEKTSV4RRFFQ69G5FAV/socket"
+        for persona in PERSONAS:
+            self.assertEqual(self.upgrade(elsewhere, self.tokens.get(persona) and persona, terminal["ticket"])[0], 401 if persona == "anonymous" else 404, persona)
+        for origin in ("https://evil.example", "null", f"http://127.0.0.1:{self.api_port}", ours + ".evil.example"):
+            self.assertEqual(self.upgrade(place, None, terminal["ticket"], origin), (403, "SP-9302"), origin)
+        self.assertTrue(self.lab.wait_event("web.forged_request", origin="https://evil.example", decision="deny"))
+        self.assertEqual(self.upgrade(place, None, terminal["ticket"], ours, version="8")[0], 426)
+        self.assertEqual(self.upgrade(place, None, terminal["ticket"], ours)[0], 101)
+        self.assertEqual(self.upgrade(place, None, terminal["ticket"], ours)[0], 401)  # a ticket is good once
+        fresh = self.call("POST", f"/v1/terminals/{terminal['id']}/ticket", {}, "admin")[2]["ticket"]
+        self.assertEqual(self.call("POST", f"/v1/terminals/{terminal['id']}/ticket", {}, "engineer2")[0], 404)
+        self.assertEqual(self.upgrade(place, None, fresh, ours)[0], 101)
+        self.assertEqual(self.call("DELETE", f"/v1/terminals/{terminal['id']}", persona="admin", headers={"If-Match": "*"})[0], 200)
+
     def test_no_field_is_accepted_by_accident(self):
         things = self.things()
         tried, wrong = 0, []
