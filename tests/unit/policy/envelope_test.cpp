@@ -142,13 +142,18 @@ TEST_CASE("an open envelope allows what no role does, within its limits", "[enve
     Target target;
     target.name = TargetId(name);
     target.address = "192.0.2.1";
+    HostKey key;
+    key.blob = std::string(text_of(crypto::SshPublicKey::parse_line(k_signer)->blob()));
+    target.host_keys = {key};
     Account root;
     root.name = AccountName("root");
+    root.credentials = {TargetCredential{}};
     target.accounts = {root};
     documents.targets.push_back(target);
   }
   std::vector<Diagnostic> problems;
   const auto snapshot = Snapshot::compile(std::move(documents), problems);
+  INFO((problems.empty() ? std::string() : problems.front().str()));
   REQUIRE(problems.empty());
   AccessRequest request;
   request.principal = PrincipalId("engineer");
