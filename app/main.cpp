@@ -1,6 +1,7 @@
 // app/main.cpp -- the program `sallyport` (also as `sp`): see verbs/ for what each verb does.
 #include <string_view>
 
+#include "admin/oidc/oidc_desk.h"
 #include "app/verbs/command_line.h"
 #include "app/verbs/decision_desk.h"
 #include "app/verbs/terminal_desk.h"
@@ -16,5 +17,7 @@ int main(int argc, char** argv) {
   if (argc == 2 && std::string_view(argv[1]) == "decision-desk") return sallyport::app::run_decision_desk();
   // And this one for a terminal in a browser.
   if (argc == 2 && std::string_view(argv[1]) == "terminal-desk") return sallyport::app::run_terminal_desk();
+  // And this one for what an OpenID provider says.
+  if (argc == 2 && std::string_view(argv[1]) == "oidc-desk") return sallyport::admin::run_oidc_desk();
   return sallyport::app::run_command_line(argc, argv);
 }

@@ -1,6 +1,8 @@
 // POST /v1/login, GET and DELETE /v1/session, POST /v1/session/factor
 #include "admin/api/web_login.h"
 
+#include <openssl/crypto.h>
+
 #include <boost/json.hpp>
 
 #include "platform/model/messages.h"
@@ -39,14 +41,25 @@ void answer_login(const CallPtr& call, authority::WebLoginAnswer answer) {
   }
   json::object body = object_of(call->administration, *answer.session);
   body["state"] = "done";
-  response.headers["Set-Cookie"] = std::string(k_cookie_name) + "=" + std::string(answer.cookie.reveal_text()) + "; Path=/; Secure; HttpOnly; SameSite=Strict";
+  response.headers["Set-Cookie"] = session_cookie(answer.cookie);
   response.body = json::serialize(body) + "\n";
   call->answer(std::move(response));
 }
 
 }  // namespace
 
-std::string cookie_of(const net::HttpRequest& request) {
+std::string session_cookie(const Secret& cookie) {
+  return std::string(k_cookie_name) + "=" + std::string(cookie.reveal_text()) + "; Path=/; Secure; HttpOnly; SameSite=Strict";
+}
+
+bool shows_csrf_of(const net::HttpRequest& request, const authority::WebSession& session) {
+  const std::string shown = request.header("x-csrf-token");
+  return shown.size() == session.csrf.size() && CRYPTO_memcmp(shown.data(), session.csrf.data(), shown.size()) == 0;
+}
+
+std::string cookie_of(const net::HttpRequest& request) { return cookie_value(request, k_cookie_name); }
+
+std::string cookie_value(const net::HttpRequest& request, std::string_view name) {
   const std::string all = request.header("cookie");
   std::string_view rest = all;
   while (!rest.empty()) {
@@ -54,7 +67,7 @@ std::string cookie_of(const net::HttpRequest& request) {
     std::string_view one = rest.substr(0, end);
     rest = end == std::string_view::npos ? std::string_view{} : rest.substr(end + 1);
     while (one.starts_with(' ')) one.remove_prefix(1);
-    if (one.starts_with(k_cookie_name) && one.substr(k_cookie_name.size()).starts_with('=')) return std::string(one.substr(k_cookie_name.size() + 1));
+    if (one.starts_with(name) && one.substr(name.size()).starts_with('=')) return std::string(one.substr(name.size() + 1));
   }
   return {};
 }
@@ -102,11 +115,15 @@ void serve_own_session(const CallPtr& call) {
   if (call->parts.size() == 2 && method == "GET") return call->reply(object_of(call->administration, *session));
   if (call->parts.size() == 2 && method == "DELETE") {
     if (!call->body({})) return;
+    const bool by_provider = session->method.find("sign-on") != std::string::npos;
+    const std::string provider = by_provider ? call->administration.authority().sign_on->oidc.sign_out_address() : std::string();
     if (!call->who.dry_run) web.close(call->who.web_session, "signed out");
     net::HttpResponse response;
     if (!call->who.dry_run) response.headers["Set-Cookie"] = std::string(k_cookie_name) + "=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0";
     response.headers["Clear-Site-Data"] = "\"cache\", \"storage\"";
-    response.body = "{\"signed_out\":true}\n";
+    json::object said{{"signed_out", true}};
+    if (!provider.empty()) said["provider"] = provider;
+    response.body = json::serialize(said) + "\n";
     return call->answer(std::move(response));
   }
   if (given) {

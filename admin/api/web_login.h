@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "admin/api/call.h"
+#include "policy/authority/web_sessions.h"
 #include "policy/identity/login.h"
 
 namespace sallyport::admin {
@@ -13,11 +14,18 @@ namespace sallyport::admin {
 /// The prefix makes browsers insist on Secure, Path=/ and no Domain (RFC 6265bis section 4.1.3.2).
 inline constexpr std::string_view k_cookie_name = "__Host-sallyport";
 
+/// A cookie of a request; empty: none.
+[[nodiscard]] std::string cookie_value(const net::HttpRequest& request, std::string_view name);
 /// The session cookie of a request; empty: none.
 [[nodiscard]] std::string cookie_of(const net::HttpRequest& request);
 [[nodiscard]] IpAddress source_of(const net::HttpPeer& peer);
 /// Does a browser say that another site's page is behind this?
 [[nodiscard]] bool is_from_elsewhere(const net::HttpRequest& request);
+
+/// The whole Set-Cookie of a new session.
+[[nodiscard]] std::string session_cookie(const Secret& cookie);
+/// Does the request show what only the page of this session was told?
+[[nodiscard]] bool shows_csrf_of(const net::HttpRequest& request, const authority::WebSession& session);
 
 /// Answers with a new session's cookie, or with the refusal.
 void open_web_session(const CallPtr& call, const policy::Principal& principal, std::vector<policy::ProvenFactor> factors, std::string method);

@@ -9,12 +9,14 @@
 #include <filesystem>
 #include <fstream>
 
+#include "admin/oidc/oidc_client.h"
 #include "app/config.h"
 #include "app/keeper/directories.h"
 #include "app/verbs/doctor_machine.h"
 #include "app/verbs/exit_codes.h"
 #include "app/verbs/serve.h"
 #include "gateway/sandbox/layers.h"
+#include "policy/authority/directory_settings.h"
 #include "recorder/shipping/store_options.h"
 
 namespace sallyport::app {
@@ -92,6 +94,31 @@ void check_object_store(Findings& findings, const Config& config) {
     findings.add("store: " + check.name, check.good, check.required, check.detail, "docs/how-to/object-store.md says what the store has to allow");
 }
 
+/// Reads the discovery document and the keys, as a sign-on would.
+void check_provider(Findings& findings, const Config& config) {
+  constexpr const char* k_check = "identity provider";
+  constexpr const char* k_remedy = "docs/how-to/sign-on-oidc.md says what belongs into the section oidc";
+  auto options = admin::read_oidc_options(config.settings_for("authority"));
+  if (!options) return findings.add(k_check, false, true, options.error().detail, k_remedy);
+  if (!*options) return findings.add(k_check, false, false, "none: people log in by key, password and one-time code", "set oidc.issuer");
+  const std::string issuer = (**options).issuer;
+  admin::OidcClient client(std::move(**options), system_clock());
+  const auto about = client.metadata();
+  if (!about) return findings.add(k_check, false, true, about.error().detail, k_remedy);
+  const auto keys = client.count_keys();
+  if (!keys) return findings.add(k_check, false, true, keys.error().detail, k_remedy);
+  findings.add(k_check, true, true, issuer + ", " + std::to_string(*keys) + " keys" + (about->device_endpoint.empty() ? ", no device flow: not from ssh" : ""), "");
+}
+
+/// Connects and verifies the certificate; asks nothing.
+void check_directory(Findings& findings, const Config& config) {
+  const auto settings = authority::read_directory_settings(config.settings);
+  if (!settings || !*settings) return;  // a wrong one is a finding of the configuration
+  const auto reached = directory::reach((*settings)->place);
+  findings.add("directory", reached.has_value(), true, (*settings)->place.url + (reached ? "" : ": " + reached.error().detail),
+               "docs/how-to/ldap.md says what it needs: the address, the CA's certificate, and the name that stands in the directory's");
+}
+
 void check_limits(Findings& findings, const Config& config) {
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
@@ -116,8 +143,10 @@ int run_doctor(const Common& common) {
   if (!config) config = parse_config("", "built-in defaults");
   if (config) {
     check_places(findings, *config);
+    check_directory(findings, *config);
     check_limits(findings, *config);
     check_object_store(findings, *config);
+    check_provider(findings, *config);
     const auto tell = [&findings](const std::string& check, bool good, bool required, const std::string& detail, const std::string& remedy) {
       findings.add(check, good, required, detail, remedy);
     };

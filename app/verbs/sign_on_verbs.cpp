@@ -40,6 +40,7 @@ struct LoginOptions {
   std::string from;
   std::string code;
   bool agent = false;
+  bool sso = false;
   std::vector<std::string> ssh_options;
 };
 
@@ -109,6 +110,8 @@ int run_login(const LoginOptions& options) {
   if (!line) return report(line.error());
   std::vector<std::string> words{"ssh", "-T", "-p", std::to_string(options.port), "-l", options.where.substr(0, at)};
   if (!options.identity.empty()) words.insert(words.end(), {"-i", options.identity});
+  // The identity provider is asked over keyboard-interactive; no key shall answer before it.
+  if (options.sso) words.insert(words.end(), {"-o", "PubkeyAuthentication=no", "-o", "PreferredAuthentications=keyboard-interactive"});
   for (const std::string& one : options.ssh_options) words.insert(words.end(), {"-o", one});
   words.insert(words.end(), {"--", options.where.substr(at + 1), "certificate", *line});
   for (const auto& [flag, value] : {std::pair{"--for", &options.lasts}, std::pair{"--from", &options.from}, std::pair{"--code", &options.code}})
@@ -175,7 +178,7 @@ void add_sign_on_verbs(CLI::App& app, Common& common, Outcome& outcome) {
   forget.callback([&] { outcome.status = with_gateway(common, [&](AdminClient& client) { return client.send("DELETE", "/v1/enrolments/" + segment_of(options.principal), nullptr); }); });
 
   CLI::App& login = add_verb(app, "login", "Get a short-lived certificate for plain ssh, by whatever factors the gateway asks for.",
-                             "  sallyport login engineer@gateway\n  sallyport login engineer@gateway -p 2222 --for 1h --from here --agent\n");
+                             "  sallyport login engineer@gateway\n  sallyport login engineer@gateway -p 2222 --for 1h --from here --agent\n  sallyport login engineer@gateway --sso\n");
   login.add_option("where", login_options.where, "PRINCIPAL@gateway")->required();
   login.add_option("-p,--port", login_options.port, "port of the gateway")->check(CLI::Range(1, 65535));
   login.add_option("--key", login_options.key, "the key to certify, made when missing (default: ~/.ssh/id_sallyport)");
@@ -183,6 +186,7 @@ void add_sign_on_verbs(CLI::App& app, Common& common, Outcome& outcome) {
   login.add_option("--for", login_options.lasts, "how long it lasts, within the gateway's limit");
   login.add_option("--from", login_options.from, "good from this network only; `here`: from where you are");
   login.add_option("--code", login_options.code, "one-time code, when the login itself asks for none");
+  login.add_flag("--sso", login_options.sso, "sign on at the identity provider, by a browser of any machine");
   login.add_flag("--agent", login_options.agent, "put it into the agent as well");
   login.add_option("--ssh-option", login_options.ssh_options, "an -o option of ssh(1); may be repeated");
   login.callback([&] { outcome.status = run_login(login_options); });

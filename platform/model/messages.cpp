@@ -165,9 +165,6 @@ constexpr std::array k_messages = {
     Message{"SP-9309", "no certificate for you", "the request for a login certificate cannot be met", "See docs/how-to/login-certificates.md."},
     Message{"SP-9310", "a security key is needed", "the role is for logins by a hardware token only", "Log in with your sk-ssh-ed25519 or sk-ecdsa key."},
     Message{"SP-9320", "the directory does not answer", "your password is checked there and nobody can say now whether it is right", "Log in with your key, or try again in a minute; administrators see why in directory.failed."},
-    Message{"SP-9321", "the passkey was not accepted", "it is not enrolled for you, was answered too late, or its answer does not fit", "Try again; if it happens again remove it and enrol it anew."},
-    Message{"SP-9322", "passkeys are not set up here", "passkeys.rp_id is not set, or this page is opened under another name", "Ask an administrator; see docs/how-to/passkeys.md."},
-    Message{"SP-9323", "the passkey may have been copied", "its use counter went back, so it counts no more", "Remove it, tell your security team, and enrol a new one."},
 
     Message{"SP-9401", "too many at once", "as many viewings, searches or browser terminals as the gateway allows are open", "Close one, or try again in a minute."},
     Message{"SP-9402", "there is no search index yet", "nobody has made one from the recordings", "Make it on the gateway: sallyport index --follow --reason '...'."},

@@ -22,7 +22,7 @@ export interface WebSession {
   csrf: string;
   expires: string;
   fresh_until: string;
-  step_up: "" | "totp" | "password";
+  step_up: "" | "totp" | "password" | "sign-on";
 }
 let csrf = "";
 export const session = {
@@ -40,7 +40,9 @@ export const session = {
   },
   end: async (): Promise<void> => {
     try {
-      if (csrf) await call("/v1/session", { method: "DELETE" });
+      if (!csrf) return;
+      const { provider } = await call<{ provider?: string }>("/v1/session", { method: "DELETE" });
+      if (provider) window.location.assign(provider);
     } finally {
       csrf = "";
     }

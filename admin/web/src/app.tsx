@@ -14,13 +14,14 @@ import { Secrets } from "./pages/secrets";
 import { SessionPage } from "./pages/session";
 import { Sessions } from "./pages/sessions";
 import { SignIn } from "./pages/sign_in";
+import { cameBack } from "./pages/sign_on";
 import { Targets } from "./pages/targets";
 import { TerminalPage } from "./pages/terminal";
 import { Tokens } from "./pages/tokens";
 import { follow, go, usePlace } from "./route";
 import { ProveAgain } from "./prove_again";
 import type { WhoAmI } from "./types";
-import { Empty, Page } from "./ui";
+import { Empty, Page, ProblemBox } from "./ui";
 
 // `right`: who lacks it would see nothing but a refusal there, so it is not offered.
 const places = [
@@ -59,6 +60,7 @@ export function App() {
   const { path } = usePlace();
   const [who, setWho] = useState<WhoAmI>();
   const [asking, setAsking] = useState(true);
+  const [back] = useState(cameBack);
   useEffect(() => onSignedOut(() => setWho(undefined)), []);
   useEffect(() => {
     if (!asking) return;
@@ -74,7 +76,7 @@ export function App() {
     if (who && path === "/" && location.pathname === "/" && first && first !== "/") go(first, true);
   }, [who, path, first]);
   if (asking) return <p class="hint">One moment</p>;
-  if (!who) return <SignIn onSignedIn={setWho} />;
+  if (!who) return <SignIn onSignedIn={setWho} back={back} />;
   return (
     <div class="shell" onClick={follow}>
       <a class="skip" href="#main">
@@ -111,6 +113,7 @@ export function App() {
       </nav>
       <ProveAgain />
       <main id="main" tabIndex={-1}>
+        <ProblemBox problem={back.problem} />
         <View path={path} who={who} />
       </main>
     </div>

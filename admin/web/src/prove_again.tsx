@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 
 import { call, onStepUp, session } from "./api";
 import type { WebSession } from "./api";
+import { signOn } from "./pages/sign_on";
 import { ProblemBox } from "./ui";
 import { useAction } from "./use";
 
@@ -31,6 +32,7 @@ export function ProveAgain() {
     if (dialog.current?.open) dialog.current.close();
   };
   const { run, busy, problem } = useAction(async () => {
+    if (kind === "sign-on") return signOn(true);
     const body = { factor: kind === "totp" ? factor.trim() : factor };
     setFactor("");
     session.take(await call<WebSession>("/v1/session/factor", { method: "POST", body }));
@@ -45,7 +47,12 @@ export function ProveAgain() {
         }}
       >
         <h2 id="prove-again">Prove it is you</h2>
-        <p class="hint">This change wants proof of the last few minutes. After it, the change goes on by itself.</p>
+        {kind === "sign-on" ? (
+          <p class="hint">This change wants proof of the last few minutes: sign on again at the identity provider, then make the change once more.</p>
+        ) : (
+          <p class="hint">This change wants proof of the last few minutes. After it, the change goes on by itself.</p>
+        )}
+        {kind !== "sign-on" && (
         <label>
           {kind === "totp" ? "Fresh one-time code" : "Password again"}
           <input
@@ -58,9 +65,10 @@ export function ProveAgain() {
             onInput={(event) => setFactor(event.currentTarget.value)}
           />
         </label>
+        )}
         <ProblemBox problem={problem} />
         <button type="submit" disabled={busy}>
-          {busy ? "One moment" : "Prove and go on"}
+          {busy ? "One moment" : kind === "sign-on" ? "Sign on again" : "Prove and go on"}
         </button>
         <button type="button" class="quiet" onClick={() => leave(false)}>
           Leave it

@@ -56,9 +56,15 @@ export function Requests({ who }: { who: WhoAmI }) {
                   <span class="acts">
                     {row.principal !== who.principal && (
                       <>
-                        <button type="button" onClick={() => setAsked({ row, approve: true })} aria-label={`Approve the request of ${row.principal}`}>
-                          Approve
-                        </button>
+                        {row.kind === "presence" ? (
+                          <a href={`/sessions/${row.text.split(" ").pop() ?? ""}`} aria-label={`Join the session of ${row.principal}`}>
+                            Join
+                          </a>
+                        ) : (
+                          <button type="button" onClick={() => setAsked({ row, approve: true })} aria-label={`Approve the request of ${row.principal}`}>
+                            Approve
+                          </button>
+                        )}
                         <button type="button" class="danger" onClick={() => setAsked({ row, approve: false })} aria-label={`Deny the request of ${row.principal}`}>
                           Deny
                         </button>

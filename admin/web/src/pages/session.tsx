@@ -1,5 +1,5 @@
 // One session: who, where, how it was proven, what it did.
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 
 import { call } from "../api";
 import { bytes, clock, quoted, since } from "../text";
@@ -46,6 +46,7 @@ export function SessionPage({ id, mayAct }: { id: string; mayAct: boolean }) {
           ))}
       </dl>
       {session && !session.ended && session.principal && mayAct && <Acts id={id} />}
+      {!session?.ended && <Presence id={id} />}
       {why.data?.text && (
         <section aria-labelledby="why">
           <h2 id="why">Why</h2>
@@ -94,6 +95,52 @@ const ACTS = {
   release: { button: "Let it go on", title: "Let this session go on", act: "Go on", label: undefined, field: "reason" },
 } as const;
 type Act = keyof typeof ACTS;
+
+/** Being there: as the session's moderator, or to watch. The gateway is told every few seconds that one still is. */
+function Presence({ id }: { id: string }) {
+  const [asking, setAsking] = useState(false);
+  const [seat, setSeat] = useState<string>();
+  const path = `/v1/sessions/${id}/join`;
+  const join = useAction(async (reason: string) => {
+    const made = await call<{ seat: string }>(path, { method: "POST", body: { reason } });
+    setSeat(made.seat);
+    setAsking(false);
+  });
+  const leave = useAction(async () => {
+    if (seat) await call(path, { method: "DELETE", body: { seat } });
+    setSeat(undefined);
+  });
+  useEffect(() => {
+    if (!seat) return;
+    const timer = window.setInterval(() => {
+      call(path, { method: "POST", body: { seat } }).catch(() => setSeat(undefined));
+    }, 4000);
+    return () => clearInterval(timer);
+  }, [seat, path]);
+  return (
+    <section aria-labelledby="presence">
+      <h2 id="presence">Presence</h2>
+      <p role="status">{seat ? "You are present in this session. Leaving this page is leaving the session." : "You are not present in this session."}</p>
+      <div class="acts">
+        {seat ? (
+          <button type="button" disabled={leave.busy} onClick={() => void leave.run()}>
+            Leave the session
+          </button>
+        ) : (
+          <button type="button" onClick={() => setAsking(true)}>
+            Join the session
+          </button>
+        )}
+      </div>
+      <ProblemBox problem={leave.problem} />
+      <CopyLine label="ssh" text={`ssh -t YOU@gateway join ${id}`} />
+      <CopyLine label="CLI" text={`sallyport session join ${quoted(id)} --reason 'why'`} />
+      {asking && (
+        <AskReason title="Join this session? Its people are told" act="Join it" busy={join.busy} problem={join.problem} onDo={(reason) => void join.run(reason)} onLeave={() => setAsking(false)} />
+      )}
+    </section>
+  );
+}
 
 /** What somebody who watches may do. */
 function Acts({ id }: { id: string }) {

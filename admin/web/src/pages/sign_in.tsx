@@ -5,13 +5,15 @@ import type { WebSession } from "../api";
 import type { WhoAmI } from "../types";
 import { ProblemBox } from "../ui";
 import { useAction } from "../use";
+import { SignOn } from "./sign_on";
+import type { CameBack } from "./sign_on";
 
 type LoginAnswer = { state: "code"; login: string } | ({ state: "done" } & WebSession);
 
-function Person({ onSignedIn }: { onSignedIn: (who: WhoAmI) => void }) {
+function Person({ onSignedIn, begun = "" }: { onSignedIn: (who: WhoAmI) => void; begun?: string }) {
   const [user, setUser] = useState("");
   const [password, setPassword] = useState("");
-  const [login, setLogin] = useState("");
+  const [login, setLogin] = useState(begun);
   const [code, setCode] = useState("");
   const { run, busy, problem } = useAction(async () => {
     const body = login ? { login, code: code.trim() } : { user: user.trim(), password };
@@ -103,11 +105,12 @@ function ByToken({ onSignedIn }: { onSignedIn: (who: WhoAmI) => void }) {
   );
 }
 
-export function SignIn({ onSignedIn }: { onSignedIn: (who: WhoAmI) => void }) {
+export function SignIn({ onSignedIn, back }: { onSignedIn: (who: WhoAmI) => void; back: CameBack }) {
   return (
     <main class="sign-in">
+      <SignOn problem={back.problem} />
       <div class="ways">
-        <Person onSignedIn={onSignedIn} />
+        <Person onSignedIn={onSignedIn} begun={back.login} />
         <ByToken onSignedIn={onSignedIn} />
       </div>
     </main>
