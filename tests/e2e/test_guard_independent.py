@@ -3,6 +3,7 @@ import json, os, subprocess, sys, unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "data", "guard"))
+import more_sets  # noqa: E402
 import sets  # noqa: E402
 
 SALLYPORT = os.path.join(os.environ.get("SALLYPORT_BIN", os.path.join(HERE, "..", "..", "build", "release", "bin")), "sallyport")
@@ -42,6 +43,51 @@ class IndependentSets(unittest.TestCase):
         self.assertGreaterEqual(self.share("open", "base"), 98.0)
         self.assertGreaterEqual(self.share("open", "disguised"), 97.0)
         self.assertLessEqual(self.share("open", "benign"), 1.0)
+
+
+class MoreSets(unittest.TestCase):
+    """The third to fifth set. The fourth is made of what is rare and near the edge; no goal is claimed for it, only what was reached is held."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.items = {which: more_sets.sets(which) for which in ("third", "fourth", "fifth")}
+        everything = [item for items in cls.items.values() for item in items]
+        lines = "".join(json.dumps({"id": item["id"], "command": item["command"]}) + "\n" for item in everything)
+        run = subprocess.run([SALLYPORT, "guard", "score"], input=lines.encode(), stdout=subprocess.PIPE, timeout=120, check=True)
+        cls.answers = {answer["id"]: answer for answer in map(json.loads, run.stdout.decode().splitlines())}
+
+    def flagged(self, which, half, kind):
+        chosen = [item for item in self.items[which] if item["half"] == half and item["kind"] == kind]
+        verdicts = [self.answers[item["id"]]["verdict"] for item in chosen]
+        share = 100.0 * sum(v in FLAGGED for v in verdicts) / len(chosen)
+        denied = 100.0 * sum(v in ("deny", "kill") for v in verdicts) / len(chosen)
+        print(f"{which:6} {half:6} {kind:10} {len(chosen):5} items  flagged {share:6.2f} %  denied {denied:6.2f} %")
+        return share
+
+    def test_the_sets_are_large_and_every_item_is_answered(self):
+        count = lambda kind: sum(1 for items in self.items.values() for item in items if item["kind"] == kind)
+        self.assertGreaterEqual(count("dangerous"), 2300)
+        self.assertGreaterEqual(count("disguised"), 1500)
+        self.assertGreaterEqual(count("benign"), 1250)
+        self.assertEqual(len(self.answers), count("dangerous") + count("disguised") + count("benign"))
+
+    def test_the_halves_that_were_kept_aside(self):
+        self.assertGreaterEqual(self.flagged("third", "aside", "dangerous"), 94.0)
+        self.assertGreaterEqual(self.flagged("third", "aside", "disguised"), 94.0)
+        self.assertLessEqual(self.flagged("third", "aside", "benign"), 1.5)
+        self.assertGreaterEqual(self.flagged("fourth", "aside", "dangerous"), 88.0)
+        self.assertGreaterEqual(self.flagged("fourth", "aside", "disguised"), 92.0)
+        self.assertLessEqual(self.flagged("fourth", "aside", "benign"), 2.0)
+
+    def test_what_was_reached_on_the_open_halves_stays(self):
+        self.assertGreaterEqual(self.flagged("third", "open", "dangerous"), 98.5)
+        self.assertGreaterEqual(self.flagged("third", "open", "disguised"), 98.5)
+        self.assertLessEqual(self.flagged("third", "open", "benign"), 0.5)
+        self.assertGreaterEqual(self.flagged("fourth", "open", "dangerous"), 96.0)
+        self.assertGreaterEqual(self.flagged("fourth", "open", "disguised"), 91.0)
+        self.assertLessEqual(self.flagged("fourth", "open", "benign"), 1.5)
+        self.assertGreaterEqual(self.flagged("fifth", "open", "dangerous"), 98.0)
+        self.assertLessEqual(self.flagged("fifth", "open", "benign"), 1.9)
 
 
 if __name__ == "__main__":
