@@ -52,11 +52,17 @@ struct Fields {
 
 /// {a,b} and {1..3}, outermost first. The text holds no live brace expansion afterwards.
 void expand_braces(const std::string& raw, std::vector<std::string>& out, std::uint64_t& budget) {
-  if (out.size() >= 256 || budget < 64) {
+  const std::uint64_t cost = 16 + raw.size() / 8;
+  if (budget < 64 + cost) {  // the walk says so
+    if (out.empty()) out.push_back(raw);
+    budget = 0;
+    return;
+  }
+  budget -= cost;
+  if (out.size() >= 256) {
     out.push_back(raw);
     return;
   }
-  budget -= std::min<std::uint64_t>(budget, 16 + raw.size() / 8);
   for (std::size_t i = 0; i < raw.size(); ++i) {
     const char c = raw[i];
     if (c == '\\') {
@@ -127,7 +133,10 @@ void expand_braces(const std::string& raw, std::vector<std::string>& out, std::u
           continue;
         }
       }
-      for (const std::string& one : parts) expand_braces(raw.substr(0, i) + one + raw.substr(j + 1), out, budget);
+      for (const std::string& one : parts) {
+        if (budget == 0) break;
+        expand_braces(raw.substr(0, i) + one + raw.substr(j + 1), out, budget);
+      }
       return;
     }
   }

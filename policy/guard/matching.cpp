@@ -1,46 +1,14 @@
 #include "policy/guard/matching.h"
 
-#include <re2/re2.h>
-
 #include <algorithm>
-#include <mutex>
 #include <optional>
 
+#include "policy/guard/rule_pattern.h"
 #include "policy/guard/wildcard.h"
 
 namespace sallyport::guard {
 
 namespace {
-
-re2::StringPiece piece(std::string_view text) { return re2::StringPiece(text.data(), text.size()); }
-
-re2::RE2::Options pattern_options(std::int64_t memory) {
-  re2::RE2::Options options;
-  options.set_log_errors(false);
-  options.set_max_mem(memory);
-  options.set_dot_nl(true);
-  options.set_never_capture(true);
-  return options;
-}
-
-/// A regular expression of a rule, compiled when it is first asked for. Threads may share it.
-class LazyPattern {
- public:
-  /// `otherwise` when the expression is none: a rule that cannot be judged counts.
-  [[nodiscard]] bool matches(const std::string& pattern, std::string_view text, bool otherwise) const {
-    std::call_once(once_, [&] {
-      compiled_ = std::make_unique<re2::RE2>(piece(pattern), pattern_options(k_memory));
-      if (!compiled_->ok()) compiled_ = std::make_unique<re2::RE2>(piece(pattern), pattern_options(k_most_memory));
-    });
-    return compiled_->ok() ? re2::RE2::PartialMatch(piece(text), *compiled_) : otherwise;
-  }
-
- private:
-  static constexpr std::int64_t k_memory = 128 << 10;
-  static constexpr std::int64_t k_most_memory = 1 << 20;  // what rules are checked with
-  mutable std::once_flag once_;
-  mutable std::unique_ptr<re2::RE2> compiled_;
-};
 
 using Paths = std::vector<PathPattern>;
 
@@ -54,9 +22,9 @@ Paths taken_apart(const std::vector<std::string>& patterns) {
 }  // namespace
 
 struct CompiledRule {
-  LazyPattern pattern;
-  LazyPattern unless;
-  LazyPattern env_value;
+  RulePattern pattern;
+  RulePattern unless;
+  RulePattern env_value;
   Paths reads;
   Paths writes;
   Paths deletes;
@@ -74,9 +42,10 @@ struct PreparedEffects {
     std::optional<PathText> folder;  ///< ~/.ssh/* is what stands in ~/.ssh
   };
   using List = std::vector<Path>;
-  PreparedEffects(const Effects& of, std::string_view bare_text) : effects(of), bare(bare_text), reads(prepared(of.reads)), writes(prepared(of.writes)), deletes(prepared(of.deletes)), changes(prepared(of.changes)), edits(prepared(of.edits)) {}
+  PreparedEffects(const Effects& of, std::string_view bare_text, std::string_view whole_text) : effects(of), bare(bare_text), whole(whole_text), reads(prepared(of.reads)), writes(prepared(of.writes)), deletes(prepared(of.deletes)), changes(prepared(of.changes)), edits(prepared(of.edits)) {}
   const Effects& effects;
-  std::string_view bare;  ///< the command's text without the assignments in front of it
+  SearchedText bare;   ///< the command's text without the assignments in front of it
+  SearchedText whole;  ///< with them
   List reads;
   List writes;
   List deletes;
@@ -87,7 +56,7 @@ struct PreparedEffects {
   [[nodiscard]] std::uint64_t cost() const {
     std::uint64_t sum = 0;
     for (const List* list : {&reads, &writes, &deletes, &changes, &edits}) {
-      for (const Path& path : *list) sum += 150 + 20 * path.whole.parts.size() + (has_marks(path.whole.text) ? 3000 + 40 * path.whole.text.size() : 0);
+      for (const Path& path : *list) sum += 150 + 20 * static_cast<std::uint64_t>(1 + std::count(path.whole.text.begin(), path.whole.text.end(), '/')) + (has_marks(path.whole.text) ? 3000 + 40 * path.whole.text.size() : 0);
     }
     return sum;
   }
@@ -304,7 +273,7 @@ bool RuleSet::Impl::judge(const Command& command, const SimpleCommand& shown_com
     without.assignments.clear();
     bare = normalised(without);
   }
-  const PreparedEffects prepared(effects, bare.empty() ? std::string_view(shown_command.text) : std::string_view(bare));
+  const PreparedEffects prepared(effects, bare.empty() ? std::string_view(shown_command.text) : std::string_view(bare), shown_command.text);
   const std::uint64_t cost = 400 + candidates.size() * (4 + command.argv.size() / 2) + shown_command.text.size() / 4 + prepared.cost();
   if (cost > budget) {
     budget = 0;
@@ -343,7 +312,7 @@ void RuleSet::Impl::judge_rule(std::size_t index, const Command& command, const 
     const auto check = [&](std::string_view variable, std::string_view value) {
       const bool named = std::any_of(rule.env.begin(), rule.env.end(), [&](const std::string& n) { return n.find('*') == std::string::npos ? n == variable : wildcard_match(n, variable, true); });
       if (!named) return;
-      if (rule.env_value.empty() || compiled.env_value.matches(rule.env_value, value, true)) found = true;
+      if (rule.env_value.empty() || compiled.env_value.matches(rule.env_value, SearchedText(value), true)) found = true;
     };
     for (const auto& [variable, value] : command.assignments) check(variable, shown(value));
     // export X=1, env X=1, sudo X=1, unset X
@@ -357,9 +326,9 @@ void RuleSet::Impl::judge_rule(std::size_t index, const Command& command, const 
   }
   // Last, as it costs most.
   // A=1 in front hides no command from a rule, and A=--help excuses none.
-  const bool has_assignments = prepared.bare.size() != shown_command.text.size();
-  if (!rule.pattern.empty() && !compiled.pattern.matches(rule.pattern, prepared.bare, true) && !(has_assignments && compiled.pattern.matches(rule.pattern, shown_command.text, true))) return;
-  if (!rule.unless.empty() && compiled.unless.matches(rule.unless, rule.env.empty() ? prepared.bare : std::string_view(shown_command.text), false)) return;
+  const bool has_assignments = prepared.bare.text.size() != shown_command.text.size();
+  if (!rule.pattern.empty() && !compiled.pattern.matches(rule.pattern, prepared.bare, true) && !(has_assignments && compiled.pattern.matches(rule.pattern, prepared.whole, true))) return;
+  if (!rule.unless.empty() && compiled.unless.matches(rule.unless, rule.env.empty() ? prepared.bare : prepared.whole, false)) return;
   Finding made;
   made.verdict = rule.verdict;
   made.rule = rule.id;

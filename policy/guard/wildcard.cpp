@@ -90,44 +90,6 @@ std::vector<std::string_view> split_path(std::string_view path) {
   return parts;
 }
 
-bool component_matches(std::string_view rule, std::string_view arg) {
-  if (rule == "*") return !arg.empty();
-  if (arg.find_first_of(k_marks) == k_none) {
-    return rule.find_first_of("*?") == k_none ? rule == arg : wildcard_match(rule, arg, true);
-  }
-  if (!rule.empty() && rule[0] == '.' && (arg[0] == k_star || arg[0] == k_any)) return false;  // wildcards leave hidden files out
-  const std::string flat = without_classes(arg);
-  const auto is_letter = [](char c) { return c != k_star && c != k_any && c != k_hole; };
-  if (std::none_of(flat.begin(), flat.end(), is_letter)) {
-    // ??? may be etc, but * is nothing in particular.
-    return std::all_of(flat.begin(), flat.end(), [](char c) { return c == k_any; }) && flat.size() > 1 && components_meet(rule, flat);
-  }
-  return components_meet(rule, flat);
-}
-
-bool paths_match(const std::vector<std::string_view>& rule, std::size_t r, const std::vector<std::string_view>& path, std::size_t p, int depth) {
-  if (depth > 8) return false;
-  while (r < rule.size()) {
-    if (rule[r] == "**") {
-      if (r + 1 == rule.size()) return true;
-      const std::size_t left = rule.size() - r - 1;
-      const bool is_last = std::find(rule.begin() + static_cast<std::ptrdiff_t>(r) + 1, rule.end(), "**") == rule.end();
-      if (is_last) {  // what is left stands at the end
-        if (path.size() < p + left) return false;
-        return paths_match(rule, r + 1, path, path.size() - left, depth + 1);
-      }
-      for (std::size_t skip = p; skip <= path.size(); ++skip) {
-        if (paths_match(rule, r + 1, path, skip, depth + 1)) return true;
-      }
-      return false;
-    }
-    if (p >= path.size() || !component_matches(rule[r], path[p])) return false;
-    ++r;
-    ++p;
-  }
-  return p == path.size();
-}
-
 }  // namespace
 
 bool wildcard_match(std::string_view pattern, std::string_view text, bool is_plain) {
@@ -169,36 +131,105 @@ bool wildcard_match(std::string_view pattern, std::string_view text, bool is_pla
   return p == pattern.size();
 }
 
-PathText::PathText(std::string_view path) : text(path), last(path.substr(path.rfind('/') + 1)), parts(split_path(path)) {
-  last_has_marks = last.find_first_of(k_marks) != k_none;
+namespace {
+
+/// Told apart by the letters that differ most often, before the whole is compared.
+bool are_same(std::string_view a, std::string_view b) {
+  if (a.size() != b.size()) return false;
+  if (a.empty()) return true;
+  const std::size_t second = a.size() > 1 ? 1 : 0;
+  return a[second] == b[second] && a.back() == b.back() && a == b;
 }
 
-PathPattern::PathPattern(std::string_view pattern) : text_(pattern), last_(pattern.substr(pattern.rfind('/') + 1)), parts_(split_path(pattern)) {
+}  // namespace
+
+PathText::PathText(std::string_view path) : text(path), last(path.substr(path.rfind('/') + 1)) {
+  const auto is_mark = [](char c) { return static_cast<unsigned char>(c) < 8; };
+  has_marks = std::any_of(text.begin(), text.end(), is_mark);
+  last_has_marks = has_marks && std::any_of(last.begin(), last.end(), is_mark);
+}
+
+const std::vector<std::string_view>& PathText::parts() const {
+  if (parts_.empty()) parts_ = split_path(text);
+  return parts_;
+}
+
+PathPattern::PathPattern(std::string_view pattern) : text_(pattern), last_(pattern.substr(pattern.rfind('/') + 1)) {
+  const auto is_wild = [](char c) { return c == '*' || c == '?'; };
+  const std::vector<std::string_view> parts = split_path(pattern);
+  parts_.reserve(parts.size());
+  for (const std::string_view part : parts) {
+    const bool is_plain = std::none_of(part.begin(), part.end(), is_wild);
+    parts_.push_back(Part{part, part == "**" ? PartKind::any_depth : part == "*" ? PartKind::one : is_plain ? PartKind::plain : PartKind::wild});
+    if (part == "**") last_any_depth_ = parts_.size() - 1;
+  }
   is_anywhere_ = pattern.starts_with("**/");
-  is_name_ = is_anywhere_ && pattern.find('/', 3) == k_none;
-  is_last_plain_ = last_.find_first_of("*?") == k_none;
-  compared_ = std::min({pattern.find_first_of("*?"), pattern.size(), std::size_t{5}});
+  is_name_ = is_anywhere_ && parts.size() == 2;
+  is_last_plain_ = parts_.back().kind == PartKind::plain;
+  plain_length_ = static_cast<std::size_t>(std::find_if(pattern.begin(), pattern.end(), is_wild) - pattern.begin());
+}
+
+bool PathPattern::part_matches(const Part& part, std::string_view of_path, bool may_have_marks) {
+  if (part.kind == PartKind::one) return !of_path.empty();
+  if (!may_have_marks || of_path.find_first_of(k_marks) == k_none) {
+    return part.kind == PartKind::plain ? part.text == of_path : wildcard_match(part.text, of_path, true);
+  }
+  if (!part.text.empty() && part.text[0] == '.' && (of_path[0] == k_star || of_path[0] == k_any)) return false;  // wildcards leave hidden files out
+  const std::string flat = without_classes(of_path);
+  const auto is_letter = [](char c) { return c != k_star && c != k_any && c != k_hole; };
+  if (std::none_of(flat.begin(), flat.end(), is_letter)) {
+    // ??? may be etc, but * is nothing in particular.
+    return std::all_of(flat.begin(), flat.end(), [](char c) { return c == k_any; }) && flat.size() > 1 && components_meet(part.text, flat);
+  }
+  return components_meet(part.text, flat);
+}
+
+bool PathPattern::parts_match(std::size_t at, const PathText& path, std::size_t from, int depth) const {
+  if (depth > 8) return false;
+  const std::vector<std::string_view>& parts = path.parts();
+  while (at < parts_.size()) {
+    if (parts_[at].kind == PartKind::any_depth) {
+      if (at + 1 == parts_.size()) return true;
+      const std::size_t left = parts_.size() - at - 1;
+      if (at == last_any_depth_) {  // what is left stands at the end
+        if (parts.size() < from + left) return false;
+        return parts_match(at + 1, path, parts.size() - left, depth + 1);
+      }
+      for (std::size_t skip = from; skip <= parts.size(); ++skip) {
+        if (parts_match(at + 1, path, skip, depth + 1)) return true;
+      }
+      return false;
+    }
+    if (from >= parts.size() || !part_matches(parts_[at], parts[from], path.has_marks)) return false;
+    ++at;
+    ++from;
+  }
+  return from == parts.size();
 }
 
 bool PathPattern::may_match(const PathText& path) const {
   constexpr std::size_t k_longest_path = 4096;  // the kernel takes no longer one
   if (path.text.size() > k_longest_path) return false;
+  // The last component is plain text: the path's must be the same, or hold something live.
+  if (is_last_plain_ && !path.last_has_marks && !are_same(path.last, last_)) return false;
   if (is_anywhere_) {
     // *.log names no file in particular: it is not taken for a name that may stand anywhere.
     if (is_name_ && !path.last.empty() && path.last[0] == k_star) return false;
-    // The last component is plain text: the path's must be the same, or hold something live.
-    if (is_last_plain_ && path.last != last_ && !path.last_has_marks) return false;
     // The pattern of a relative path may begin anywhere: so says its `**`.
   } else {
     // Most patterns differ in their first letters: no need to look at the components.
-    const std::size_t same = std::min(compared_, path.text.size());
-    for (std::size_t i = 0; i < same; ++i) {
-      if (text_[i] == path.text[i]) continue;
-      if (static_cast<unsigned char>(path.text[i]) < 8) break;
-      return false;
+    const std::size_t same = std::min(plain_length_, path.text.size());
+    if (!path.has_marks) {
+      if (!are_same(text_.substr(0, same), path.text.substr(0, same))) return false;
+    } else {
+      for (std::size_t i = 0; i < same; ++i) {
+        if (text_[i] == path.text[i]) continue;
+        if (static_cast<unsigned char>(path.text[i]) < 8) break;
+        return false;
+      }
     }
   }
-  return paths_match(parts_, 0, path.parts, 0, 0);
+  return parts_match(0, path, 0, 0);
 }
 
 bool path_may_match(std::string_view pattern, std::string_view path) { return PathPattern(pattern).may_match(PathText(path)); }

@@ -1,6 +1,8 @@
 // policy/guard/wildcard.h -- shell patterns: against text, against paths, and pattern against pattern.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,13 +17,18 @@ namespace sallyport::guard {
 /// nothing but wildcards or a hole names nothing in particular and does not match.
 [[nodiscard]] bool path_may_match(std::string_view pattern, std::string_view path);
 
-/// A path taken apart once, for many patterns. Views into the text.
-struct PathText {
+/// A path, taken apart once for many patterns. Views into the text; not shared between threads.
+class PathText {
+ public:
   explicit PathText(std::string_view path);
+  [[nodiscard]] const std::vector<std::string_view>& parts() const;  ///< split when the first pattern needs them
   std::string_view text;
-  std::string_view last;                ///< behind the last `/`
-  std::vector<std::string_view> parts;
+  std::string_view last;  ///< behind the last `/`
+  bool has_marks = false;
   bool last_has_marks = false;
+
+ private:
+  mutable std::vector<std::string_view> parts_;
 };
 /// A path pattern taken apart once. Views into the text.
 class PathPattern {
@@ -31,12 +38,21 @@ class PathPattern {
   [[nodiscard]] bool may_match(const PathText& path) const;
 
  private:
+  enum class PartKind : std::uint8_t { plain, wild, one, any_depth };  ///< name, na*e, *, **
+  struct Part {
+    std::string_view text;
+    PartKind kind = PartKind::plain;
+  };
+  [[nodiscard]] static bool part_matches(const Part& part, std::string_view of_path, bool may_have_marks);
+  [[nodiscard]] bool parts_match(std::size_t at, const PathText& path, std::size_t from, int depth) const;
+
   std::string_view text_;
   std::string_view last_;
-  std::vector<std::string_view> parts_;
-  std::size_t compared_ = 0;     ///< so many letters in front must be the same
-  bool is_anywhere_ = false;     ///< begins with `**/`
-  bool is_name_ = false;         ///< `**/NAME`
+  std::vector<Part> parts_;
+  std::size_t plain_length_ = 0;      ///< so many letters in front of the first wildcard
+  std::size_t last_any_depth_ = 0;    ///< which part is the last `**`
+  bool is_anywhere_ = false;          ///< begins with `**/`
+  bool is_name_ = false;              ///< `**/NAME`
   bool is_last_plain_ = false;
 };
 
