@@ -122,13 +122,15 @@ class Visitor:
     def use_code(self, full_address, account, secret, answer=None):
         """The device flow's page: the code is in the address; confirm, sign in."""
         where, status, text = self.call(full_address)
-        if "op.deviceInputForm" in text and "op.deviceConfirmForm" not in text:
-            where, status, text = self.submit(where, text)
-        if answer == "no":
-            return self.submit(where, text, abort="yes")
-        where, status, text = self.submit(where, text)
-        if "The provider" in text:
-            where, status, text = self.submit(where, text, account=account, secret=secret)
+        for _ in range(6):
+            if "<form" not in text:
+                break
+            if "The provider" in text:
+                where, status, text = self.submit(where, text, account=account, secret=secret)
+            elif "<title>Confirm" in text and answer == "no":
+                return self.submit(where, text, abort="yes")
+            else:
+                where, status, text = self.submit(where, text)
         return where, status, text
 
 
