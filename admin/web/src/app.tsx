@@ -75,6 +75,12 @@ export function App() {
     // An effect runs late: whoever has moved on meanwhile is not called back.
     if (who && path === "/" && location.pathname === "/" && first && first !== "/") go(first, true);
   }, [who, path, first]);
+  // On a narrow screen the pages stand in one row that scrolls. scrollIntoView would also move the place where Tab goes on.
+  useEffect(() => {
+    const row = document.querySelector("nav ul");
+    const mine = row?.querySelector<HTMLElement>('a[aria-current="page"]');
+    if (row && mine) row.scrollLeft += mine.getBoundingClientRect().left - row.getBoundingClientRect().left - (row.clientWidth - mine.offsetWidth) / 2;
+  }, [who, path]);
   if (asking) return <p class="hint">One moment</p>;
   if (!who) return <SignIn onSignedIn={setWho} back={back} />;
   return (
