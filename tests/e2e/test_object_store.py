@@ -1,10 +1,10 @@
 """Recordings go into a real object store (Ceph RGW) while sessions run; outages, locks, wrong keys; proof from the store alone."""
-import http.client, http.server, json, os, pathlib, shutil, signal, struct, subprocess, sys, tempfile, threading, time, unittest
+import http.client, http.server, json, os, pathlib, signal, struct, subprocess, sys, threading, time, unittest
 
-from lab import Lab, wait_for
+from lab import wait_for
 import rgw
+import store_suite
 
-WHY_NOT = rgw.why_not()
 KEEP = "3d"
 
 
@@ -57,37 +57,8 @@ class Faulty(threading.Thread):
         self.server.serve_forever(0.1)
 
 
-@unittest.skipIf(WHY_NOT, WHY_NOT)
-class ObjectStore(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="sp-rgw-", dir="/tmp"))
-        cls.store = rgw.Rgw(cls.folder / "rgw").start()
-        cls.s3 = cls.store.s3()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.store.stop()
-        shutil.rmtree(cls.folder, ignore_errors=True)
-
-    def credentials(self, name, keys):
-        path = self.folder / name
-        path.write_text(f"access_key = {keys[0]}\nsecret_key = {keys[1]}\n")
-        path.chmod(0o600)
-        if os.geteuid() == 0:
-            self.folder.chmod(0o755)
-        return path
-
-    def lab(self, bucket, writer=rgw.WRITER, endpoint=None, lock=True, more="", recording="", **options):
-        self.s3.make_bucket(bucket, lock)
-        self.store.let_writer_write(bucket)
-        text = (f"{recording}store:\n  url: s3://{bucket}/gateway\n  endpoint: {endpoint or self.store.endpoint}\n  region: default\n"
-                f"  ca_file: {self.store.ca}\n  credentials: {self.credentials(bucket + '.w', writer)}\n"
-                f"  read_credentials: {self.credentials(bucket + '.r', rgw.OWNER)}\n  segment_every: 500ms\n{more}")
-        lab = Lab(config=text, **options)
-        self.addCleanup(lab.stop)
-        return lab
-
+@unittest.skipIf(store_suite.WHY_NOT, store_suite.WHY_NOT)
+class ObjectStore(store_suite.StoreSuite):
     def shipped_journal(self, bucket):
         """Byte count of the journal as it stands in the store, by key names alone."""
         spans = sorted({tuple(int(n) for n in part.split(".")[0].split("-")) for part in

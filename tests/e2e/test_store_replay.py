@@ -1,40 +1,14 @@
 """Recordings that live in a real object store (Ceph RGW) only: local files leave the disk, replay reads ranges; other ways to address the store; legal hold."""
-import json, os, pathlib, shutil, subprocess, tempfile, time, unittest
+import json, os, subprocess, time, unittest
 
-from lab import BIN, Lab, wait_for
-import rgw
-
-WHY_NOT = rgw.why_not()
+from lab import BIN, wait_for
+import store_suite
 
 
-@unittest.skipIf(WHY_NOT, WHY_NOT)
-class StoreReplay(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="sp-rgw-", dir="/tmp"))
-        cls.folder.chmod(0o755)
-        cls.store = rgw.Rgw(cls.folder / "rgw").start()
-        cls.s3 = cls.store.s3()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.store.stop()
-        shutil.rmtree(cls.folder, ignore_errors=True)
-
-    def credentials(self, name, keys):
-        path = self.folder / name
-        path.write_text(f"access_key = {keys[0]}\nsecret_key = {keys[1]}\n")
-        path.chmod(0o600)
-        return path
-
-    def lab(self, bucket, endpoint=None, more="", recording="  checkpoint_every: 1s\n", lock=True):
-        self.s3.make_bucket(bucket, lock)
-        self.store.let_writer_write(bucket)
-        lab = Lab(config=f"{recording}store:\n  url: s3://{bucket}/gateway\n  endpoint: {endpoint or self.store.endpoint}\n  region: default\n"
-                         f"  ca_file: {self.store.ca}\n  credentials: {self.credentials(bucket + '.w', rgw.WRITER)}\n"
-                         f"  read_credentials: {self.credentials(bucket + '.r', rgw.OWNER)}\n  segment_every: 300ms\n{more}")
-        self.addCleanup(lab.stop)
-        return lab
+@unittest.skipIf(store_suite.WHY_NOT, store_suite.WHY_NOT)
+class StoreReplay(store_suite.StoreSuite):
+    segment_every = "300ms"
+    recording = "  checkpoint_every: 1s\n"
 
     def cli(self, lab, *words, **more):
         environment = dict(os.environ, XDG_CACHE_HOME=str(lab.folder / "cache"), XDG_STATE_HOME=str(lab.folder / "kept"))
