@@ -12,6 +12,7 @@
 
 #include "app/config_table.h"
 #include "app/suggest.h"
+#include "policy/authority/directory_settings.h"
 
 namespace sallyport::app {
 namespace {
@@ -258,6 +259,14 @@ Result<Config> parse_config(std::string_view yaml, const std::string& file) {
   lists.set("listen", values["listen"]);
   config.listen = lists.list("listen");
   config.settings.set("admin_socket", config.admin_socket().string());
+  if (const auto right = authority::read_directory_settings(config.settings); !right) {
+    const std::string& what = right.error().detail;
+    const std::string key = what.substr(0, what.find(": "));
+    reader.problem(reader.mark_of(key), "`" + key + "`" + what.substr(key.size()));
+    std::string all = reader.problems();
+    all.pop_back();
+    return fail(Errc::invalid, all);
+  }
   config.ring_bytes = config.settings.number("ring_bytes", 0);
   config.drain = config.settings.duration("drain_ms", std::chrono::seconds(30));
   config.effective = render_effective(values);

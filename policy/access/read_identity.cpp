@@ -141,10 +141,10 @@ void read_principal(ReadState& state, const Spot& spot) {
     enrol->each([&](const Spot& item) {
       const auto kind = item.text();
       if (!kind) return;
-      if (*kind == "keys" || *kind == "passkeys" || *kind == "totp") {
+      if (*kind == "keys" || *kind == "totp") {
         p.enrol.push_back(*kind);
       } else {
-        item.complain("what a person may enrol herself is keys, passkeys or totp");
+        item.complain("what a person may enrol herself is keys or totp");
       }
     });
     std::sort(p.enrol.begin(), p.enrol.end());

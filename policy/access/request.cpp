@@ -6,7 +6,7 @@
 namespace sallyport::policy {
 namespace {
 
-constexpr std::array<std::string_view, 6> k_factor_names{"key", "certificate", "password", "totp", "sign-on", "passkey"};
+constexpr std::array<std::string_view, 5> k_factor_names{"key", "certificate", "password", "totp", "sign-on"};
 
 }  // namespace
 
@@ -24,7 +24,6 @@ std::optional<WallTime> second_factor_time(const std::vector<ProvenFactor>& fact
   std::optional<WallTime> code;
   std::optional<WallTime> sign_on;
   std::optional<WallTime> verified_sign_on;
-  std::optional<WallTime> passkey;
   bool has_key = false;
   const auto newest = [](std::optional<WallTime>& slot, WallTime time) {
     if (!slot || time > *slot) slot = time;
@@ -42,16 +41,11 @@ std::optional<WallTime> second_factor_time(const std::vector<ProvenFactor>& fact
         newest(sign_on, factor.proven);
         if (factor.user_verified) newest(verified_sign_on, factor.proven);
         break;
-      case FactorKind::passkey:
-        newest(passkey, factor.proven);
-        if (factor.user_verified) newest(verified_key, factor.proven);
-        break;
     }
   }
   std::optional<WallTime> result = verified_key;
   if (verified_sign_on) newest(result, *verified_sign_on);
   if (code && (has_key || password || sign_on)) newest(result, *code);
-  if (passkey && (has_key || password || sign_on)) newest(result, *passkey);
   if (password && has_key) newest(result, *password);
   if (sign_on && has_key) newest(result, *sign_on);
   return result;

@@ -16,14 +16,14 @@
 namespace sallyport::policy {
 
 /// Key and certificate are one kind of factor: two of them are still one. A sign-on is the word of an identity provider.
-enum class FactorKind : std::uint8_t { key, certificate, password, totp, sign_on, passkey };
+enum class FactorKind : std::uint8_t { key, certificate, password, totp, sign_on };
 [[nodiscard]] std::string_view name_of(FactorKind kind) noexcept;
 [[nodiscard]] std::optional<FactorKind> parse_factor_kind(std::string_view text) noexcept;
 
 struct ProvenFactor {
   FactorKind kind = FactorKind::key;
   WallTime proven{};
-  bool user_verified = false;  ///< sk key or passkey with PIN or biometry, sign-on with a second factor there: counts as two factors
+  bool user_verified = false;  ///< sk key with PIN or biometry, sign-on with a second factor there: counts as two factors
   bool hardware = false;       ///< the key cannot leave its device
 };
 

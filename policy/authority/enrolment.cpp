@@ -624,7 +624,7 @@ void EnrolmentDesk::with_fresh_factor(Session& session, const Words& words, cons
   const std::string secret = authority_.sign_on->enrolled.totp_secret(*person);
   const auto second = policy::second_factor_time(session.identity->factors);
   if (second && authority_.now() - *second <= k_fresh) return go_on();
-  if (secret.empty() && person->password_hash.empty()) return go_on();  // the key is all she has
+  if (secret.empty() && person->password_hash.empty() && !policy::asks_directory(*person, "password")) return go_on();  // the key is all she has
   if (words.code.empty() || secret.empty()) {
     authority_.note(session, "selfservice.refused", authority_.event_of(session).text("decision", "deny").text("code", "SP-9308"));
     return reply(told("SP-9308", secret.empty() ? std::string_view() : std::string_view("add --code and what your app shows")));

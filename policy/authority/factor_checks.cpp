@@ -4,6 +4,8 @@
 #include <memory>
 #include <utility>
 
+#include "policy/authority/directory_desk.h"
+#include "policy/authority/sign_on.h"
 #include "policy/identity/password.h"
 
 namespace sallyport::authority {
@@ -17,21 +19,22 @@ bool is_digits(const Secret& code) {
 
 }  // namespace
 
-void FactorChecks::password(policy::PasswordCheck check, std::function<void(bool right)> done) {
+void FactorChecks::password(policy::PasswordCheck check, std::function<void(Password)> done) {
+  if (!check.directory.empty()) return authority_.sign_on->directory->check(check.directory, std::move(check.password), std::move(done));
   struct Work {
     policy::PasswordCheck check;
     bool right = false;
   };
   auto work = std::make_shared<Work>();
   work->check = std::move(check);
-  auto told = std::make_shared<std::function<void(bool)>>(std::move(done));
+  auto told = std::make_shared<std::function<void(Password)>>(std::move(done));
   const bool queued = authority_.hashing.post(
       [work] {
         work->right = policy::verify_password(work->check.hash, work->check.password);
         work->check.password = Secret();
       },
-      [work, told] { (*told)(work->right); });
-  if (!queued) (*told)(false);
+      [work, told] { (*told)(work->right ? Password::right : Password::wrong); });
+  if (!queued) (*told)(Password::wrong);
 }
 
 void FactorChecks::code(const policy::TotpCheck& check, std::function<void(bool right)> done) {

@@ -12,7 +12,8 @@ class FactorChecks {
  public:
   explicit FactorChecks(Authority& authority) : authority_(authority) {}
 
-  void password(policy::PasswordCheck check, std::function<void(bool right)> done);
+  enum class Password { wrong, right, unchecked };  ///< unchecked: the directory could not be asked
+  void password(policy::PasswordCheck check, std::function<void(Password)> done);
   /// One code, one use, also after a restart; a recovery code is as good, once.
   void code(const policy::TotpCheck& check, std::function<void(bool right)> done);
 

@@ -22,6 +22,7 @@ class Logins {
   void resume(const std::string& label, bool right);
   void check_password(Session& session, policy::PasswordCheck check);
   void check_totp(Session& session, const policy::TotpCheck& check);
+  void sign_on(Session& session, bool wait);
   void finish(Session& session, policy::LoginAnswer answer);
   void succeed(Session& session, policy::LoginAnswer answer);
   void welcome(Session& session, const policy::LoginAnswer& answer);

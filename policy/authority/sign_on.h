@@ -1,8 +1,10 @@
 // policy/authority/sign_on.h -- what ssh logins, the web and the command line share about proving who one is.
 #pragma once
 
+#include "policy/authority/directory_desk.h"
 #include "policy/authority/enrolment.h"
 #include "policy/authority/factor_checks.h"
+#include "policy/authority/oidc_sign_on.h"
 #include "policy/authority/web_sessions.h"
 #include "policy/identity/enrolments.h"
 #include "policy/identity/factor_memory.h"
@@ -10,13 +12,15 @@
 namespace sallyport::authority {
 
 struct SignOn {
-  explicit SignOn(Authority& authority) : checks(authority), web(authority), enrolment(authority) {}
+  explicit SignOn(Authority& authority) : checks(authority), web(authority), enrolment(authority), oidc(authority), directory(std::make_unique<DirectoryDesk>(authority)) {}
 
   policy::Enrolments enrolled;  ///< before everything that points to it
   policy::FactorMemory memory;
   FactorChecks checks;
   WebSessions web;
   EnrolmentDesk enrolment;
+  OidcSignOn oidc;
+  std::unique_ptr<DirectoryDesk> directory;
 };
 
 }  // namespace sallyport::authority

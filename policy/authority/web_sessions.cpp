@@ -67,10 +67,7 @@ void WebSessions::refuse(std::chrono::milliseconds delay, std::string code, cons
   }));
 }
 
-void WebSessions::begin(const std::string& user, Secret password, const IpAddress& source, Done done) {
-  sweep();
-  if (const std::string code = authority_.journal.refusal(); !code.empty()) return refuse({}, code, done);
-  if (pending_.size() >= k_most_pending) return refuse(std::chrono::seconds(1), "SP-7010", done);
+WebSessions::PendingPtr WebSessions::make_pending(const IpAddress& source, std::string user) const {
   policy::LoginContext context;
   context.source = source;
   context.max_attempts = k_most_failures;
@@ -79,11 +76,29 @@ void WebSessions::begin(const std::string& user, Secret password, const IpAddres
   context.enrolled = &authority_.sign_on->enrolled;
   auto pending = std::make_shared<Pending>();
   pending->login = std::make_unique<policy::Login>(std::move(context));
-  // "engineer+target" is an ssh name: in the web one signs in as a person, not to a target.
-  pending->user = user.find('+') == std::string::npos ? user : std::string("+");
+  pending->user = std::move(user);
   pending->source = source;
   pending->began = authority_.clock.boot();
   pending->busy = true;
+  return pending;
+}
+
+void WebSessions::begin_signed_on(const policy::SignOnWord& word, const IpAddress& source, Done done) {
+  sweep();
+  if (const std::string code = authority_.journal.refusal(); !code.empty()) return refuse({}, code, done);
+  if (pending_.size() >= k_most_pending) return refuse(std::chrono::seconds(1), "SP-7010", done);
+  const PendingPtr pending = make_pending(source, word.principal.str());
+  const std::string id = random_text();
+  pending_[id] = pending;
+  step(id, pending, pending->login->begin_signed_on(word, *authority_.snapshot, authority_.locks, authority_.throttle, {authority_.now(), authority_.clock.boot()}), std::move(done));
+}
+
+void WebSessions::begin(const std::string& user, Secret password, const IpAddress& source, Done done) {
+  sweep();
+  if (const std::string code = authority_.journal.refusal(); !code.empty()) return refuse({}, code, done);
+  if (pending_.size() >= k_most_pending) return refuse(std::chrono::seconds(1), "SP-7010", done);
+  // "engineer+target" is an ssh name: in the web one signs in as a person, not to a target.
+  const PendingPtr pending = make_pending(source, user.find('+') == std::string::npos ? user : std::string("+"));
   const std::string id = random_text();
   pending_[id] = pending;
   policy::LoginAttempt first = attempt(pending->user, policy::LoginAttempt::Method::password);
@@ -111,7 +126,12 @@ void WebSessions::step(const std::string& id, const PendingPtr& pending, policy:
   const auto resume = [this, id, pending, done](bool right) {
     step(id, pending, pending->login->resume(right, *authority_.snapshot, authority_.locks, authority_.throttle, {authority_.now(), authority_.clock.boot()}), done);
   };
-  if (auto* password = std::get_if<policy::PasswordCheck>(&what)) return authority_.sign_on->checks.password(std::move(*password), resume);
+  if (auto* password = std::get_if<policy::PasswordCheck>(&what)) {
+    return authority_.sign_on->checks.password(std::move(*password), [this, id, pending, done, resume](FactorChecks::Password said) {
+      if (said != FactorChecks::Password::unchecked) return resume(said == FactorChecks::Password::right);
+      step(id, pending, pending->login->resume_unchecked("SP-9320", "the directory could not be asked", *authority_.snapshot, authority_.throttle, {authority_.now(), authority_.clock.boot()}), done);
+    });
+  }
   if (auto* code = std::get_if<policy::TotpCheck>(&what)) return authority_.sign_on->checks.code(*code, resume);
   judge(id, pending, std::move(std::get<Answer>(what)), std::move(done));
 }
@@ -245,7 +265,8 @@ std::string WebSessions::step_up_of(const std::string& principal) const {
   const policy::Principal* known = authority_.snapshot->find_principal(principal);
   if (known == nullptr) return {};
   if (!authority_.sign_on->enrolled.totp_secret(*known).empty()) return "totp";
-  return known->password_hash.empty() ? std::string() : std::string("password");
+  if (!known->password_hash.empty() || policy::asks_directory(*known, "password")) return "password";
+  return authority_.sign_on->oidc.has_web() ? "sign-on" : std::string();
 }
 
 void WebSessions::prove_again(const std::string& id, Secret factor, const IpAddress& source, std::function<void(Result<void>)> done) {
@@ -253,13 +274,14 @@ void WebSessions::prove_again(const std::string& id, Secret factor, const IpAddr
   if (session == nullptr) return done(fail(Errc::denied, "no such web session"));
   const policy::Principal* principal = authority_.snapshot->find_principal(session->principal);
   const std::string kind = step_up_of(session->principal);
+  if (kind == "sign-on") return done(fail(Errc::denied, "sign on again at the identity provider: POST /v1/login/oidc with `again`"));
   if (principal == nullptr || kind.empty()) return done(fail(Errc::denied, "there is no factor that could be given here"));
   const auto verdict = authority_.throttle.ask_guessable(source, session->principal, authority_.clock.boot());
   if (!verdict.evaluate) {
     static_cast<void>(authority_.deadlines.after(verdict.delay, [done = std::move(done)] { done(fail(Errc::unavailable, "too many wrong ones lately; wait a little")); }));
     return;
   }
-  const auto judged = [this, id, source, kind, name = session->principal, done = std::move(done)](bool right) {
+  const auto judged = [this, id, source, kind, name = session->principal, done](bool right) {
     if (right) {
       refresh(id, {kind == "totp" ? policy::FactorKind::totp : policy::FactorKind::password, authority_.now(), false});
       return done({});
@@ -275,7 +297,11 @@ void WebSessions::prove_again(const std::string& id, Secret factor, const IpAddr
     static_cast<void>(authority_.deadlines.after(authority_.throttle.penalty(source, authority_.clock.boot()), [done] { done(fail(Errc::denied, "it is not right")); }));
   };
   if (kind == "totp") return authority_.sign_on->checks.code({principal->name, authority_.sign_on->enrolled.totp_secret(*principal), std::move(factor)}, judged);
-  authority_.sign_on->checks.password({principal->password_hash, std::move(factor)}, judged);
+  const bool asks = policy::asks_directory(*principal, "password");
+  authority_.sign_on->checks.password({principal->password_hash, std::move(factor), asks ? principal->name.str() : std::string()}, [judged, done](FactorChecks::Password said) {
+    if (said == FactorChecks::Password::unchecked) return done(fail(Errc::unavailable, "the directory could not be asked"));
+    judged(said == FactorChecks::Password::right);
+  });
 }
 
 }  // namespace sallyport::authority

@@ -52,6 +52,8 @@ class WebSessions {
   void begin(const std::string& user, Secret password, const IpAddress& source, Done done);
   /// Second step: the one-time code or a recovery code.
   void go_on(const std::string& login, Secret code, const IpAddress& source, Done done);
+  /// In the place of begin(): the identity provider has named somebody. Who has a second factor gives it as well.
+  void begin_signed_on(const policy::SignOnWord& word, const IpAddress& source, Done done);
   /// Somebody whose factors were proven: journals `auth.succeeded`, then opens.
   void open(const policy::Principal& principal, std::vector<policy::ProvenFactor> factors, std::string method, const IpAddress& source, Done done);
 
@@ -64,7 +66,7 @@ class WebSessions {
   void prove_again(const std::string& id, Secret factor, const IpAddress& source, std::function<void(Result<void>)> done);
   /// A factor was proven again.
   void refresh(const std::string& id, policy::ProvenFactor factor);
-  /// What she can prove again with: "totp" or "password".
+  /// What she can prove again with: "totp", "password", or "sign-on".
   [[nodiscard]] std::string step_up_of(const std::string& principal) const;
 
   /// How old a factor may be for a change of policy, keys, locks and recordings.
@@ -81,6 +83,7 @@ class WebSessions {
     bool wants_code = false;
   };
   using PendingPtr = std::shared_ptr<Pending>;
+  [[nodiscard]] PendingPtr make_pending(const IpAddress& source, std::string user) const;
 
   void step(const std::string& id, const PendingPtr& pending, policy::Login::Step step, Done done);
   void judge(const std::string& id, const PendingPtr& pending, policy::LoginAnswer answer, Done done);

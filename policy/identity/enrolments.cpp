@@ -123,6 +123,20 @@ std::vector<std::string> Enrolments::groups_by(std::string_view principal, std::
   return one == found->second.end() ? std::vector<std::string>() : one->second.groups;
 }
 
+WallTime Enrolments::groups_until(std::string_view principal, std::string_view directory) const {
+  const auto found = groups_.find(principal);
+  if (found == groups_.end()) return {};
+  const auto one = found->second.find(directory);
+  return one == found->second.end() ? WallTime{} : one->second.until;
+}
+
+std::vector<std::string> Enrolments::in_groups_by(std::string_view directory) const {
+  std::vector<std::string> names;
+  for (const auto& [principal, directories] : groups_)
+    if (directories.contains(directory)) names.push_back(principal);
+  return names;
+}
+
 bool Enrolments::groups_ended_between(WallTime before, WallTime now) const {
   for (const auto& [principal, directories] : groups_)
     for (const auto& [directory, said] : directories)

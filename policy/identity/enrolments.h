@@ -63,6 +63,9 @@ class Enrolments {
   void set_groups(std::string_view principal, std::string_view directory, std::vector<std::string> groups, WallTime until);
   /// Of all directories, sorted, each once.
   [[nodiscard]] std::vector<std::string> groups_of(std::string_view principal, WallTime now) const;
+  [[nodiscard]] WallTime groups_until(std::string_view principal, std::string_view directory) const;
+  /// Everybody of whom this directory said something.
+  [[nodiscard]] std::vector<std::string> in_groups_by(std::string_view directory) const;
   /// What this directory said last, counting or not.
   [[nodiscard]] std::vector<std::string> groups_by(std::string_view principal, std::string_view directory) const;
   /// Did any of it stop counting in (before, now]?

@@ -121,7 +121,6 @@ struct Login::State {
     const Principal* p = principal(snapshot);
     return p != nullptr && p->type == PrincipalType::person;
   }
-  [[nodiscard]] bool may_show_passkey(const Principal& p) const { return context.can_show_passkeys && !has(FactorKind::passkey) && enrolled().has_passkeys(p); }
   [[nodiscard]] std::string name() const { return parsed ? parsed->principal : printable(*user); }
   [[nodiscard]] const Principal* principal(const Snapshot& snapshot) const { return parsed ? snapshot.find_principal(parsed->principal) : nullptr; }
   [[nodiscard]] bool has(FactorKind kind) const {
@@ -153,7 +152,6 @@ struct Login::State {
     if (context.can_show_keys && !context.web && !has(FactorKind::key) && (enrolled().has_keys(*p) || !snapshot.user_cas().empty())) methods.emplace_back("publickey");
     if (password) methods.emplace_back("password");
     if (password || code || may_sign_on(snapshot)) methods.emplace_back("keyboard-interactive");
-    if (may_show_passkey(*p)) methods.emplace_back("passkey");
     return methods;
   }
 
@@ -246,8 +244,6 @@ struct Login::State {
     if (any([](const ProvenFactor& f) { return f.kind == FactorKind::totp; })) ++count;
     if (any([](const ProvenFactor& f) { return f.kind == FactorKind::sign_on; })) ++count;
     if (any([](const ProvenFactor& f) { return f.kind == FactorKind::sign_on && f.user_verified; })) ++count;
-    if (any([](const ProvenFactor& f) { return f.kind == FactorKind::passkey; })) ++count;
-    if (any([](const ProvenFactor& f) { return f.kind == FactorKind::passkey && f.user_verified; })) ++count;
     return count;
   }
 
@@ -578,22 +574,6 @@ Login::Step Login::resume_unchecked(const std::string& code, std::string reason,
   if (s.finished || waited != State::Waiting::password) return s.disconnect("SP-5006", "an answer to nothing that was asked");
   if (s.interactive) return s.tell(code, std::move(reason));
   return s.refuse(snapshot, throttle, now, std::move(reason), code);
-}
-
-Login::Step Login::take_passkey(bool right, bool user_verified, std::string reason, const Snapshot& snapshot, const Locks& locks, Throttle& throttle, LoginTimes now) {
-  State& s = *state_;
-  s.event = LoginEvent{};
-  s.event.user = s.user ? printable(*s.user) : std::string();
-  s.event.method = "passkey";
-  const Principal* p = s.principal(snapshot);
-  if (s.finished || s.waiting != State::Waiting::nothing || s.factors.empty() || p == nullptr || !s.may_show_passkey(*p))
-    return s.disconnect("SP-5006", "a passkey that nobody asked for");
-  s.event.principal = p->name.str();
-  if (!right) {
-    throttle.failed(s.context.source, s.name(), true, now.boot);
-    return s.refuse(snapshot, throttle, now, std::move(reason), "SP-9321");
-  }
-  return s.prove(*p, ProvenFactor{FactorKind::passkey, now.wall, user_verified, true}, snapshot, locks, throttle, now);
 }
 
 Login::Step Login::resume_sign_on(const SignOnWord& word, const Snapshot& snapshot, const Locks& locks, Throttle& throttle, LoginTimes now) {

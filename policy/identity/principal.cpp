@@ -103,4 +103,8 @@ bool CommandTemplate::matches(std::string_view command) const {
   return match_from(match_from, 0, command);
 }
 
+bool asks_directory(const Principal& principal, std::string_view what) {
+  return std::find(principal.directory.begin(), principal.directory.end(), what) != principal.directory.end();
+}
+
 }  // namespace sallyport::policy

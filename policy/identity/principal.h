@@ -72,9 +72,13 @@ struct Principal {
   std::vector<CommandTemplate> commands;  ///< machines
   std::vector<std::string> groups;        ///< resolved, sorted
   std::vector<std::string> enrol;         ///< what she may enrol herself: keys, totp; sorted
+  std::vector<std::string> directory;     ///< what the directory (LDAP) says of her: groups, password; sorted
   std::optional<WallTime> expires;
   Place place;
 };
+
+/// Is this left to the directory? "groups", "password".
+[[nodiscard]] bool asks_directory(const Principal& principal, std::string_view what);
 
 struct Group {
   std::string name;
