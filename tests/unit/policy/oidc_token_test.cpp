@@ -198,16 +198,16 @@ TEST_CASE("each wrong claim is a refusal that names it", "[oidc]") {
   };
   const std::vector<Row> rows{
       {"iss", "https://op.example/", false}, {"iss", "https://evil.example", false}, {"iss", 7, false},
-      {"aud", "other", false}, {"aud", {"gateway"}, true}, {"aud", {"gateway", "other"}, false}, {"aud", json::array(), false}, {"aud", nullptr, false},
+      {"aud", "other", false}, {"aud", json::array{"gateway"}, true}, {"aud", json::array{"gateway", "other"}, false}, {"aud", json::array(), false}, {"aud", nullptr, false},
       {"azp", "gateway", true}, {"azp", "other", false}, {"azp", 7, false},
       {"exp", k_now - 59, true}, {"exp", k_now - 60, false}, {"exp", "never", false}, {"exp", nullptr, false},
       {"iat", k_now + 60, true}, {"iat", k_now + 61, false}, {"iat", k_now - 661, false}, {"iat", nullptr, false},
       {"nbf", k_now + 60, true}, {"nbf", k_now + 61, false}, {"nbf", "x", false},
       {"nonce", "n-2", false}, {"nonce", nullptr, false}, {"nonce", "", false},
-      {"sub", "", false}, {"sub", 7, false}, {"sub", std::string(256, 's'), false},
-      {"at_hash", crypto::token_half_hash("ES256", "access"), true}, {"at_hash", crypto::token_half_hash("ES256", "other"), false}, {"at_hash", 7, false},
-      {"preferred_username", "", false}, {"preferred_username", {"engineer"}, false},
-      {"groups", "one", true}, {"groups", {7}, false}, {"groups", json::array(501, json::value("g")), false}, {"groups", json::object(), false},
+      {"sub", "", false}, {"sub", 7, false}, {"sub", json::string(256, 's'), false},
+      {"at_hash", json::string(crypto::token_half_hash("ES256", "access")), true}, {"at_hash", json::string(crypto::token_half_hash("ES256", "other")), false}, {"at_hash", 7, false},
+      {"preferred_username", "", false}, {"preferred_username", json::array{"engineer"}, false},
+      {"groups", "one", true}, {"groups", json::array{7}, false}, {"groups", json::array(501, json::value("g")), false}, {"groups", json::object(), false},
       {"auth_time", k_now - 10, true}, {"auth_time", k_now + 61, false}, {"auth_time", "x", false},
   };
   for (const Row& row : rows) {
