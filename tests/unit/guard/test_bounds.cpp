@@ -17,7 +17,12 @@ void* operator new(std::size_t size) {
   if (void* made = std::malloc(size == 0 ? 1 : size)) return made;
   throw std::bad_alloc();
 }
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {  // std::stable_sort asks this way, and gives back the other
+  g_asked_for += size;
+  return std::malloc(size == 0 ? 1 : size);
+}
 void operator delete(void* made) noexcept { std::free(made); }
+void operator delete(void* made, const std::nothrow_t&) noexcept { std::free(made); }
 void operator delete(void* made, std::size_t) noexcept { std::free(made); }
 
 namespace sallyport::guard {
