@@ -35,9 +35,9 @@ std::string own_session(const CallPtr& call) {
 
 void begin(const CallPtr& call) {
   auto& oidc = call->administration.authority().sign_on->oidc;
-  if (!oidc.has_web()) return call->refuse_with(Error{Errc::not_found, ""}, "SP-9706", {});
   const auto body = call->body({{"again", Field::Type::flag, false}});
   if (!body) return;
+  if (!oidc.has_web()) return call->refuse_with(Error{Errc::not_found, ""}, "SP-9706", {});
   const json::value* flag = body->if_contains("again");
   std::string session;
   if (flag != nullptr && flag->is_bool() && flag->get_bool()) {

@@ -1,5 +1,6 @@
 #include <cstdio>
 
+#include "admin/oidc/oidc_options.h"
 #include "app/config.h"
 #include "app/demo/demo.h"
 #include "app/verbs/exit_codes.h"
@@ -13,6 +14,7 @@ namespace {
 int check_config(const Common& common) {
   const auto config = load_config(common.config);
   if (!config) return report(config.error());
+  if (const auto provider = admin::read_oidc_options(config->settings_for("authority")); !provider) return report(Error{provider.error().code, common.config + ": " + provider.error().detail});
   std::printf("%s: right\n", common.config.c_str());
   return k_exit_ok;
 }

@@ -25,6 +25,7 @@ VALID = {
     "searchRecordings": {"text": "x", "regex": False, "commands": False, "principal": "p", "target": "t", "since": "2026-01-01T00:00:00Z",
                          "until": "2099-01-01T00:00:00Z", "limit": 10, "reason": "INC-42"},
     "webLogin": {"user": "nobody", "password": "wrong"},
+    "beginSignOn": {},
     "proveAgain": {"factor": "000000"},
     "createInvite": {"principal": "engineer", "lasts": "1h"},
     "createCertificate": {"public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILV6Nrld6SzsBs3fHuVhbaTYX8fXTMv/rlU+xUVrkCl4", "lasts": "1h", "source": "10.0.0.0/8"},
