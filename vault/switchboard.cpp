@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace sallyport::vault {
 namespace {
@@ -61,6 +62,10 @@ void Switchboard::watch(LineId id, const Line& line, bool writable) {
 }
 
 bool Switchboard::send(LineId id, control::Envelope envelope, std::vector<Fd> descriptors) {
+  if (id == reading_) {
+    answers_.push_back({std::move(envelope), std::move(descriptors)});
+    return true;
+  }
   const auto found = lines_.find(id);
   if (found == lines_.end()) return false;
   const std::shared_ptr<Line> line = found->second;
@@ -126,7 +131,15 @@ void Switchboard::drop(LineId id) {
   if (line->on_bytes) line->on_bytes({});
 }
 
+/// What answers several messages that came together goes out together: whoever asked is woken once.
 void Switchboard::read_link(LineId id) {
+  reading_ = id;
+  read_messages(id);
+  reading_ = 0;
+  for (Waiting& answer : std::exchange(answers_, {})) send(id, std::move(answer.envelope), std::move(answer.descriptors));
+}
+
+void Switchboard::read_messages(LineId id) {
   for (int i = 0; i < k_messages_in_a_row; ++i) {
     const auto found = lines_.find(id);
     if (found == lines_.end()) return;

@@ -62,6 +62,7 @@ class Switchboard {
   void watch(LineId id, const Line& line, bool writable);
   void forget(const Line& line);
   void read_link(LineId id);
+  void read_messages(LineId id);
   void read_stream(LineId id);
   void flush(LineId id);
   void drop(LineId id);
@@ -70,6 +71,8 @@ class Switchboard {
 
   Fd epoll_;
   LineId last_ = 0;
+  LineId reading_ = 0;            ///< the line whose messages are being read
+  std::vector<Waiting> answers_;  ///< to that line
   std::unordered_map<LineId, std::shared_ptr<Line>> lines_;
   std::multimap<std::chrono::steady_clock::time_point, std::function<void()>> timers_;
   bool stopping_ = false;

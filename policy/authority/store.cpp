@@ -16,7 +16,7 @@ namespace sallyport::authority {
 namespace {
 
 // How long a background row may wait for company: a transaction costs more than all the rows of a short session.
-constexpr std::chrono::milliseconds k_gather{100};
+constexpr std::chrono::milliseconds k_gather{250};
 constexpr std::size_t k_group = 512;
 constexpr std::size_t k_most_waiting = 100'000;
 
@@ -183,11 +183,11 @@ void Store::remove_channel(const std::string& session, std::uint32_t channel) {
   state_->background([session, channel](State& s) { return s.statements.remove_channel.bind(session, channel).run(); });
 }
 
+// The same here: of a session that is over within that time one row is written.
 void Store::end_session(SessionRow row) {
-  state_->background([row = std::move(row)](State& s) -> Result<void> {
-    if (auto written = write_session(s.statements, row); !written) return written;
-    return s.statements.remove_channels.bind(row.label).run();
-  });
+  const std::string label = row.label;
+  put_session(std::move(row));
+  state_->background([label](State& s) { return s.statements.remove_channels.bind(label).run(); });
 }
 
 void Store::set_recorded(const std::string& session, bool complete) {
