@@ -15,7 +15,7 @@ class SecurityKeys(unittest.TestCase):
             cls.provider = cls.lab.folder / "security_key.so"
             subprocess.run([COMPILER, "-O1", "-shared", "-fPIC", "-o", cls.provider, ROOT / "tests" / "services" / "security_key.c", "-lcrypto"], check=True)
             cls.lines = {}
-            for name, kind, options in (("touch_ed25519", "ed25519-sk", []), ("touch_ecdsa", "ecdsa-sk", []), ("careful", "ed25519-sk", [])):
+            for name, kind, options in (("touch_ed25519", "ed25519-sk", []), ("touch_ecdsa", "ecdsa-sk", []), ("careful", "ed25519-sk", []), ("strict", "ed25519-sk", [])):
                 cls.enrol(name, kind, options)
             cls.lab.policy_text = cls.policy
             cls.lab.start()
@@ -37,9 +37,11 @@ class SecurityKeys(unittest.TestCase):
     def policy(cls):
         text = cls.lab.default_policy()
         people = "".join(f"  - {{name: {name}, type: person, keys: [{json.dumps(line)}]}}\n"
-                         for name, line in (("fay", cls.lines["touch_ed25519"]), ("eve", cls.lines["touch_ecdsa"]), ("vera", "verify-required " + cls.lines["careful"])))
+                         for name, line in (("fay", cls.lines["touch_ed25519"]), ("gil", cls.lines["strict"]), ("eve", cls.lines["touch_ecdsa"]), ("vera", "verify-required " + cls.lines["careful"])))
         text = text.replace("targets:\n", people + "targets:\n", 1)
-        return text.replace("principals: [engineer]", "principals: [engineer, fay, eve, vera]")
+        text = text.replace("roles:\n", f"roles:\n  - name: careful\n    allow: [{{channels: [exec], targets: {{labels: {{env: lab}}}}, accounts: [{cls.lab.account}], security_key: true}}]\n", 1)
+        text = text.replace("principals: [engineer]", "principals: [fay, eve, vera]")
+        return text.replace("bindings:\n", "bindings:\n  - {role: careful, principals: [engineer, gil]}\n", 1)
 
     def log_in(self, principal, key, **environment):
         return subprocess.run(self.lab.ssh_command(self.lab.user(principal=principal), "echo in", identity=key, SecurityKeyProvider=self.provider,
@@ -67,6 +69,16 @@ class SecurityKeys(unittest.TestCase):
         self.assertEqual((done.returncode, done.stdout), (255, b""))
         self.assertTrue(self.lab.wait_event("auth.attempted", principal="vera", reason="the security key did not verify its user"))
         self.assertEqual(self.log_in("vera", "careful", SK_TEST_VERIFIED="1").stdout, b"in\n")
+
+    def test_a_rule_for_security_keys_opens_to_no_other_key(self):
+        self.assertEqual(self.log_in("gil", "strict").stdout, b"in\n")
+        done = self.log_in("engineer", "engineer")
+        self.assertEqual(done.stdout, b"")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn(b"SP-9310", done.stderr)
+        self.assertTrue(self.lab.wait_event("auth.succeeded", principal="engineer"))  # who she is stands; what she may does not
+        refused = [e for e in self.lab.events(code="SP-9310") if e.get("principal") == "engineer"]
+        self.assertIn("deny", {e.get("decision") for e in refused})
 
     def test_another_principals_security_key_opens_nothing(self):
         done = self.log_in("fay", "touch_ecdsa")

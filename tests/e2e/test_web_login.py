@@ -141,5 +141,35 @@ class WebLogin(unittest.TestCase):
         self.assertTrue(self.lab.wait_event("web.session_closed", principal="engineer"))
 
 
+class AbsoluteEnd(WebLogin):
+    """However busy, a session in a browser ends after admin.web_lasts."""
+    LASTS = 6
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.lab.stop_gateway()
+        cls.lab.extra_config = cls.lab.extra_config.replace("  web_idle: 6s\n", f"  web_idle: 30m\n  web_lasts: {cls.LASTS}s\n")
+        cls.lab.write_config()
+        cls.lab.start_gateway()
+
+    def test_5_a_busy_session_ends_too(self):
+        cookie, _, _, body = self.log_in("engineer", code=False)
+        began = time.monotonic()
+        status = 200
+        while status == 200 and time.monotonic() - began < 60:
+            time.sleep(0.3)
+            status, _, answer = self.call("GET", "/v1/session", cookie=cookie)
+        self.assertEqual((status, answer["code"]), (401, "SP-9301"))
+        self.assertGreater(time.monotonic() - began, self.LASTS - 1)
+        self.assertTrue(self.lab.wait_event("web.session_closed", principal="engineer"))
+
+
+def load_tests(loader, tests, pattern):
+    suite = unittest.TestSuite([loader.loadTestsFromTestCase(WebLogin)])
+    suite.addTest(AbsoluteEnd("test_5_a_busy_session_ends_too"))
+    return suite
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)
