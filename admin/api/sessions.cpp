@@ -4,6 +4,7 @@
 
 #include "admin/api/call.h"
 #include "policy/authority/authority.h"
+#include "policy/authority/moderation.h"
 
 namespace sallyport::admin {
 namespace {
@@ -88,6 +89,40 @@ void tell(const CallPtr& call) {
   call->administration.hold_session(call->who, label, what == "hold", text_of(*body, "reason"), answer);
 }
 
+/// POST /v1/sessions/{session}/join {reason} -> {seat}; with {seat} says that one is still there. DELETE takes it back.
+void join(const CallPtr& call) {
+  authority::Moderation& moderation = *call->administration.authority().moderation;
+  const std::string& label = call->parts[2];
+  const auto body = call->body({{"reason", Field::Type::text, false, 1024}, {"seat", Field::Type::text, false, 26}});
+  if (!body) return;
+  const std::string seat = text_of(*body, "seat");
+  const bool leaves = call->request.method == "DELETE";
+  if (leaves || !seat.empty()) {
+    const bool known = call->who.dry_run || (leaves ? moderation.leave(call->who, seat) : moderation.still_here(call->who, seat));
+    if (!known) return call->refuse(Error{Errc::not_found, "no seat of yours has this id; the session may have ended"});
+    return call->reply(json::object{{"session", label}, {"seat", seat}, {"left", leaves}});
+  }
+  const std::string reason = text_of(*body, "reason");
+  if (reason.empty()) return call->refuse(Error{Errc::invalid, ""}, "SP-7005");
+  if (call->who.dry_run) {
+    if (const auto may = moderation.may_join(call->who, label); !may) return call->refuse(may.error(), may.error().code == Errc::denied ? "SP-9802" : "");
+    return call->reply(json::object{{"session", label}, {"dry_run", true}});
+  }
+  moderation.join(call->who, label, reason, nullptr, 0, [call, label](const Result<std::string>& made) {
+    if (!made) return call->refuse(made.error(), made.error().code == Errc::denied ? "SP-9802" : "");
+    call->reply(json::object{{"session", label}, {"seat", *made}, {"left", false}});
+  });
+}
+
+/// GET /v1/sessions/{session}/join: who is present.
+void list_present(const CallPtr& call) {
+  if (!call->may(policy::AdminRight::audit)) return;
+  json::array present;
+  for (const auto* seat : call->administration.authority().moderation->seats_of(call->parts[2]))
+    present.push_back(json::object{{"who", seat->who.principal}, {"moderates", !seat->roles.empty()}, {"has_keyboard", seat->has_keyboard}});
+  call->reply(json::object{{"session", call->parts[2]}, {"present", std::move(present)}});
+}
+
 }  // namespace
 
 void serve_sessions(const CallPtr& call) {
@@ -95,6 +130,7 @@ void serve_sessions(const CallPtr& call) {
     if (call->may(policy::AdminRight::audit)) list(call);
     return;
   }
+  if (call->parts.size() == 4 && call->parts[3] == "join") return call->request.method == "GET" ? list_present(call) : join(call);
   if (call->parts.size() == 4 && call->request.method == "POST") return tell(call);
   if (call->parts.size() != 3 || call->request.method == "POST") return call->refuse(Error{Errc::not_found, "name one session"});
   const std::string label = call->parts[2];

@@ -1,5 +1,7 @@
 #include "admin/api/viewings.h"
 
+#include "admin/api/joined_view.h"
+
 #include <algorithm>
 #include <boost/json.hpp>
 #include <filesystem>
@@ -63,9 +65,13 @@ Viewings::Viewings(authority::Administration& administration, const Settings& se
   state_dir_ = std::filesystem::path(settings.text("state_dir", ".")).parent_path().string();
   run_dir_ = settings.text("run_dir", ".");
   ring_dir_ = settings.text("ring_dir", run_dir_ + "/rings");
+  administration_.authority().moderation->watch = [this](const authority::Operator& who, const std::string& session, const std::string& reason, authority::WatchOut out, authority::WatchOver over) {
+    return join_view(administration_, json::serialize(place()), who, session, reason, std::move(out), std::move(over));
+  };
 }
 
 Viewings::~Viewings() {
+  administration_.authority().moderation->watch = nullptr;
   for (auto& [id, viewing] : viewings_) administration_.authority().deadlines.cancel(viewing->idle);
 }
 

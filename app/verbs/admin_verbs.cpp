@@ -6,6 +6,7 @@
 #include "app/verbs/admin_client.h"
 #include "app/verbs/exit_codes.h"
 #include "app/verbs/passphrase.h"
+#include "app/verbs/session_join.h"
 #include "app/verbs/target.h"
 #include "app/verbs/verb.h"
 
@@ -286,6 +287,11 @@ void add_admin_verbs(CLI::App& app, Common& common, Outcome& outcome) {
     outcome.status = with_gateway(
         common, [&](AdminClient& client) { return client.send("DELETE", "/v1/sessions/" + segment_of(session), json::object{{"reason", reason}}); }, "ended");
   });
+
+  CLI::App& join = add_verb(sessions, "join", "Be present in somebody's session, as its moderator or to watch.", "  sallyport session join 01JC3W9M6T5X1Q8Z7R4N2K0HFA --reason 'second pair of eyes'\n");
+  join.add_option("session", session)->required();
+  join.add_option("--reason", reason, "why; it stands in the audit log")->required();
+  join.callback([&] { outcome.status = run_session_join(common, session, reason); });
 
   CLI::App& vault = add_verb(app, "vault", "Seal and unseal the vault.", "  sallyport vault status\n  sallyport vault unseal\n  sallyport vault seal\n");
   vault.require_subcommand(1);

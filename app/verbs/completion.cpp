@@ -153,7 +153,7 @@ constexpr std::array k_option_values{
     Source{"--seal", "=file credential passphrase"}, Source{"--as-format", "=ocsf cef json"}};
 constexpr std::array k_first_words{
     Source{"get", "=principals groups targets roles bindings locks"}, Source{"target setup", "targets"}, Source{"reach", "targets"}, Source{"request create", "targets"},
-    Source{"session end", "sessions"}, Source{"explain", "sessions"}, Source{"play", "sessions"}, Source{"export", "sessions"}, Source{"verify", "sessions"},
+    Source{"session end", "sessions"}, Source{"session join", "sessions"}, Source{"explain", "sessions"}, Source{"play", "sessions"}, Source{"export", "sessions"}, Source{"verify", "sessions"},
     Source{"secret delete", "secrets"}, Source{"request approve", "requests"}, Source{"request deny", "requests"}, Source{"request show", "requests"},
     Source{"request cancel", "requests"}, Source{"completion", "=bash zsh fish"}};
 

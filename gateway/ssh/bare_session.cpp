@@ -11,6 +11,8 @@ namespace {
 
 constexpr std::chrono::milliseconds k_deadline{30'000};
 constexpr std::size_t k_longest_command = 4096;
+constexpr std::size_t k_most_unread = 2 * 1024 * 1024;
+constexpr std::size_t k_piece = 16 * 1024;
 
 [[nodiscard]] std::string for_terminal(const std::string& text, bool is_terminal) {
   if (!is_terminal) return text;
@@ -35,6 +37,7 @@ void BareSession::start(Channel& channel, const std::string& command) {
   }
   control::Envelope question;
   question.mutable_self_service()->set_command(command.substr(0, k_longest_command));
+  question.mutable_self_service()->set_channel(channel.id);
   authority_.ask(std::move(question), k_deadline,
                  [this, id = channel.id](Result<control::Received> got) { answer(id, std::move(got)); });
 }
@@ -58,11 +61,36 @@ void BareSession::answer(std::uint32_t id, Result<control::Received> got) {
   }
   relay_.write_local(*channel, for_terminal(answered.text(), channel->pty));
   relay_.write_local(*channel, for_terminal(answered.error_text(), channel->pty), !channel->pty);
+  if (answered.stays()) {
+    joined_.insert(id);
+    return relay_.turn();
+  }
   relay_.close_local(*channel, answered.exit_status());
   relay_.turn();
 }
 
+void BareSession::joined_output(const control::JoinedOutput& output) {
+  Channel* channel = relay_.find(output.channel());
+  if (channel == nullptr || !joined_.contains(output.channel())) return;
+  // Who does not read misses something; she can replay it. Her memory of it has a bound.
+  if (channel->to_client_bytes < k_most_unread) relay_.write_local(*channel, output.data());
+  if (output.over()) {
+    joined_.erase(output.channel());
+    relay_.close_local(*channel, output.exit_status());
+  }
+  relay_.turn();
+}
+
 void BareSession::input(Channel& channel, std::span<const std::byte> data) {
+  if (joined_.contains(channel.id)) {
+    for (; !data.empty(); data = data.subspan(std::min(data.size(), k_piece))) {
+      control::Envelope told;
+      told.mutable_joined_keys()->set_channel(channel.id);
+      told.mutable_joined_keys()->set_data(std::string(text_of(data.first(std::min(data.size(), k_piece)))));
+      authority_.tell(std::move(told));
+    }
+    return;
+  }
   const auto found = menus_.find(channel.id);
   if (found == menus_.end()) return;
   Menu& menu = *found->second;
@@ -90,6 +118,13 @@ void BareSession::resized(Channel& channel) {
   relay_.write_local(channel, found->second->draw());
 }
 
-void BareSession::closed(Channel& channel) { menus_.erase(channel.id); }
+void BareSession::closed(Channel& channel) {
+  menus_.erase(channel.id);
+  if (joined_.erase(channel.id) == 0) return;
+  control::Envelope told;
+  told.mutable_joined_keys()->set_channel(channel.id);
+  told.mutable_joined_keys()->set_closed(true);
+  authority_.tell(std::move(told));
+}
 
 }  // namespace sallyport::gateway

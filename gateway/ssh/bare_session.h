@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,9 @@ class BareSession final : public BareService {
   void resized(Channel& channel) override;
   void closed(Channel& channel) override;
 
+  /// What a person who joined a session sees of it.
+  void joined_output(const control::JoinedOutput& output);
+
   /// A target was chosen in the menu; whoever listens goes on with the channel.
   std::function<void(Channel& channel, const std::string& account, const std::string& target)> on_chosen;
 
@@ -33,6 +37,7 @@ class BareSession final : public BareService {
   AuthorityClient& authority_;
   std::string principal_;
   std::map<std::uint32_t, std::unique_ptr<Menu>> menus_;
+  std::set<std::uint32_t> joined_;
 };
 
 }  // namespace sallyport::gateway

@@ -37,6 +37,7 @@ struct Half {
   std::uint32_t our_window = 0;       ///< what the peer may still send
   std::uint32_t peer_window = 0;      ///< what we may still send
   std::uint32_t peer_max_packet = 0;
+  std::uint32_t foreign = 0;          ///< bytes to the other side that did not come out of this window
   std::uint32_t to_credit = 0;        ///< taken off but not yet told by WINDOW_ADJUST
   bool got_eof = false, sent_eof = false;
   bool got_close = false, sent_close = false;
@@ -98,6 +99,8 @@ struct Channel {
   bool too_bulky = false;             ///< the role ends it where others would be recorded by hash
   bool sniff_first_bytes = false;     ///< tunnel: a protocol that leads onward ends it
   bool onward_alert = false;          ///< or is only reported
+  bool onward_approve = false;        ///< or held until a person agrees
+  bool onward_asked = false;          ///< which is waited for now
   FirstBytes first_bytes;
   std::string term;
   Bytes pty_request;                  ///< of a local channel, as the client sent it

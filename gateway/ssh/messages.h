@@ -7,6 +7,7 @@
 
 namespace sallyport::gateway::message {
 
+inline constexpr std::uint8_t k_ignore = 2;  // RFC 4253 section 11.2
 inline constexpr std::uint8_t k_debug = 4;  // RFC 4253 section 11.3
 inline constexpr std::uint8_t k_global_request = 80;
 inline constexpr std::uint8_t k_request_success = 81;

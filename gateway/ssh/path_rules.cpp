@@ -30,6 +30,17 @@ bool PathRules::allows_tree(std::string_view path, FileOperation operation) cons
   });
 }
 
+bool PathRules::holds(std::string_view path, FileOperation operation) const {
+  if (!rules_.apply) return false;
+  const auto held = [&](const policy::FileRule& rule) { return operation == FileOperation::up ? rule.hold_up : operation == FileOperation::change && (rule.hold_up || rule.hold_change); };
+  if (path.empty()) return std::any_of(rules_.list.begin(), rules_.list.end(), held);
+  if (policy::file_held(rules_.list, path, operation)) return true;
+  if (operation != FileOperation::change) return false;
+  // What is moved or linked takes what may be written with it.
+  if (policy::file_held(rules_.list, path, FileOperation::up)) return true;
+  return std::any_of(rules_.list.begin(), rules_.list.end(), [&](const policy::FileRule& rule) { return held(rule) && policy::path_is_under(rule.prefix, path); });
+}
+
 bool PathRules::is_visible(std::string_view path) const {
   if (!rules_.apply) return true;
   if (path.empty())

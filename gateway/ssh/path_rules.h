@@ -20,6 +20,8 @@ class PathRules {
   [[nodiscard]] bool allows(std::string_view path, policy::FileOperation operation) const;
   /// The path and every rule below it: what holds for a whole tree.
   [[nodiscard]] bool allows_tree(std::string_view path, policy::FileOperation operation) const;
+  /// Each such act waits until a person agrees; for changes also when that is so of something below the path.
+  [[nodiscard]] bool holds(std::string_view path, policy::FileOperation operation) const;
   /// May be looked at: some right covers the path, or the path leads to a place where one does.
   [[nodiscard]] bool is_visible(std::string_view path) const;
   /// `from` is moved to `to`: change at both ends, and what may be read at `to` could be read at `from`.

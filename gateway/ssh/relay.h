@@ -61,6 +61,10 @@ class Relay {
   void show_waiting(std::uint32_t channel, std::string_view text, bool over);
   /// Somebody who watches says something: a line on every terminal, on the error output of what runs without one.
   void show_message(std::string_view text);
+  /// A fact of the authority's for the recording.
+  void tell_fact(const std::string& json);
+  /// Another person has the keyboard of the terminal: what the client types is dropped, what she types goes its way.
+  void taken_keys(const control::TakenKeys& keys);
   /// While held nothing that the client sends reaches the target; keepalives are answered all the same.
   void hold_client(bool held);
   [[nodiscard]] bool is_waiting() const noexcept { return !waiting_.empty(); }
@@ -185,6 +189,11 @@ class Relay {
   void credit(Channel& channel, Side side, std::uint32_t bytes);
   void drop_queue(Channel& channel, Side to);
   [[nodiscard]] bool leg_is_full(Side side);
+  // relay_holds.cpp
+  /// Asks whether something may go on that this process holds.
+  void ask_person(std::uint32_t channel, std::string kind, std::string text, std::string why, std::function<void(bool granted, std::string said)> answered);
+  void hold_file(std::uint32_t channel, std::uint32_t act, const std::string& text);
+  void hold_onward(Channel& channel, std::string_view protocol);
   /// True: the tunnel was ended.
   bool ends_onward(Channel& channel, Side from, std::span<const std::byte> data);
 
@@ -206,6 +215,7 @@ class Relay {
   std::map<std::uint32_t, Waiting> waiting_;
   bool kept_global_ = false;
   bool client_held_ = false;
+  std::string keyboard_of_;  ///< who took it; empty: the client has it
   std::uint32_t next_id_ = 0;
   std::uint32_t rotate_ = 0;
   std::deque<GlobalReply> replies_to_client_;      // in the order of the client's global requests

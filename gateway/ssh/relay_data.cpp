@@ -44,6 +44,7 @@ void Relay::on_data(Side from, std::span<const std::byte> payload, bool extended
   (from == Side::client ? channel->bytes_in : channel->bytes_out) += data.size();
   if (from == Side::client) last_input_us_ = system_clock().boot().count();
   if (data.empty()) return;
+  if (from == Side::client && !keyboard_of_.empty() && channel->pty && !channel->local) return credit(*channel, from, static_cast<std::uint32_t>(data.size()));
   if (!channel->guard) return accept_data(*channel, from, code, data);
   if (from == Side::client && code == 0 && channel->decided && guards_->from_client(*channel, data)) return;
   accept_data(*channel, from, code, data);
@@ -53,15 +54,16 @@ void Relay::on_data(Side from, std::span<const std::byte> payload, bool extended
 bool Relay::ends_onward(Channel& channel, Side from, std::span<const std::byte> data) {
   const Onward protocol = channel.first_bytes.look(from == channel.opener, data);
   if (protocol == Onward::none) return false;
-  const bool ends = !channel.onward_alert;
+  const bool ends = !channel.onward_alert && !channel.onward_approve;
   const char* code = protocol == Onward::ssh ? "SP-6005" : "SP-9110";
   control::Envelope told;
   told.mutable_session_event()->set_name(ends ? "tunnel.onward_hop_refused" : "tunnel.onward_hop_seen");
   told.mutable_session_event()->set_json(fmt::format(R"({{"channel":{},"protocol":"{}","decision":"{}","code":"{}"}})", channel.id,
-                                                     name_of(protocol), ends ? "deny" : "allow", ends ? code : ""));
+                                                     name_of(protocol), ends ? "deny" : channel.onward_approve ? "ask" : "allow", ends ? code : ""));
   authority_.tell(std::move(told));
   channel.sniff_first_bytes = false;
   if (ends) end_channel(channel.id, make_notice(code));
+  else if (channel.onward_approve) hold_onward(channel, name_of(protocol));
   return ends;
 }
 
@@ -217,7 +219,9 @@ std::size_t Relay::send_data(Channel& channel, Side to, std::uint32_t extended, 
 
 void Relay::credit(Channel& channel, Side side, std::uint32_t bytes) {
   Half& half = channel.half(side);
-  half.to_credit += bytes;
+  const std::uint32_t foreign = std::min(bytes, half.foreign);
+  half.foreign -= foreign;
+  half.to_credit += bytes - foreign;
   if (!half.open || half.got_eof || half.got_close || half.sent_close || half.to_credit < k_credit_step) return;
   crypto::SshWriter adjust(16);
   adjust.u8(message::k_channel_window_adjust).u32(half.peer_id).u32(half.to_credit);
@@ -358,6 +362,7 @@ void Relay::on_close(Side from, std::span<const std::byte> payload) {
   // A client may close as soon as it has seen end of file both ways; the exit status still comes, and our CLOSE after it.
   if (from == Side::client) {
     jumps_.erase(id);
+    if (std::exchange(channel->onward_asked, false)) drop_queue(*channel, Side::target);  // nobody agreed to it
     channel->held = false;
     const bool gave_up = channel->kind == ChannelKind::session && channel->decided && !half.sent_eof;
     if (gave_up && channel->target.open && !channel->target.got_close && channel->exit_status < 0 && channel->exit_signal.empty())

@@ -263,6 +263,7 @@ void Relay::ask_tunnel(Channel& channel, control::ChannelAsk ask, std::string ty
                    } else {
                      asked->sniff_first_bytes = answer->envelope.channel_answer().sniff_onward_hop();
                      asked->onward_alert = answer->envelope.channel_answer().onward_alert();
+                     asked->onward_approve = answer->envelope.channel_answer().onward_approve();
                      asked->decided = true;
                      asked->record_content = answer->envelope.channel_answer().record_content();
                      if (!untaped_events_.empty() || tape_.event(started) == Tape::Put::no_room) untaped_events_.push_back(started);

@@ -17,7 +17,7 @@ namespace sallyport::gateway {
 namespace {
 
 constexpr std::chrono::milliseconds k_patient_deadline{660'000};
-constexpr std::size_t k_most_global_requests = 64;
+constexpr std::size_t k_most_global_requests = 1024;  // a keepalive each second, while a forward waits ten minutes for a person
 constexpr std::size_t k_longest_command = 256 * 1024;
 
 [[nodiscard]] bool matches(std::string_view pattern, std::string_view name) {
@@ -164,6 +164,12 @@ void Relay::flush_global_replies() {
     if (reply.success) writer.raw(reply.payload);
     send(Side::client, writer.view());
     replies_to_client_.pop_front();
+  }
+  // A keepalive behind a forward that waits for a person gets no answer yet, as the order is kept: a sign of life instead.
+  if (!replies_to_client_.empty() && replies_to_client_.back().ready) {
+    crypto::SshWriter ignore;
+    ignore.u8(message::k_ignore).string("");
+    send(Side::client, ignore.view());
   }
   client_->flush();
 }
@@ -506,7 +512,7 @@ void Relay::install_filter(Channel& channel, const control::ChannelAnswer& answe
   FileRules rules;
   rules.apply = answer.file_rules_apply();
   rules.max_file_bytes = answer.max_file_bytes();
-  for (const auto& rule : answer.file_rules()) rules.list.push_back({rule.prefix(), rule.up(), rule.down(), rule.change()});
+  for (const auto& rule : answer.file_rules()) rules.list.push_back({rule.prefix(), rule.up(), rule.down(), rule.change(), rule.hold_up(), rule.hold_change()});
   const StreamFilter::EventSink sink = [this, id = channel.id](std::string_view name, const std::string& json) {
     // The fact stands in the recording before what it tells of goes on; the authority keeps it for the audit log.
     std::string fact = fmt::format(R"({{"event":"{}","channel":{},{})", name, id, std::string_view(json).substr(1));
@@ -528,6 +534,14 @@ void Relay::install_filter(Channel& channel, const control::ChannelAnswer& answe
     channel.filter = make_rsync_gate(command, std::move(rules), sink);
   }
   if (channel.filter) channel.filter->on_written = [this](const WrittenFile& file) { tell_written(authority_, file); };
+  if (channel.filter) {
+    channel.filter->on_hold = [this, id = channel.id](std::uint32_t act, const std::string& text) { hold_file(id, act, text); };
+    channel.filter->on_unheld = [this, id = channel.id] {
+      control::Envelope told;
+      told.mutable_approval_cancel()->set_channel(id);
+      authority_.tell(std::move(told));
+    };
+  }
   channel.record_content = channel.filter == nullptr || answer.record_content();
 }
 

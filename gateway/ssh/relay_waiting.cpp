@@ -51,7 +51,7 @@ void Relay::show_waiting(std::uint32_t id, std::string_view text, bool over) {
 void Relay::show_message(std::string_view text) {
   const std::string line = printable(text, 1000);
   for (auto& [id, channel] : channels_) {
-    const bool shows = channel->kind == ChannelKind::session && channel->client.open && !channel->client.sent_close && (channel->decided || channel->local);
+    const bool shows = channel->kind == ChannelKind::session && channel->client.open && !channel->client.sent_close && (channel->decided || channel->local || (channel->parked && channel->wait_shown));
     if (!shows) continue;
     if (channel->pty)
       write_local(*channel, "\r\n\x1b[7m sallyport: " + line + " \x1b[27m\r\n");

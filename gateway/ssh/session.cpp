@@ -19,6 +19,7 @@ namespace sallyport::gateway {
 namespace {
 
 constexpr std::int64_t k_second_us = 1'000'000;
+constexpr std::int64_t k_quiet_us = k_second_us;  // without a byte of the client: then the session rests
 constexpr std::chrono::milliseconds k_vault_deadline{10'000};
 constexpr std::int64_t k_waiting_keepalive_us = 5 * k_second_us;
 constexpr int k_most_unanswered_keepalives = 3;
@@ -233,7 +234,12 @@ void Session::on_authority(control::Received message) {
   } else if (envelope.has_session_message() && relay_) {
     const control::SessionMessage& said = envelope.session_message();
     if (said.hold() != control::SessionMessage::AS_IT_IS) relay_->hold_client(said.hold() == control::SessionMessage::HOLD);
+    if (!said.fact().empty()) relay_->tell_fact(said.fact());
     if (!said.text().empty()) relay_->show_message(said.text());
+  } else if (envelope.has_joined_output()) {
+    if (bare_) bare_->joined_output(envelope.joined_output());
+  } else if (envelope.has_taken_keys() && relay_) {
+    relay_->taken_keys(envelope.taken_keys());
   } else if (envelope.has_guard_rules() && relay_) {
     relay_->new_guard_rules(envelope.guard_rules().channel(), envelope.guard_rules().rules());
   } else if (envelope.has_end_channel() && relay_) {
@@ -244,7 +250,7 @@ void Session::on_authority(control::Received message) {
     FileRules rules;
     rules.apply = changed.file_rules_apply();
     rules.max_file_bytes = changed.max_file_bytes();
-    for (const auto& rule : changed.file_rules()) rules.list.push_back({rule.prefix(), rule.up(), rule.down(), rule.change()});
+    for (const auto& rule : changed.file_rules()) rules.list.push_back({rule.prefix(), rule.up(), rule.down(), rule.change(), rule.hold_up(), rule.hold_change()});
     relay_->replace_rules(changed.channel(), std::move(rules));
     relay_->turn();
   } else if (envelope.has_limits_changed()) {
@@ -270,6 +276,7 @@ void Session::watch() {
   // An idle session wakes only for its next deadline: a thousand of them must cost nothing.
   const std::int64_t now = system_clock().boot().count();
   std::int64_t next = now + k_second_us;
+  if (const std::int64_t quiet = last_client_bytes_us_ + k_quiet_us + 1000; quiet > now) next = std::min(next, quiet);
   if (rested_ && relay_) {
     next = last_client_bytes_us_ + keepalive_us();
     if (last_keepalive_us_ >= last_client_bytes_us_) next = last_keepalive_us_ + keepalive_us();
@@ -343,7 +350,7 @@ void Session::on_time() {
     client_->flush();
   }
   keep_target_alive(now);
-  if (!rested_ && !relay_->is_waiting() && tape_.full_since_us() == 0 && now - last_client_bytes_us_ > 2 * k_second_us) {
+  if (!rested_ && !relay_->is_waiting() && tape_.full_since_us() == 0 && now - last_client_bytes_us_ > k_quiet_us) {
     rested_ = true;
     tape_.rest();
     ssh_session_trim(client_->raw());

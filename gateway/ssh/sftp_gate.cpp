@@ -84,6 +84,7 @@ void Session::replace_rules(FileRules rules) {
 }
 
 void Session::finish() {
+  if ((!held_.empty() || !agreed_.empty()) && on_unheld) on_unheld();
   for (const Pending& pending : pending_.take_all()) {
     if (!pending.own) tell_result(pending, "unanswered");
   }

@@ -38,6 +38,7 @@ void append(Bytes& to, std::span<const std::byte> bytes) { to.insert(to.end(), b
 bool Session::read_client(std::span<const std::byte> data) {
   to_target_->reserve(to_target_->size() + data.size() + 1024);
   while (!is_paused_) {
+    if (!agreed_.empty() && !go_on_with_agreed()) return false;
     switch (client_.next(data)) {
       case Packets::Step::need_more: return true;
       case Packets::Step::broken: return broken("malformed SFTP packet from the client");
@@ -124,7 +125,8 @@ Session::Flow Session::on_request(std::span<const std::byte> packet) {
   if (!request.fields.ok()) return broken_flow("malformed SFTP packet from the client");
   if (request.type == k_init) return on_init(request);
   if (!version_seen_) return broken_flow("an SFTP request before the version was agreed");
-  if (pending_.find(request.id) != nullptr) return broken_flow("an SFTP request id that still waits for its answer");
+  if (pending_.find(request.id) != nullptr || held_.contains(request.id) || agreed_.contains(request.id))
+    return broken_flow("an SFTP request id that still waits for its answer");
   if (pending_.is_full()) return broken_flow("too many SFTP requests without an answer");
   const Flow flow = on_known_request(request);
   if (flow != Flow::broken && !request.fields.ok()) return broken_flow("malformed SFTP request");
@@ -184,6 +186,7 @@ Session::Flow Session::on_open(Request& request) {
     status_to_client(request.id, k_failure, "too many open files");
     return Flow::goes_on;
   }
+  if (up && must_wait(request, path, FileOperation::up)) return hold(request, "write", std::move(path));
   ++opens_in_flight_;
   Pending pending = pending_of(request.id, k_open);
   pending.facts = facts_of("open", std::move(path));
@@ -241,7 +244,8 @@ Session::Flow Session::on_write(std::span<const std::byte> header) {
   pending.length = request.fields.u32();
   write_body_ = Body{};
   if (!version_seen_) return broken_flow("an SFTP request before the version was agreed");
-  if (pending_.find(request.id) != nullptr) return broken_flow("an SFTP request id that still waits for its answer");
+  if (pending_.find(request.id) != nullptr || held_.contains(request.id) || agreed_.contains(request.id))
+    return broken_flow("an SFTP request id that still waits for its answer");
   if (pending_.is_full()) return broken_flow("too many SFTP requests without an answer");
   if (slot == k_no_file || files_.at(slot).is_closing || files_.at(slot).is_directory) return refuse_handle(request.id);
   OpenFile& file = files_.at(slot);
@@ -284,6 +288,7 @@ Session::Flow Session::on_fsetstat(Request& request) {
     return refuse(request.id, k_permission_denied, is_upload ? k_cut_code : k_change_code, "fsetstat", file.path);
   if (rules_.max_file_bytes() != 0 && size > rules_.max_file_bytes())
     return refuse(request.id, k_failure, k_size_code, "fsetstat", file.path);
+  if (!is_upload && must_wait(request, file.path, FileOperation::change)) return hold(request, "fsetstat", file.path);
   Pending pending = pending_of(request.id, request.type);
   pending.file = slot;
   pending.offset = size;
@@ -327,6 +332,7 @@ Session::Flow Session::on_path_change(Request& request, std::string_view operati
     status_to_client(request.id, k_failure, "path too long");
     return Flow::goes_on;
   }
+  if (must_wait(request, path, FileOperation::change)) return hold(request, operation, std::move(path));
   if ((attributes & k_attr_size) != 0 && operation != "mkdir") {
     for (const std::uint32_t slot : files_.all())
       if (files_.at(slot).path == path) files_.at(slot).foreign_change = true;
@@ -369,6 +375,7 @@ Session::Flow Session::on_two_paths(Request& request, std::string_view operation
     status_to_client(request.id, k_failure, "path too long");
     return Flow::goes_on;
   }
+  if (must_wait(request, from, FileOperation::change) || must_wait(request, to, FileOperation::change)) return hold(request, operation, std::move(from), std::move(to));
   Pending pending = pending_of(request.id, request.type);
   pending.facts = facts_of(operation, std::move(from), std::move(to));
   return forward_request(request, std::move(pending));

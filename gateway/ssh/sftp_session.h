@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -27,6 +28,7 @@ class Session final : public StreamFilter {
   void finish() override;
   [[nodiscard]] std::string_view error() const override { return error_; }
   void replace_rules(FileRules rules) override;
+  void decided(std::uint32_t act, bool granted, std::string_view said, Bytes& to_target, Bytes& to_client) override;
 
  private:
   enum class Flow { goes_on, pause, broken };
@@ -70,6 +72,17 @@ class Session final : public StreamFilter {
   void cut(OpenFile& file, bool up, std::string_view code);
   void ask_home();
 
+  // ---- what waits for a person (sftp_holds.cpp)
+  struct Held {
+    Bytes packet;
+    std::string operation;
+    std::string path;
+    std::string other;
+  };
+  [[nodiscard]] bool must_wait(const Request& request, std::string_view path, policy::FileOperation operation) const;
+  Flow hold(const Request& request, std::string_view operation, std::string path, std::string other = {});
+  bool go_on_with_agreed();
+
   // ---- answers
   bool read_target(std::span<const std::byte> data);
   bool on_answer(std::span<const std::byte> packet);
@@ -92,6 +105,9 @@ class Session final : public StreamFilter {
   void forget_size(std::string_view path);
   [[nodiscard]] std::optional<std::uint64_t> remembered_size(std::string_view path) const;
 
+  std::map<std::uint32_t, Held> held_;     // by request id
+  std::map<std::uint32_t, Held> agreed_;   // wait for the end of a WRITE that is passing
+  bool is_agreed_ = false;                 // the request in hand is one that was agreed to
   PathRules rules_;
   EventSink sink_;
   std::string error_;

@@ -34,6 +34,20 @@ class StreamFilter {
   /// included.
   virtual void replace_rules(FileRules rules) { static_cast<void>(rules); }
 
+  /// An act that waits for a person was decided. What it leads to goes on as in the other calls.
+  virtual void decided(std::uint32_t act, bool granted, std::string_view said, std::vector<std::byte>& to_target, std::vector<std::byte>& to_client) {
+    static_cast<void>(act);
+    static_cast<void>(granted);
+    static_cast<void>(said);
+    static_cast<void>(to_target);
+    static_cast<void>(to_client);
+  }
+
+  /// A person has to agree to this act before it goes on; decided() brings the answer.
+  std::function<void(std::uint32_t act, const std::string& text)> on_hold;
+  /// Nobody waits for those any more.
+  std::function<void()> on_unheld;
+
   /// Called for each file that was written to the target as a whole.
   WrittenFileSink on_written;
 };

@@ -23,11 +23,16 @@ std::string Explanation::text() const {
   if (o.idle_timeout) line("ends after " + std::to_string(o.idle_timeout->count()) + " s without activity");
   if (o.bulk != Bulk::hash) line(o.bulk == Bulk::full ? "bulk output is recorded in full" : "ends when output becomes bulk");
   if (!o.replaced_command.empty()) line("runs `" + o.replaced_command + "` instead");
+  if (o.hold) {
+    const std::string who = std::to_string(o.hold->count) + (o.hold->approvers.empty() ? " with the right to approve" : " of `" + o.hold->approvers + "`");
+    line(std::string(o.hold_tunnel ? "held until " : "what is held waits until ") + who + " agreed");
+  }
   for (const FileRule& file : o.file_rules) {
     std::string flags;
     for (const auto& [on, name] : std::initializer_list<std::pair<bool, const char*>>{{file.up, "up"}, {file.down, "down"}, {file.change, "change"}}) {
       if (on) flags += (flags.empty() ? "" : ", ") + std::string(name);
     }
+    if (file.hold_up || file.hold_change) flags += std::string(" (") + (file.hold_up ? "writing" : "") + (file.hold_up && file.hold_change ? " and " : "") + (file.hold_change ? "changes" : "") + " held until others agree)";
     line((file.prefix.empty() ? "any other path" : file.prefix) + ": " + (flags.empty() ? "nothing" : flags));
   }
   return text;

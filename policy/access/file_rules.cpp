@@ -49,4 +49,10 @@ bool file_allowed(std::span<const FileRule> rules, std::string_view normalised_p
   return false;
 }
 
+bool file_held(std::span<const FileRule> rules, std::string_view normalised_path, FileOperation operation) {
+  const auto rule = std::find_if(rules.begin(), rules.end(), [&](const FileRule& r) { return path_is_under(normalised_path, r.prefix); });
+  if (rule == rules.end()) return false;
+  return operation == FileOperation::up ? rule->hold_up : operation == FileOperation::change && rule->hold_change;
+}
+
 }  // namespace sallyport::policy

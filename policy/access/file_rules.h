@@ -14,6 +14,8 @@ struct FileRule {
   bool up = false;
   bool down = false;
   bool change = false;  ///< rename, remove, mkdir, setstat, symlink
+  bool hold_up = false;      ///< each opening for writing waits until a person agrees
+  bool hold_change = false;  ///< each change does
   bool operator==(const FileRule&) const = default;
 };
 
@@ -28,5 +30,7 @@ enum class FileOperation { up, down, change };
 
 /// The first rule whose prefix covers the path decides (a Decision hands the longest prefixes first); no rule: refused.
 [[nodiscard]] bool file_allowed(std::span<const FileRule> rules, std::string_view normalised_path, FileOperation operation);
+/// What is allowed, but only once a person has agreed.
+[[nodiscard]] bool file_held(std::span<const FileRule> rules, std::string_view normalised_path, FileOperation operation);
 
 }  // namespace sallyport::policy

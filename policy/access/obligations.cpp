@@ -8,6 +8,7 @@ namespace sallyport::policy {
 void merge_files(const std::vector<const Rule*>& allows, const std::vector<const Rule*>& strips, Obligations& obligations) {
   const auto granted = [](const Rule& rule, std::string_view prefix) {
     FileRule flags{std::string(prefix), true, true, true};
+    flags.hold_up = flags.hold_change = rule.hold.has_value();
     if (rule.has_files) {
       const auto found = std::find_if(rule.files.begin(), rule.files.end(), [&](const FileRule& f) {
         return f.prefix.empty() || path_is_under(prefix, f.prefix);
@@ -18,6 +19,8 @@ void merge_files(const std::vector<const Rule*>& allows, const std::vector<const
         flags.up = found->up;
         flags.down = found->down;
         flags.change = found->change;
+        flags.hold_up = found->hold_up;
+        flags.hold_change = found->hold_change;
       }
     }
     flags.up = flags.up && rule.up;
@@ -36,11 +39,15 @@ void merge_files(const std::vector<const Rule*>& allows, const std::vector<const
   for (const std::string& prefix : prefixes) {
     const std::string_view place = prefix.empty() ? std::string_view("/") : std::string_view(prefix);
     FileRule sum{prefix, false, false, false};
+    bool up_at_once = false;  // what one rule gives without asking is not held by another
+    bool change_at_once = false;
     for (const Rule* rule : allows) {
       const FileRule flags = granted(*rule, place);
       sum.up = sum.up || flags.up;
       sum.down = sum.down || flags.down;
       sum.change = sum.change || flags.change;
+      up_at_once = up_at_once || (flags.up && !flags.hold_up);
+      change_at_once = change_at_once || (flags.change && !flags.hold_change);
     }
     for (const Rule* rule : strips) {
       if (!rule->has_files) {  // a deny of one direction, for every path
@@ -56,6 +63,8 @@ void merge_files(const std::vector<const Rule*>& allows, const std::vector<const
         sum.change = sum.change && !file.change;
       }
     }
+    sum.hold_up = sum.up && !up_at_once;
+    sum.hold_change = sum.change && !change_at_once;
     obligations.file_rules.push_back(std::move(sum));
   }
   const FileRule everything{"", true, true, true};
@@ -71,8 +80,10 @@ void merge_limits(const Rule& rule, Obligations& obligations) {
   shorter(obligations.idle_timeout, rule.idle_timeout);
   const auto weight = [](Bulk bulk) { return bulk == Bulk::end ? 2 : bulk == Bulk::full ? 1 : 0; };
   if (rule.bulk && weight(*rule.bulk) > weight(obligations.bulk)) obligations.bulk = *rule.bulk;
-  // A rule without the word does not soften what another says; `deny` wins over `alert`.
-  if (rule.onward && (!obligations.onward_said || *rule.onward == Onward::deny)) {
+  if (rule.hold && !obligations.hold) obligations.hold = rule.hold;
+  // A rule without the word does not soften what another says; `deny` wins over `approve`, and that over `alert`.
+  const auto onward_weight = [](Onward onward) { return onward == Onward::deny ? 2 : onward == Onward::approve ? 1 : 0; };
+  if (rule.onward && (!obligations.onward_said || onward_weight(*rule.onward) > onward_weight(obligations.onward))) {
     obligations.onward = *rule.onward;
     obligations.onward_said = true;
   }

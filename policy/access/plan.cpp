@@ -136,7 +136,9 @@ class Side {
         const auto& approval = snapshot_.roles()[grant.role].approval;
         const std::string on_request =
             approval ? "approval " + approval->approvers + " " + std::to_string(approval->count) + " " + std::to_string(approval->lasts.count()) + " " : std::string();
-        conditions.insert("allow " + on_request + allow_texts_[grant.role][rule.index] + (grant.expires ? std::to_string(grant.expires->time_since_epoch().count()) : ""));
+        const auto& moderation = snapshot_.roles()[grant.role].moderation;
+        const std::string in_presence = moderation ? "moderation " + moderation->moderators + " " + (moderation->take_over ? "take_over " : "") : std::string();
+        conditions.insert("allow " + on_request + in_presence + allow_texts_[grant.role][rule.index] + (grant.expires ? std::to_string(grant.expires->time_since_epoch().count()) : ""));
       }
     }
     if (is_machine) {

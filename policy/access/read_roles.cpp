@@ -75,7 +75,7 @@ void read_files(const Spot& spot, Rule& rule, bool is_deny) {
   const std::string_view key = is_deny ? "deny" : "allow";
   constexpr std::array<std::string_view, 3> k_operations{"up", "down", "change"};
   spot.each([&](const Spot& item) {
-    if (!item.is_map_of({"path", key})) return;
+    if (is_deny ? !item.is_map_of({"path", key}) : !item.is_map_of({"path", key, "approve"})) return;
     FileRule file;
     const auto path = item.field("path");
     const std::string text = path ? path->text().value_or("") : std::string();
@@ -92,10 +92,67 @@ void read_files(const Spot& spot, Rule& rule, bool is_deny) {
     } else {
       item.complain("`" + std::string(key) + "` is missing; it lists up, down and change");
     }
+    if (const auto hold = item.field("approve"); hold && hold->flag().value_or(false)) {
+      file.hold_up = file.up;
+      file.hold_change = file.change;
+      if (!file.up && !file.change) hold->complain("what is held here is writing and changing, and `allow` lists neither up nor change");
+    }
     const bool again = std::any_of(rule.files.begin(), rule.files.end(), [&](const FileRule& f) { return f.prefix == file.prefix; });
     if (again) item.complain("the path `" + file.prefix + "` stands in this rule twice");
     rule.files.push_back(std::move(file));
   });
+}
+
+/// `true`, or who agrees.
+std::optional<Approval> read_approve(ReadState& state, const Spot& spot) {
+  if (spot.node().kind == YamlNode::Kind::scalar) return spot.flag().value_or(false) ? std::optional(Approval{}) : std::nullopt;
+  if (!spot.is_map_of({"approvers", "count", "within"})) return std::nullopt;
+  Approval needed;
+  if (const auto approvers = spot.field("approvers")) {
+    if (const auto name = approvers->text()) {
+      state.refer(Reference::Kind::group, *approvers, *name);
+      needed.approvers = *name;
+    }
+  }
+  if (const auto count = spot.field("count")) needed.count = static_cast<std::uint32_t>(count->number(1, 10).value_or(1));
+  if (const auto within = spot.field("within")) needed.within = within->duration().value_or(needed.within);
+  return needed;
+}
+
+/// With `approve` at single files only those are held, else all that the rule gives.
+void read_hold(ReadState& state, const Spot& spot, Rule& rule, bool is_deny) {
+  const auto approve = spot.field("approve");
+  if (approve && is_deny) return approve->complain("`approve` has no meaning in a deny rule");
+  const bool some = std::any_of(rule.files.begin(), rule.files.end(), [](const FileRule& f) { return f.hold_up || f.hold_change; });
+  if (approve) rule.hold = read_approve(state, *approve);
+  if (!rule.hold && some) rule.hold = Approval{};
+  if (!rule.hold || some) return;
+  for (FileRule& file : rule.files) {
+    file.hold_up = file.up;
+    file.hold_change = file.change;
+  }
+  KindSet others = rule.channels;
+  others.remove(file_channels());
+  others.remove(tunnel_channels());
+  if (!others.empty()) approve->complain("`approve` holds files and tunnels; for " + others.str() + " write a rule of its own, and see `approval` of roles and the guard's verdict approve");
+}
+
+void read_moderation(ReadState& state, const Spot& spot, Role& role) {
+  if (!spot.is_map_of({"moderators", "within", "grace", "take_over"})) return;
+  Moderation needed;
+  if (const auto moderators = spot.field("moderators")) {
+    if (const auto name = moderators->text()) {
+      state.refer(Reference::Kind::group, *moderators, *name);
+      needed.moderators = *name;
+    }
+  } else {
+    spot.complain("`moderators` is missing: the group whose members may be the second person");
+  }
+  if (const auto within = spot.field("within")) needed.within = within->duration().value_or(needed.within);
+  if (const auto grace = spot.field("grace")) needed.grace = grace->duration().value_or(needed.grace);
+  if (const auto take_over = spot.field("take_over")) needed.take_over = take_over->flag().value_or(false);
+  if (needed.grace > std::chrono::hours(1)) spot.complain("`grace` is at most 1h");
+  role.moderation = needed;
 }
 
 std::optional<Hours> read_window(const Spot& spot) {
@@ -152,7 +209,7 @@ void read_limits(const Spot& spot, Rule& rule, bool is_deny) {
     }
   }
   if (const auto onward = spot.field("onward")) {
-    constexpr std::array<std::string_view, 2> k_onward_words{"deny", "alert"};
+    constexpr std::array<std::string_view, 3> k_onward_words{"deny", "alert", "approve"};
     if (const auto word = read_word(*onward, k_onward_words, "answer to onward connections")) rule.onward = static_cast<Onward>(*word);
   }
   if (const auto env = spot.field("env")) {
@@ -177,7 +234,7 @@ Rule read_rule(ReadState& state, const Spot& spot, bool is_deny) {
   Rule rule;
   rule.place = spot.place();
   if (!spot.is_map_of({"channels", "targets", "accounts", "directions", "files", "tunnels", "env", "networks", "hours", "mfa_within", "security_key", "max_duration",
-                       "idle_timeout", "max_sessions", "record", "onward"})) {
+                       "idle_timeout", "max_sessions", "record", "onward", "approve"})) {
     return rule;
   }
   const auto channels = spot.field("channels");
@@ -259,6 +316,7 @@ Rule read_rule(ReadState& state, const Spot& spot, bool is_deny) {
       channels->complain("a deny rule with `files`, `directions` or `tunnels` concerns those channels only; deny " + others.str() + " in a rule of its own");
     }
   }
+  read_hold(state, spot, rule, is_deny);
   if (const auto networks = spot.field("networks")) rule.networks = read_networks(*networks);
   if (const auto hours = spot.field("hours")) read_rule_hours(*hours, rule);
   read_limits(spot, rule, is_deny);
@@ -280,7 +338,7 @@ void read_rule_hours(const Spot& spot, Rule& rule) {
 }
 
 void read_role(ReadState& state, const Spot& spot) {
-  if (!spot.is_map_of({"name", "allow", "deny", "admin", "approval", "guard"})) return;
+  if (!spot.is_map_of({"name", "allow", "deny", "admin", "approval", "moderation", "guard"})) return;
   Role role;
   role.place = spot.place();
   role.name = read_name(spot, "role");
@@ -310,6 +368,7 @@ void read_role(ReadState& state, const Spot& spot) {
     if (needed.within > std::chrono::hours(24 * 7)) approval->complain("`within` is at most 7d");
     role.approval = needed;
   }
+  if (const auto moderation = spot.field("moderation")) read_moderation(state, *moderation, role);
   if (const auto guard = spot.field("guard")) read_guard(state, *guard, role);
   state.documents->roles.push_back(std::move(role));
 }

@@ -9,7 +9,7 @@ constexpr std::int64_t k_usual_moment_us = 1'704'110'400'000'000;  // 2024-01-01
 }  // namespace
 
 void read_test(ReadState& state, const Spot& spot) {
-  if (!spot.is_map_of({"name", "who", "target", "account", "channel", "command", "host", "port", "path", "direction", "from", "at", "mfa", "approved", "expect", "code"})) return;
+  if (!spot.is_map_of({"name", "who", "target", "account", "channel", "command", "host", "port", "path", "direction", "from", "at", "mfa", "approved", "moderated", "expect", "code"})) return;
   PolicyTest test;
   test.place = spot.place();
   test.pointer = spot.pointer();
@@ -53,6 +53,7 @@ void read_test(ReadState& state, const Spot& spot) {
   request.factors = {{FactorKind::key, request.now, false}};
   if (const auto mfa = spot.field("mfa"); mfa && mfa->flag().value_or(false)) request.factors.push_back({FactorKind::totp, request.now, false});
   if (const auto approved = spot.field("approved")) request.approvals = approved->texts();
+  if (const auto moderated = spot.field("moderated")) request.moderated = moderated->texts();
   test.expect = text("expect", true);
   test.code = text("code", false);
   if (!test.expect.empty() && test.expect != "allow" && test.expect != "deny" && test.expect != "ask") spot.complain("`expect` is allow, deny or ask");

@@ -52,7 +52,7 @@ class KindSet {
 
 enum class Bulk : std::uint8_t { hash, full, end };
 /// What happens to a tunnel whose first bytes lead onward (SSH, RDP, VNC, a proxy) and that is not listed as a hop.
-enum class Onward : std::uint8_t { deny, alert };
+enum class Onward : std::uint8_t { deny, alert, approve };
 enum class AdminRight : std::uint8_t { policy, lock, audit, view, secret, approve, input, retention, reveal };
 [[nodiscard]] std::string_view name_of(AdminRight right) noexcept;
 [[nodiscard]] std::optional<AdminRight> parse_admin_right(std::string_view text) noexcept;
@@ -65,6 +65,24 @@ struct Hours {
   std::string zone_name;
   const date::time_zone* zone = nullptr;  ///< null: UTC
   [[nodiscard]] bool covers(WallTime moment) const;
+};
+
+/// What is given only after others agreed (YAML: `approval:` of a role, `approve:` of a rule).
+struct Approval {
+  std::string approvers;                 ///< group; empty: whoever has the admin right `approve`
+  std::uint32_t count = 1;               ///< different people who have to agree, never the one who asks
+  std::chrono::seconds within{600};      ///< how long a request waits for them
+  std::chrono::seconds lasts{0};         ///< how long their answer is good for; 0: for the session that asked
+  bool operator==(const Approval&) const = default;
+};
+
+/// Somebody else has to be there (YAML: `moderation:`).
+struct Moderation {
+  std::string moderators;            ///< group; never the one whose session it is
+  std::chrono::seconds within{600};  ///< how long a session waits for the first of them
+  std::chrono::seconds grace{0};     ///< how long it goes on when the last one has left
+  bool take_over = false;            ///< they may take the keyboard
+  bool operator==(const Moderation&) const = default;
 };
 
 /// One `allow` or `deny` entry. What is absent does not restrict.
@@ -91,16 +109,8 @@ struct Rule {
   std::optional<std::uint32_t> max_sessions;
   std::optional<Bulk> bulk;
   std::optional<Onward> onward;
+  std::optional<Approval> hold;  ///< each write, change and tunnel that it gives waits until others agree
   Place place;
-};
-
-/// What a role gives only after others agreed (YAML: `approval:`).
-struct Approval {
-  std::string approvers;                 ///< group; empty: whoever has the admin right `approve`
-  std::uint32_t count = 1;               ///< different people who have to agree, never the one who asks
-  std::chrono::seconds within{600};      ///< how long a request waits for them
-  std::chrono::seconds lasts{0};         ///< how long their answer is good for; 0: for the session that asked
-  bool operator==(const Approval&) const = default;
 };
 
 struct GuardBlock;
@@ -111,6 +121,7 @@ struct Role {
   std::vector<Rule> deny;
   std::vector<AdminRight> admin;
   std::optional<Approval> approval;  ///< what `allow` gives counts only while an approval stands
+  std::optional<Moderation> moderation;  ///< what `allow` gives counts only while a moderator is present
   std::vector<std::shared_ptr<const GuardBlock>> guard;  ///< rules for the command guard, see guard_block.h
   Place place;
 };

@@ -1,5 +1,6 @@
 #include "policy/authority/channels.h"
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -8,6 +9,7 @@
 #include "platform/model/bytes.h"
 #include "policy/authority/guard_rules.h"
 #include "policy/authority/live_sessions.h"
+#include "policy/authority/moderation.h"
 #include "policy/authority/requests.h"
 #include "policy/authority/targets.h"
 
@@ -33,6 +35,7 @@ struct Channels::Asking {
   policy::AccessRequest request;
   policy::Decision decision;
   bool is_of_engine = false;
+  bool is_agreed = false;  ///< others said yes to what is held
   EventJson facts;  ///< of the question, for its audit events
   std::uint64_t generation = 0;
 };
@@ -103,14 +106,15 @@ void Channels::write_down(const std::shared_ptr<Asking>& asking) {
   const policy::Decision& decision = asking->decision;
   asking->generation = authority_.generation;
   EventJson json = asking->facts;
-  const bool asks = decision.outcome == policy::Outcome::ask;
+  const bool held = decision.allowed() && is_held(*asking);
+  const bool asks = held || decision.outcome == policy::Outcome::ask;
   json.number("policy_version", authority_.policy_version);
   if (asking->is_of_engine) {
     policy::AccessRequest input = asking->request;
     input.command.clear();  // the event has it
     json.raw("input", policy::encode_request(input));
   }
-  json.text("decision", decision.allowed() ? "allow" : asks ? "ask" : "deny").text("rule", decision.rule.str());
+  json.text("decision", asks ? "ask" : decision.allowed() ? "allow" : "deny").text("rule", decision.rule.str());
   if (!decision.allowed()) json.text("code", decision.code).text("why", decision.why);
   if (decision.allowed()) json.text("replaced_command", decision.obligations.replaced_command);
   authority_.journal.append("channel.decided", json.str(), asking->label,
@@ -133,6 +137,8 @@ void Channels::answer(const std::shared_ptr<Asking>& asking, Result<Appended> st
   }
   if (decision.outcome == policy::Outcome::ask) return wait(*session, asking);
   if (!decision.allowed()) return refuse(*session, asking->question, make_notice(decision.code, decision.why, stored->id));
+
+  if (is_held(*asking)) return wait_for_agreement(*session, asking);
 
   auto [place, is_new] = session->channels.try_emplace(asking->channel);
   if (is_new) {
@@ -160,9 +166,12 @@ void Channels::answer(const std::shared_ptr<Asking>& asking, Result<Appended> st
     out->set_up(rule.up);
     out->set_down(rule.down);
     out->set_change(rule.change);
+    out->set_hold_up(rule.hold_up && !asking->is_agreed);  // a call of scp or rsync was agreed to as a whole
+    out->set_hold_change(rule.hold_change && !asking->is_agreed);
   }
   body->set_sniff_onward_hop(duties.sniff_onward_hop);
   body->set_onward_alert(duties.onward == policy::Onward::alert);
+  body->set_onward_approve(duties.onward == policy::Onward::approve);
   body->set_guard_rules(guard_rules(duties));
   place->second.guard = hash_of_rules(body->guard_rules());
   if (!body->guard_rules().empty() && session->identity)
@@ -175,18 +184,51 @@ void Channels::answer(const std::shared_ptr<Asking>& asking, Result<Appended> st
   session->link->answer(asking->question, std::move(envelope));
 }
 
-// Nothing of the channel goes to the target before somebody has agreed.
-void Channels::wait(Session& session, const std::shared_ptr<Asking>& asking) {
-  authority_.requests->wait_for_access(session, asking->channel, asking->decision, [this, asking](const Verdict& verdict) {
+// sftp asks for each file by itself; scp -O and rsync have no place for that: the call is agreed to as a whole, or not.
+bool Channels::is_held(const Asking& asking) {
+  if (asking.is_agreed) return false;
+  const policy::Obligations& duties = asking.decision.obligations;
+  if (duties.hold_tunnel) return true;
+  const policy::ChannelKind kind = asking.request.kind;
+  const bool writes = (kind == policy::ChannelKind::scp || kind == policy::ChannelKind::rsync) && (asking.request.up || !asking.request.down);
+  return writes && std::any_of(duties.file_rules.begin(), duties.file_rules.end(), [](const policy::FileRule& rule) { return rule.hold_up || rule.hold_change; });
+}
+
+void Channels::wait_for_agreement(Session& session, const std::shared_ptr<Asking>& asking) {
+  const policy::AccessRequest& request = asking->request;
+  const bool is_file = request.kind == policy::ChannelKind::scp || request.kind == policy::ChannelKind::rsync;
+  std::string text = std::string(policy::name_of(request.kind)) + " ";
+  if (is_file) text = session.mask ? session.mask->masked(request.command) : text + "to " + session.identity->target.str();
+  else text += request.path.empty() ? "to " + request.host + ":" + std::to_string(request.port) : "to " + request.path;
+  const policy::Approval who = asking->decision.obligations.hold.value_or(policy::Approval{});
+  authority_.requests->wait_for_act(session, asking->channel, is_file ? "file" : "tunnel", std::move(text), who, [this, asking](const Verdict& verdict) {
     Session* here = authority_.find(asking->label);
     if (here == nullptr || here->link == nullptr) return;
     if (!verdict.granted()) return refuse(*here, asking->question, verdict.notice);
+    asking->is_agreed = true;
     asking->request.now = authority_.now();
-    asking->request.approvals = authority_.request_of(*here).approvals;
     asking->decision = authority_.decide(asking->request);
     asking->facts.text("request", verdict.request.id);
     write_down(asking);
   });
+}
+
+// Nothing of the channel goes to the target before somebody has agreed.
+void Channels::wait(Session& session, const std::shared_ptr<Asking>& asking) {
+  const auto decided = [this, asking](const Verdict& verdict) {
+    Session* here = authority_.find(asking->label);
+    if (here == nullptr || here->link == nullptr) return;
+    if (!verdict.granted()) return refuse(*here, asking->question, verdict.notice);
+    asking->request.now = authority_.now();
+    const policy::AccessRequest present = authority_.request_of(*here);
+    asking->request.approvals = present.approvals;
+    asking->request.moderated = present.moderated;
+    asking->decision = authority_.decide(asking->request);
+    asking->facts.text("request", verdict.request.id);
+    write_down(asking);
+  };
+  if (asking->decision.moderation) return authority_.moderation->wait_for(session, asking->channel, asking->decision, decided);
+  authority_.requests->wait_for_access(session, asking->channel, asking->decision, decided);
 }
 
 void Channels::refuse(Session& session, const control::Envelope& question, const Notice& notice) {

@@ -20,6 +20,9 @@ class Channels {
   void judge(Session& session, const control::Envelope& question);
   void write_down(const std::shared_ptr<Asking>& asking);
   void wait(Session& session, const std::shared_ptr<Asking>& asking);
+  /// Allowed, but only once others have agreed.
+  [[nodiscard]] static bool is_held(const Asking& asking);
+  void wait_for_agreement(Session& session, const std::shared_ptr<Asking>& asking);
   void answer(const std::shared_ptr<Asking>& asking, Result<Appended> stored);
   void refuse(Session& session, const control::Envelope& question, const Notice& notice);
 

@@ -102,6 +102,40 @@ void Requests::wait_for_access(Session& session, std::uint32_t channel, const po
   open_for(session, std::move(row), channel, std::move(decided));
 }
 
+void Requests::wait_for_act(Session& session, std::uint32_t channel, const std::string& kind, std::string text, const policy::Approval& who, Decided decided) {
+  RequestRow row;
+  row.kind = kind;
+  row.target = session.identity->target.str();
+  row.account = session.identity->account.str();
+  row.text = text.substr(0, k_most_text);
+  row.approvers = who.approvers;
+  row.needed = who.count;
+  row.decide_by_us = authority_.now().time_since_epoch().count() + us(std::min(who.within, k_longest_wait));
+  open_for(session, std::move(row), channel, std::move(decided));
+}
+
+void Requests::wait_for_presence(Session& session, std::uint32_t channel, const std::string& role, const policy::Moderation& needed, Decided decided) {
+  RequestRow row;
+  row.kind = "presence";
+  row.role = role;
+  row.target = session.identity->target.str();
+  row.account = session.identity->account.str();
+  row.text = "a moderator in the session " + session.label;
+  row.approvers = needed.moderators;
+  row.needed = 1;
+  row.decide_by_us = authority_.now().time_since_epoch().count() + us(std::min(needed.within, k_longest_wait));
+  open_for(session, std::move(row), channel, std::move(decided));
+}
+
+void Requests::joined(const Operator& who, const std::string& session, const std::vector<std::string>& roles) {
+  std::vector<std::string> fulfilled;
+  for (const auto& [id, open] : open_) {
+    const RequestRow& row = open->row;
+    if (row.kind == "presence" && row.state == "pending" && row.session == session && std::find(roles.begin(), roles.end(), row.role) != roles.end()) fulfilled.push_back(id);
+  }
+  for (const std::string& id : fulfilled) cast(who, id, true, "joined the session", [](const Result<RequestRow>&) {});
+}
+
 void Requests::on_ask(Session& session, const control::Envelope& question) {
   const control::ApprovalAsk& ask = question.approval_ask();
   RequestRow row;
@@ -119,6 +153,22 @@ void Requests::on_ask(Session& session, const control::Envelope& question) {
       row.approvers = role.approval->approvers;
       row.needed = role.approval->count;
       within = std::min(role.approval->within, within);
+    }
+  }
+  // What a rule holds is decided by whom the rule names.
+  if (const auto found = session.channels.find(ask.channel()); row.kind == "file" && found != session.channels.end()) {
+    for (policy::AccessRequest asked : found->second.requests) {
+      const policy::AccessRequest present = authority_.request_of(session);
+      asked.now = present.now;
+      asked.approvals = present.approvals;
+      asked.moderated = present.moderated;
+      asked.groups = present.groups;
+      const policy::Decision decision = authority_.decide(asked);
+      if (!decision.obligations.hold) continue;
+      row.approvers = decision.obligations.hold->approvers;
+      row.needed = decision.obligations.hold->count;
+      within = std::min(decision.obligations.hold->within, k_longest_wait);
+      break;
     }
   }
   row.decide_by_us = authority_.now().time_since_epoch().count() + us(within);
@@ -201,7 +251,8 @@ void Requests::add_waiter(Open& open, const Session& session, std::uint32_t chan
 void Requests::tell_waiters(const Open& open) {
   if (!open.stored) return;
   const RequestRow& row = open.row;
-  std::string text = "waiting for the approval of " + approvers_text(row) + ", request " + row.id;
+  std::string text = row.kind == "presence" ? "waiting for one of " + row.approvers + " to join: ssh NAME@gateway join " + row.session
+                                            : "waiting for the approval of " + approvers_text(row) + ", request " + row.id;
   if (const std::size_t yes = yes_of(row); yes > 0) text += ", " + std::to_string(yes) + " said yes";
   text += " (until " + utc_line(row.decide_by_us) + ", Ctrl-C gives up)";
   for (const auto& waiter : open.waiters) {
@@ -297,8 +348,17 @@ void Requests::release(Open& open, control::ApprovalAnswer::Outcome outcome, con
       told.mutable_approval_notice()->set_channel(waiter->channel);
       told.mutable_approval_notice()->set_over(true);
       session->link->send(std::move(told));
+      tell_others_of(waiter->session, waiter->channel);
     }
     waiter->decided(Verdict{outcome, notice, row});
+  }
+}
+
+// The line that just went away may still be true for another act of the channel.
+void Requests::tell_others_of(const std::string& session, std::uint32_t channel) {
+  for (const auto& [id, other] : open_) {
+    const bool waits = std::any_of(other->waiters.begin(), other->waiters.end(), [&](const auto& one) { return one->session == session && one->channel == channel; });
+    if (waits) return tell_waiters(*other);
   }
 }
 
@@ -407,6 +467,12 @@ Result<void> Requests::may_decide(const Operator& who, const RequestRow& row) co
 }
 
 void Requests::vote(const Operator& who, const std::string& id, bool approve, const std::string& reason, Done<RequestRow> done) {
+  if (const auto row = find(id); approve && row && row->kind == "presence")
+    return done(fail(Errc::invalid, "a session waits for somebody to be there, not for a yes; join it: ssh " + (who.principal.empty() ? std::string("NAME") : who.principal) + "@gateway join " + row->session));
+  cast(who, id, approve, reason, std::move(done));
+}
+
+void Requests::cast(const Operator& who, const std::string& id, bool approve, const std::string& reason, Done<RequestRow> done) {
   const auto row = find(id);
   if (!row) return done(tl::unexpected(row.error()));
   if (auto may = may_decide(who, *row); !may) {

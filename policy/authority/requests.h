@@ -55,6 +55,12 @@ class Requests {
   /// `asked`: a decision with the outcome `ask`. `channel`: UINT32_MAX for the session as such. `decided` is called once,
   /// unless the session ends before.
   void wait_for_access(Session& session, std::uint32_t channel, const policy::Decision& asked, Decided decided);
+  /// One act that the policy gives only after `who` agreed: a tunnel, a transfer. `kind`: file, tunnel.
+  void wait_for_act(Session& session, std::uint32_t channel, const std::string& kind, std::string text, const policy::Approval& who, Decided decided);
+  /// A request of the kind `presence`: nobody approves it but by joining; a moderator may deny it.
+  void wait_for_presence(Session& session, std::uint32_t channel, const std::string& role, const policy::Moderation& needed, Decided decided);
+  /// She is there now, as a moderator of these roles.
+  void joined(const Operator& who, const std::string& session, const std::vector<std::string>& roles);
   void on_ask(Session& session, const control::Envelope& question);
   void on_cancel(Session& session, std::uint32_t channel);
   void on_session_gone(const std::string& label);
@@ -92,6 +98,7 @@ class Requests {
     Deadlines::Handle deadline = 0;  ///< of the decision, then of the grant
     bool stored = true;              ///< nobody is told of one that a restart would forget
   };
+  void cast(const Operator& who, const std::string& id, bool approve, const std::string& reason, Done<RequestRow> done);
   /// Intent, row, outcome; then it waits for its deciders.
   void write(const Operator& who, const RequestRow& row, Done<RequestRow> done);
 
@@ -99,6 +106,7 @@ class Requests {
   void open_for(Session& session, RequestRow row, std::uint32_t channel, Decided decided);
   void add_waiter(Open& open, const Session& session, std::uint32_t channel, Decided decided);
   void tell_waiters(const Open& open);
+  void tell_others_of(const std::string& session, std::uint32_t channel);
   void watch(Open& open);
   void on_time(const std::string& id);
   /// A pending request ends without its approval.

@@ -8,6 +8,7 @@
 #include "policy/authority/jumps.h"
 #include "policy/authority/live_sessions.h"
 #include "policy/authority/logins.h"
+#include "policy/authority/moderation.h"
 #include "policy/authority/requests.h"
 #include "policy/authority/self_service.h"
 #include "policy/authority/targets.h"
@@ -247,6 +248,7 @@ void SessionLinks::on_message(const std::string& label, control::Received receiv
     case control::Envelope::kGuardFiles: return authority_.channels->on_guard_files(*session, envelope.guard_files());
     case control::Envelope::kApprovalAsk: return authority_.requests->on_ask(*session, envelope);
     case control::Envelope::kApprovalCancel: return authority_.requests->on_cancel(*session, envelope.approval_cancel().channel());
+    case control::Envelope::kJoinedKeys: return authority_.moderation->on_keys(*session, envelope.joined_keys());
     case control::Envelope::kOpenJump: return authority_.jumps->on_open(*session, envelope);
     case control::Envelope::kSelfService: return authority_.self_service->on_ask(*session, envelope);
     case control::Envelope::kSessionEvent: return on_session_event(*session, envelope.session_event());
