@@ -147,11 +147,6 @@ constexpr std::array k_messages = {
     Message{"SP-9205", "you may not decide this request", "only its approvers may, and never the one who asks", "Ask a member of the approvers' group."},
     Message{"SP-9206", "this request is decided already", "it waits no longer", "See it: ssh gateway requests."},
     Message{"SP-9207", "there is nothing to ask for", "no role on request would open this to you", "See what you may reach: ssh gateway ls."},
-    Message{"SP-9801", "a second person has to be present", "the role that gives it counts only while a moderator is there", "Ask one of them to join: ssh gateway join SESSION."},
-    Message{"SP-9802", "you may not join this session", "only its moderators, or who may view and hold sessions, and never oneself", "Ask a member of the moderators' group."},
-    Message{"SP-9803", "your moderator has left", "the role that gave this session needs one to be present", "Connect again when somebody is there to join."},
-    Message{"SP-9804", "this is held until others agree, and cannot be asked for here", "the way it was asked for has no place to wait", "Use sftp, or scp without -O."},
-    Message{"SP-9805", "the keyboard is not yours to take", "no role of that session lets its moderators take over", "Send a message instead, or ask for take_over in the policy."},
     Message{"SP-9208", "too many open requests", "the limit for one person is reached", "Cancel one: ssh gateway cancel ID."},
     // ---- signing on, enrolment
     Message{"SP-9301", "you are signed out", "the web session has ended or was never there", "Sign in again."},
@@ -178,6 +173,12 @@ constexpr std::array k_messages = {
     Message{"SP-9705", "the identity provider refused", "you said no there, or it does not let you in", "Sign on again, or ask who runs the identity provider."},
     Message{"SP-9706", "there is no single sign-on", "no identity provider is configured for this way of logging in", "Use another way to log in; docs/how-to/sign-on-oidc.md says how to set it up."},
     Message{"SP-9707", "too many sign-ons wait", "as many as the gateway allows have begun and not ended", "Try again in a few minutes."},
+    // ---- a second person is present
+    Message{"SP-9801", "a second person has to be present", "the role that gives it counts only while a moderator is there", "Ask one of them to join: ssh gateway join SESSION."},
+    Message{"SP-9802", "you may not join this session", "only its moderators, or who may view and hold sessions, and never oneself", "Ask a member of the moderators' group."},
+    Message{"SP-9803", "your moderator has left", "the role that gave this session needs one to be present", "Connect again when somebody is there to join."},
+    Message{"SP-9804", "this is held until others agree, and cannot be asked for here", "the way it was asked for has no place to wait", "Use sftp, or scp without -O."},
+    Message{"SP-9805", "the keyboard is not yours to take", "no role of that session lets its moderators take over", "Send a message instead, or ask for take_over in the policy."},
     // ---- break-glass
     Message{"SP-9901", "no envelope of yours opens by that name", "break-glass envelopes open for the person in them only", "See yours: ssh gateway glass list."},
     Message{"SP-9902", "the break-glass envelope is refused", "its signatures or what it says do not stand against the policy", "See why: sallyport glass drill ID; have another one made and signed."},
