@@ -1,7 +1,7 @@
 // admin/oidc/oidc_wire.h -- what the two sides of the OIDC helper say to each other, as JSON.
 #pragma once
 
-#include <boost/json.hpp>
+#include <boost/json/value.hpp>
 #include <optional>
 #include <string>
 

@@ -30,7 +30,7 @@ RESTRICTED = [
     (r"^CLI/", r"^app/verbs/", "CLI11 is for the command line"),
     (r"^yaml-cpp/", r"^(policy/.*\.cpp|app/config\.cpp|tests/.*)$", "YAML stays in .cpp files of policy and the configuration"),
     (r"^sqlite3\.h$", r"^platform/sql/.*\.cpp$", "SQLite is behind platform/sql"),
-    (r"^curl/", r"^(recorder/shipping|admin/sinks)/.*\.cpp$", "libcurl carries objects to the store and notices to webhooks and mail, nothing else"),
+    (r"^curl/", r"^(recorder/shipping|admin/sinks|admin/oidc)/.*\.cpp$", "libcurl carries objects to the store, notices to webhooks and mail, and sign-ons to the identity provider"),
     (r"^catch2/", r"^tests/", "test frameworks are for tests"),
 ]
 # The session process is hostile ground: of the floor below it may use only the pure parts of policy.
