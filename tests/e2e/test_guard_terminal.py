@@ -100,6 +100,12 @@ class Guarded(unittest.TestCase):
         t.quiet()
         self.alive(t)
 
+    def test_other_keys_that_run_a_line(self):
+        """Ctrl-O runs the line and fetches the next of the history; Ctrl-X Ctrl-E gives it to an editor and runs what comes back."""
+        t = self.terminal()
+        self.denied(t, "rm -rf /data\x0f")
+        self.denied(t, "rm -rf /data\x18\x05")
+
     def test_long_lines_wide_characters_blocks_and_here_documents(self):
         t = self.terminal()
         self.denied(t, "echo " + "a" * 150 + " && rm -rf /data\r")
