@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 from lab import Lab  # noqa: E402
 
-PACKS = "destructive, hops, privilege, credentials, tampering, persistence, exfiltration, execution, stores, kubernetes, cloud, operations"
+PACKS = "destructive, hops, privilege, credentials, tampering, persistence, exfiltration, execution, stores, kubernetes, cloud, operations, applications"
 GUARD = """    guard:
     - packs: [{packs}]
       opaque: alert

@@ -573,6 +573,12 @@ void LineGuard::judge(Reading reading, std::int64_t now, Actions& actions) {
   line_editor_ = reading.editor;
   line_prompt_ = reading.prompt;
   line_dialect_ = guard::Dialect::shell;
+  // Ctrl-X Ctrl-E, and `v` among vi's commands, give the line to an editor: the shell runs what comes back.
+  if (!reading.editor && !in_editor() && (held_key_ == "\x18\x05" || held_key_ == "v")) {
+    reading.pass = false;
+    reading.opaque = guard::Opaque::unseen_input;
+    reading.why = "what an editor gives back to the shell is not seen";
+  }
   if (reading.pass) return release(actions, now);
 
   const bool at_known_prompt = !reading.prompt.empty() && knows_prompt(reading.prompt);

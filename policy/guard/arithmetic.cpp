@@ -62,7 +62,9 @@ class Arithmetic {
       if (found == nullptr || found->values.empty()) {
         failed_ = found != nullptr || failed_;
       } else {
-        Arithmetic inner(walk_, found->values[0]);
+        const std::string text = found->values[0];
+        walk_.look_into_subscript(text);  // bash reads the value as an expression of its own
+        Arithmetic inner(walk_, text);
         inner.depth_ = depth_ + 1;
         const auto inner_value = inner.run();
         if (inner_value) {

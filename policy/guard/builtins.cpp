@@ -158,11 +158,20 @@ void Walk::remember_copies(const Command& command) {
   }
 }
 
+void Walk::look_into_subscript(std::string_view name) {
+  const std::size_t open = name.find('[');
+  if (open == std::string_view::npos || name.find_first_of("$`", open) == std::string_view::npos) return;
+  (void)expand_here_document(name.substr(open));
+}
+
 bool Walk::builtin(const Command& command, Output& output) {
   const std::vector<std::string>& argv = command.argv;
   const std::string& name = argv[0];
   const auto is = [&](std::initializer_list<std::string_view> names) { return std::find(names.begin(), names.end(), name) != names.end(); };
   if (name.empty() || name.find('/') != std::string::npos) return false;
+  // These take names, and bash expands what stands between the brackets of a name.
+  if (is({"test", "[", "printf", "read", "mapfile", "readarray", "unset", "let", "declare", "typeset", "local", "export", "readonly", "wait"}))
+    for (std::size_t i = 1; i < argv.size(); ++i) look_into_subscript(argv[i]);
   switch (name[0]) {
     case ':':
     case 't':

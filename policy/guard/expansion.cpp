@@ -419,14 +419,16 @@ class Expansion {
       base = name.substr(0, open);
       index = name.substr(open + 1, name.size() - open - 2);
     }
+    // The index is expanded even where there is nothing to index.
+    const bool is_whole = index == "@" || index == "*";
+    const std::string number = index.empty() || is_whole ? "0" : walk_.arithmetic(index);
     const Variable* found = walk_.find_variable(base);
     if (found == nullptr) return std::nullopt;
     if (found->is_array) {
-      if (index == "@" || index == "*") {
+      if (is_whole) {
         is_list = true;
         return found->items;
       }
-      const std::string number = index.empty() ? "0" : walk_.arithmetic(index);
       if (has_hole(number) || number.empty() || number.size() > 4) return std::vector<std::string>{std::string(1, k_hole)};
       const int at = std::stoi(number);
       const auto size = static_cast<int>(found->items.size());

@@ -101,6 +101,7 @@ class Walk {
   [[nodiscard]] std::vector<std::string> expand_words(const std::vector<std::string_view>& raw);
   [[nodiscard]] std::string expand_string(std::string_view raw);         ///< no splitting
   [[nodiscard]] std::string expand_here_document(std::string_view raw);  ///< as in double quotes
+  void look_into_subscript(std::string_view name);                       ///< commands in `a[$(command)]`, where a program takes a name
   [[nodiscard]] std::string arithmetic(std::string_view expression);     ///< digits, or a hole
 
  private:

@@ -105,6 +105,12 @@ class Guarded(unittest.TestCase):
         t = self.terminal()
         self.denied(t, "rm -rf /data\x0f")
         self.denied(t, "rm -rf /data\x18\x05")
+        # What comes back from the editor is not seen: opaque, and this role is told of it.
+        t.line("export EDITOR=true\r", r"[$] $")
+        t.quiet()
+        t.line("echo ma''de\x18\x05", r"made")
+        self.assertTrue(self.lab.wait_event("guard.judged", rule="opaque/unseen-input", verdict="alert"))
+        self.alive(t)
 
     def test_long_lines_wide_characters_blocks_and_here_documents(self):
         t = self.terminal()
