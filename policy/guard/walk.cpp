@@ -1,6 +1,7 @@
 #include "policy/guard/walk.h"
 
 #include <algorithm>
+#include <cctype>
 
 #include "policy/guard/wildcard.h"
 
@@ -567,6 +568,8 @@ void Walk::note_open_folder(std::string_view word) {
 Output Walk::dispatch(Command command) {
   if (command.argv.empty()) return {};
   if (command.argv[0].size() == 1 && command.argv[0][0] == k_class) command.argv[0] = "[";
+  // zsh: the path of that program
+  if (command.argv[0].size() > 1 && command.argv[0][0] == '=' && std::isalpha(static_cast<unsigned char>(command.argv[0][1])) != 0) command.argv[0].erase(0, 1);
   const std::string& word = command.argv[0];
   const std::string name(program_name(word));
   const auto function = [&]() -> std::optional<std::string> {

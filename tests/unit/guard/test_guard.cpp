@@ -49,7 +49,7 @@ TEST_CASE("known bypasses of other guards are stopped", "[guard]") {
                                  "echo 'rm -rf /data' > /tmp/a; sh /tmp/a", "cp /bin/rm /tmp/x; /tmp/x -rf /data", "eval \"r\"\"m -rf /data\"", "cd / && rm -rf *", "rm -rf /tmp/../data", "while read l; do $l; done <<< 'rm -rf /data'",
                                  "set -- rm -rf /data; \"$@\"", "a=(rm -rf /data); \"${a[@]}\"", "printf -v c rm; $c -rf /data", "trap 'rm -rf /data' EXIT", "time rm -rf /data", "exec rm -rf /data", "command rm -rf /data",
                                  "echo ${a[$(rm -rf /data)]}", "echo ${#a[`rm -rf /data`]}", "b=1; echo ${b[$(rm -rf /data)]:-x}", "a='b[$(rm -rf /data)]'; echo $((a))", "[ -v 'a[$(rm -rf /data)]' ]",
-                                 "printf -v 'a[$(rm -rf /data)]' x", "read 'a[`rm -rf /data`]' <<< x", "unset 'a[$(rm -rf /data)]'", "let 'a[$(rm -rf /data)]=1'"}) {
+                                 "printf -v 'a[$(rm -rf /data)]' x", "read 'a[`rm -rf /data`]' <<< x", "unset 'a[$(rm -rf /data)]'", "let 'a[$(rm -rf /data)]=1'", "=rm -rf /data", "sudo =rm -rf /data"}) {
     INFO(text);
     CHECK(is_denied(text));
   }
