@@ -205,7 +205,7 @@ TEST_CASE("a session that ended while there was no authority is closed in the bo
   TcpTarget target;
   Gateway gateway(fleet(target.port()));
   SessionEnd session = open_session(gateway);
-  std::this_thread::sleep_for(100ms);
+  std::this_thread::sleep_for(500ms);  // its row waits a quarter of a second for company
   gateway.kill_authority();
   gateway.exited(session);  // its link is not handed to the new authority; the listener's word waits on its link
   gateway.start_authority(true);
