@@ -18,8 +18,7 @@ constexpr std::size_t k_most_waiting_acts = 64;
 
 }  // namespace
 
-bool Session::must_wait(const Request& request, std::string_view path, policy::FileOperation operation) const {
-  static_cast<void>(request);
+bool Session::must_wait(std::string_view path, policy::FileOperation operation) const {
   return !is_agreed_ && rules_.holds(path, operation);
 }
 

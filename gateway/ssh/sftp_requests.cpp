@@ -186,7 +186,7 @@ Session::Flow Session::on_open(Request& request) {
     status_to_client(request.id, k_failure, "too many open files");
     return Flow::goes_on;
   }
-  if (up && must_wait(request, path, FileOperation::up)) return hold(request, "write", std::move(path));
+  if (up && must_wait(path, FileOperation::up)) return hold(request, "write", std::move(path));
   ++opens_in_flight_;
   Pending pending = pending_of(request.id, k_open);
   pending.facts = facts_of("open", std::move(path));
@@ -288,7 +288,7 @@ Session::Flow Session::on_fsetstat(Request& request) {
     return refuse(request.id, k_permission_denied, is_upload ? k_cut_code : k_change_code, "fsetstat", file.path);
   if (rules_.max_file_bytes() != 0 && size > rules_.max_file_bytes())
     return refuse(request.id, k_failure, k_size_code, "fsetstat", file.path);
-  if (!is_upload && must_wait(request, file.path, FileOperation::change)) return hold(request, "fsetstat", file.path);
+  if (!is_upload && must_wait(file.path, FileOperation::change)) return hold(request, "fsetstat", file.path);
   Pending pending = pending_of(request.id, request.type);
   pending.file = slot;
   pending.offset = size;
@@ -332,7 +332,7 @@ Session::Flow Session::on_path_change(Request& request, std::string_view operati
     status_to_client(request.id, k_failure, "path too long");
     return Flow::goes_on;
   }
-  if (must_wait(request, path, FileOperation::change)) return hold(request, operation, std::move(path));
+  if (must_wait(path, FileOperation::change)) return hold(request, operation, std::move(path));
   if ((attributes & k_attr_size) != 0 && operation != "mkdir") {
     for (const std::uint32_t slot : files_.all())
       if (files_.at(slot).path == path) files_.at(slot).foreign_change = true;
@@ -375,7 +375,7 @@ Session::Flow Session::on_two_paths(Request& request, std::string_view operation
     status_to_client(request.id, k_failure, "path too long");
     return Flow::goes_on;
   }
-  if (must_wait(request, from, FileOperation::change) || must_wait(request, to, FileOperation::change)) return hold(request, operation, std::move(from), std::move(to));
+  if (must_wait(from, FileOperation::change) || must_wait(to, FileOperation::change)) return hold(request, operation, std::move(from), std::move(to));
   Pending pending = pending_of(request.id, request.type);
   pending.facts = facts_of(operation, std::move(from), std::move(to));
   return forward_request(request, std::move(pending));

@@ -79,7 +79,7 @@ class Session final : public StreamFilter {
     std::string path;
     std::string other;
   };
-  [[nodiscard]] bool must_wait(const Request& request, std::string_view path, policy::FileOperation operation) const;
+  [[nodiscard]] bool must_wait(std::string_view path, policy::FileOperation operation) const;
   Flow hold(const Request& request, std::string_view operation, std::string path, std::string other = {});
   bool go_on_with_agreed();
 

@@ -44,6 +44,7 @@ void LiveSessions::sweep() {
 }
 
 void LiveSessions::judge_all() {
+  if (authority_.moderation) authority_.moderation->judge_all();  // whoever is no longer present counts no longer
   std::vector<std::string> labels;
   for (const auto& [label, session] : authority_.sessions)
     if (session->is_logged_in() && session->link != nullptr && session->state != control::SessionState::ending) labels.push_back(label);

@@ -56,6 +56,28 @@ void Moderation::on_session_gone(const std::string& label) {
   for (const std::string& id : left) stand_up(id, "her connection ended");
 }
 
+void Moderation::judge_all() {
+  std::vector<std::shared_ptr<Seat>> present;
+  for (const auto& [id, seat] : seats_)
+    if (!seat->has_left) present.push_back(seat);
+  for (const auto& seat : present) {
+    const Session* session = authority_.find(seat->session);
+    if (seat->has_left || session == nullptr || !session->identity) continue;
+    const auto rights = rights_of(seat->who, *session);
+    if (rights && std::includes(rights->roles.begin(), rights->roles.end(), seat->roles.begin(), seat->roles.end())) {
+      seat->may_act = rights->may_act;
+      seat->may_take_over = rights->may_take_over;
+      if (seat->has_keyboard && !seat->may_take_over) take(*seat, false);
+      continue;
+    }
+    const std::string why = rights ? "she no longer moderates a role of that session" : rights.error().detail;
+    authority_.note(*session, "moderation.refused",
+                    authority_.event_of(*session).text("by", seat->who.principal).text("seat", seat->id).text("why", why).text("decision", "deny").text("code", "SP-9802"));
+    show(*seat, for_terminal(render(make_notice("SP-9802", why))), true);
+    stand_up(seat->id, why);
+  }
+}
+
 // ---------------------------------------------------------------- rights
 
 Result<Session*> Moderation::find_to_join(const std::string& label) const {
@@ -95,6 +117,7 @@ Result<Moderation::Seat> Moderation::rights_of(const Operator& who, const Sessio
       seat.roles.push_back(role.name);
       seat.may_take_over = seat.may_take_over || role.moderation->take_over;
     }
+    std::sort(seat.roles.begin(), seat.roles.end());
   }
   const auto has = [&](policy::AdminRight right) {
     return policy::decide_admin(*authority_.snapshot, authority_.locks, {person->name, right, authority_.now(), false, added}).allowed();

@@ -41,6 +41,8 @@ class Moderation {
   [[nodiscard]] std::vector<std::string> standing(const std::string& session) const;
   /// The moderated one, or hers.
   void on_session_gone(const std::string& label);
+  /// The policy, a lock or the time has changed: who may no longer be there leaves.
+  void judge_all();
 
   // ---- people
   struct Seat {
@@ -80,7 +82,6 @@ class Moderation {
   void look_after(const std::string& session, const std::string& who_left);
   void act(Seat& seat, const JoinKey& key);
   void take(Seat& seat, bool taken);
-  void end(Seat& seat);
   void show(const Seat& seat, std::string_view text, bool over = false) const;
   void tell_session(const std::string& session, const std::string& line, const std::string& fact, control::SessionMessage::Hold hold = control::SessionMessage::AS_IT_IS) const;
   void renew(Seat& seat);

@@ -59,8 +59,8 @@ class Moderated(unittest.TestCase):
         cls.set_policy("{moderators: seniors, take_over: true}")
 
     @classmethod
-    def set_policy(cls, moderation):
-        text = cls.lab.default_policy(channels="shell, exec, sftp, scp, tunnel-local", extra="groups:\n  - {name: seniors, members: [approver, engineer]}\n",
+    def set_policy(cls, moderation, members="approver, engineer"):
+        text = cls.lab.default_policy(channels="shell, exec, sftp, scp, tunnel-local", extra=f"groups:\n  - {{name: seniors, members: [{members}]}}\n",
                                       extra_rule=f"        tunnels: [\"127.0.0.1:{cls.inside.getsockname()[1]}\"]\n")
         cls.lab.apply(text.replace("  - name: operator\n", f"  - name: operator\n    moderation: {moderation}\n"))
 
@@ -202,6 +202,18 @@ class Moderated(unittest.TestCase):
         time.sleep(9)
         client.type(b"echo still-$((2+2))\n")
         client.shows(b"still-4")
+
+    def test_4b_who_may_no_longer_moderate_is_no_longer_there(self):
+        client, session = self.open("echo present; sleep 60")
+        moderator = self.join(session)
+        client.shows(b"present")
+        self.addCleanup(self.set_policy, "{moderators: seniors, take_over: true}")
+        self.set_policy("{moderators: seniors, take_over: true}", members="engineer")
+        self.assertEqual(client.wait(), 255)
+        client.shows(b"SP-9803", b"approver has left")
+        moderator.shows(b"SP-9802")
+        self.assertTrue(self.lab.wait_event("moderation.refused", session=session, by="approver", decision="deny", code="SP-9802"))
+        self.assertTrue(self.lab.wait_event("moderation.left", session=session, by="approver"))
 
     def test_5_nobody_comes_or_a_moderator_says_no_or_the_one_who_waits_gives_up(self):
         self.set_policy("{moderators: seniors, within: 3s}")
