@@ -2,18 +2,13 @@
 #include <algorithm>
 #include <array>
 
+#include "policy/guard/argv_words.h"
 #include "policy/guard/decoders.h"
 #include "policy/guard/walk.h"
 #include "policy/guard/wildcard.h"
 
 namespace sallyport::guard {
 namespace {
-
-std::string joined(const std::vector<std::string>& words, std::size_t from) {
-  std::string all;
-  for (std::size_t i = from; i < words.size(); ++i) all += (i == from ? "" : " ") + plain(words[i]);
-  return all;
-}
 
 std::vector<std::string> split_blanks(std::string_view text, std::string_view separators) {
   std::vector<std::string> out;

@@ -6,15 +6,12 @@
 #include <string>
 #include <vector>
 
+#include "policy/guard/argv_words.h"
 #include "policy/guard/code_tokens.h"
 #include "policy/guard/dialects.h"
 
 namespace sallyport::guard {
 namespace {
-
-using Argv = std::vector<std::string>;
-
-bool is_one_of(std::string_view name, std::initializer_list<std::string_view> names) { return std::find(names.begin(), names.end(), name) != names.end(); }
 
 /// Names that start programs or run text as code.
 bool starts_programs(std::string_view name) {

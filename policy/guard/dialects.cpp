@@ -4,14 +4,11 @@
 #include <array>
 #include <cctype>
 
+#include "policy/guard/argv_words.h"
 #include "policy/guard/walk.h"
 
 namespace sallyport::guard {
 namespace {
-
-using Argv = std::vector<std::string>;
-
-bool is_one_of(std::string_view name, std::initializer_list<std::string_view> names) { return std::find(names.begin(), names.end(), name) != names.end(); }
 
 std::string trimmed(std::string_view text) {
   const std::size_t from = text.find_first_not_of(" \t\r\n");
@@ -57,16 +54,6 @@ constexpr std::array k_clients = {
     Client{"snowsql", "-q", "-f", "-a -u -d -s -c -w", false, Dialect::other},
     Client{"cockroach", "-e --execute", "-f", "--host --url -u -d", false, Dialect::psql},
 };
-
-bool is_listed(std::string_view list, std::string_view word) {
-  std::size_t at = 0;
-  while (at < list.size()) {
-    const std::size_t end = std::min(list.find(' ', at), list.size());
-    if (list.substr(at, end - at) == word) return true;
-    at = end + 1;
-  }
-  return false;
-}
 
 void emit(Walk& walk, Argv argv) {
   Command made;

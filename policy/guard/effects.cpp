@@ -3,12 +3,11 @@
 #include <algorithm>
 #include <array>
 
+#include "policy/guard/argv_words.h"
 #include "policy/guard/wildcard.h"
 
 namespace sallyport::guard {
 namespace {
-
-bool is_one_of(std::string_view name, std::initializer_list<std::string_view> names) { return std::find(names.begin(), names.end(), name) != names.end(); }
 
 /// What a program does with its operands. Everything not listed reads them.
 enum class Use { reads, nothing, deletes, changes, writes, copies, moves, edits, code_first, mode_first };
@@ -79,16 +78,6 @@ std::string_view options_with_value(std::string_view name) {
   if (name == "dig" || name == "nslookup" || name == "host") return "-p -t -c -k -b";
   if (name == "find") return "";
   return "";
-}
-
-bool is_listed(std::string_view list, std::string_view word) {
-  std::size_t at = 0;
-  while (at < list.size()) {
-    const std::size_t end = std::min(list.find(' ', at), list.size());
-    if (list.substr(at, end - at) == word) return true;
-    at = end + 1;
-  }
-  return false;
 }
 
 std::string placed(const Command& command, std::string_view path) {

@@ -9,11 +9,11 @@
 #include <utility>
 #include <vector>
 
+#include "policy/guard/argv_words.h"
 #include "policy/guard/walk.h"
 
 namespace sallyport::guard::filters {
 
-using Argv = std::vector<std::string>;
 using Text = std::optional<std::string>;  ///< nullopt: cannot be known
 
 /// Options and operands of a simple text program. `with_value`: letters whose value is the next word when nothing follows them.

@@ -31,7 +31,6 @@ Text echo(const Argv& argv) {
   return out;
 }
 
-
 Text tr(const Argv& argv, const Text& input) {
   if (!input) return std::nullopt;
   const Options o = parse(argv, "");

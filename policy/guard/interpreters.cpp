@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 
+#include "policy/guard/argv_words.h"
 #include "policy/guard/code_reader.h"
 #include "policy/guard/code_tokens.h"
 #include "policy/guard/decoders.h"
@@ -13,10 +14,6 @@ namespace sallyport::guard {
 namespace {
 
 constexpr int k_most_code_depth = 24;
-
-using Argv = std::vector<std::string>;
-
-bool is_one_of(std::string_view name, std::initializer_list<std::string_view> names) { return std::find(names.begin(), names.end(), name) != names.end(); }
 
 /// How an interpreter is given its code.
 struct Interpreter {
@@ -70,16 +67,6 @@ constexpr std::array k_interpreters = {
     Interpreter{"pry", "-e", "", false, false},
 };
 
-bool is_listed(std::string_view list, std::string_view word) {
-  std::size_t at = 0;
-  while (at < list.size()) {
-    const std::size_t end = std::min(list.find(' ', at), list.size());
-    if (list.substr(at, end - at) == word) return true;
-    at = end + 1;
-  }
-  return false;
-}
-
 const Interpreter* find_interpreter(std::string_view name) {
   for (const Interpreter& one : k_interpreters) {
     if (name == one.name) return &one;
@@ -89,12 +76,6 @@ const Interpreter* find_interpreter(std::string_view name) {
     }
   }
   return nullptr;
-}
-
-std::string joined(const Argv& words, std::size_t from) {
-  std::string all;
-  for (std::size_t i = from; i < words.size(); ++i) all += (i == from ? "" : " ") + plain(words[i]);
-  return all;
 }
 
 }  // namespace

@@ -3,14 +3,11 @@
 #include <algorithm>
 #include <array>
 
+#include "policy/guard/argv_words.h"
 #include "policy/guard/wildcard.h"
 
 namespace sallyport::guard {
 namespace {
-
-using Argv = std::vector<std::string>;
-
-bool is_one_of(std::string_view name, std::initializer_list<std::string_view> names) { return std::find(names.begin(), names.end(), name) != names.end(); }
 
 /// `PROGRAM [VERB] [options] [operands] COMMAND...`, or `... -- COMMAND...`.
 struct Launcher {
@@ -115,17 +112,6 @@ constexpr std::array k_text_options = {
     TextOption{"git", "--commit-filter"},    TextOption{"git", "--parent-filter"}, TextOption{"git", "--tag-name-filter"},
     TextOption{"complete", "-C"},            TextOption{"compgen", "-C"},
 };
-
-Argv tail(const Argv& words, std::size_t from) { return from < words.size() ? Argv(words.begin() + static_cast<std::ptrdiff_t>(from), words.end()) : Argv(); }
-
-bool is_listed(std::string_view list, std::string_view word) {
-  for (std::size_t at = 0; at < list.size();) {
-    const std::size_t end = std::min(list.find(' ', at), list.size());
-    if (list.substr(at, end - at) == word) return true;
-    at = end + 1;
-  }
-  return false;
-}
 
 template <typename Each>
 void each_line(std::string_view text, const Each& each) {

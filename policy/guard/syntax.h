@@ -62,5 +62,7 @@ struct Script {
 /// "name=" or "name+=" or "name[...]=" at the start: the length up to and with `=`; 0 when it is none.
 [[nodiscard]] std::size_t assignment_prefix(std::string_view word) noexcept;
 [[nodiscard]] bool is_name(std::string_view text) noexcept;
+[[nodiscard]] inline bool is_name_start(char c) noexcept { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
+[[nodiscard]] inline bool is_name_char(char c) noexcept { return is_name_start(c) || (c >= '0' && c <= '9'); }
 
 }  // namespace sallyport::guard

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "policy/guard/shapes.h"
 #include "policy/guard/wildcard.h"
 
 namespace sallyport::guard {
@@ -11,46 +12,7 @@ namespace {
 constexpr std::uint64_t k_budget = 320'000;  // about 2 ms
 constexpr int k_deepest = 24;
 constexpr int k_most_commands = 512;
-constexpr std::size_t k_most_values = 4;
 constexpr std::size_t k_most_iterations = 64;
-
-std::string without_blanks(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    if (c != ' ' && c != '\t' && c != '\n') out.push_back(c);
-  }
-  return out;
-}
-
-/// A function that starts itself twice.
-bool is_fork_bomb(std::string_view name, std::string_view body) {
-  const std::string flat = without_blanks(body);
-  const std::string self(name);
-  return flat.find(self + "|" + self) != std::string::npos || flat.find(self + "&" + self) != std::string::npos;
-}
-
-/// `!x`, `!!`, `!$` outside of single quotes, and `^a^b` at the start: what an interactive shell replaces after Enter.
-bool has_history_expansion(std::string_view text) {
-  if (text.starts_with('^') && text.find('^', 1) != std::string_view::npos) return true;
-  bool in_single = false;
-  bool in_double = false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (c == '\\' && !in_single) {
-      ++i;
-    } else if (c == '\'' && !in_double) {
-      in_single = !in_single;
-    } else if (c == '"' && !in_single) {
-      in_double = !in_double;
-    } else if (c == '!' && !in_single && i + 1 < text.size()) {
-      const char next = text[i + 1];
-      const bool is_designator = std::isalnum(static_cast<unsigned char>(next)) != 0 || std::string_view("!$?*-#:^/.\\").find(next) != std::string_view::npos;
-      const bool is_parameter = i > 0 && (text[i - 1] == '$' || text[i - 1] == '{' || text[i - 1] == '[');
-      if (is_designator && !is_parameter) return true;
-    }
-  }
-  return false;
-}
 
 }  // namespace
 
@@ -150,8 +112,6 @@ void Walk::emit(Command command) {
   if (!nest_.empty()) command.is_resolved = true;
   commands.push_back(std::move(command));
 }
-
-// ---- state
 
 Output Walk::node(const Script& script, std::uint32_t index, const Input& input) {
   if (index >= script.nodes.size() || depth_ > k_deepest + 16 || !spend(80)) return {};
@@ -259,158 +219,6 @@ Output Walk::node(const Script& script, std::uint32_t index, const Input& input)
   return output;
 }
 
-void Walk::take_redirects(const Node& node, Input& input, std::vector<Redirect>& redirects) {
-  for (const RedirectNode& r : node.redirects) {
-    const int fd = r.fd;
-    const auto feed = [&](Input::Kind kind, std::optional<std::string> text) {
-      if (fd > 0) {  // another descriptor: readable under its name
-        KnownFile file;
-        file.content = text.value_or(std::string(1, k_hole));
-        file.is_content_known = true;
-        overlay_.files["/dev/fd/" + std::to_string(fd)] = std::move(file);
-        return;
-      }
-      input = Input{};
-      input.kind = kind;
-      input.text = std::move(text);
-    };
-    if (r.op == RedirectOp::here_document) {
-      std::string body(r.body);
-      if (r.strips_tabs) {
-        std::string flat;
-        bool at_start = true;
-        for (const char c : body) {
-          if (at_start && c == '\t') continue;
-          at_start = c == '\n';
-          flat.push_back(c);
-        }
-        body = std::move(flat);
-      }
-      feed(Input::Kind::here_document, r.is_literal ? body : expand_here_document(body));
-      continue;
-    }
-    std::string target = expand_string(r.target);
-    if (r.op == RedirectOp::here_string) {
-      feed(Input::Kind::here_document, target + "\n");
-      continue;
-    }
-    Redirect made;
-    made.target = target;
-    switch (r.op) {
-      case RedirectOp::read:
-      case RedirectOp::read_write: {
-        made.fd = fd < 0 ? 0 : fd;
-        made.op = r.op == RedirectOp::read ? "<" : "<>";
-        if (target == "/dev/null") {
-          feed(Input::Kind::nothing, "");
-        } else if (target != "/dev/stdin" && target != "/dev/tty" && !(target == "/dev/fd/0")) {
-          const KnownFile* file = find_file(target);
-          feed(Input::Kind::file, file != nullptr && file->is_content_known ? std::optional(file->content) : std::nullopt);
-          input.producer = target;
-        }
-        break;
-      }
-      case RedirectOp::duplicate_in:
-      case RedirectOp::duplicate_out: {
-        const bool is_number = !target.empty() && std::all_of(target.begin(), target.end(), [](char c) { return (c >= '0' && c <= '9') || c == '-'; });
-        if (is_number) {
-          if (r.op == RedirectOp::duplicate_in && fd <= 0) {
-            if (const KnownFile* file = find_file("/dev/fd/" + target)) feed(Input::Kind::here_document, file->content);
-          }
-          continue;
-        }
-        made.fd = 1;
-        made.op = ">";
-        break;
-      }
-      case RedirectOp::append:
-      case RedirectOp::both_append:
-        made.fd = fd < 0 ? 1 : fd;
-        made.op = ">>";
-        break;
-      default:
-        made.fd = fd < 0 ? 1 : fd;
-        made.op = ">";
-    }
-    redirects.push_back(std::move(made));
-  }
-}
-
-void Walk::write_output(const std::vector<Redirect>& redirects, Output& output) {
-  bool is_taken = false;
-  for (const Redirect& r : redirects) {
-    if (r.op != ">" && r.op != ">>") continue;
-    if (r.fd == 1) {
-      if (r.target == "/dev/stdout" || r.target == "/dev/tty" || r.target == "/dev/stderr") continue;
-      write_file(r.target, output, r.op == ">>");
-      is_taken = true;
-    }
-  }
-  if (is_taken) output.clear();
-}
-
-void Walk::assign(std::string_view raw, std::vector<std::pair<std::string, std::string>>* seen) {
-  const std::size_t prefix = assignment_prefix(raw);
-  if (prefix == 0 || !spend(40)) return;
-  std::string_view name = raw.substr(0, prefix - 1);
-  const bool adds = name.ends_with('+');
-  if (adds) name.remove_suffix(1);
-  const std::string_view value = raw.substr(prefix);
-  if (value.starts_with('(') && value.ends_with(')')) {
-    std::vector<std::string_view> words;
-    std::size_t at = 1;
-    while (at + 1 < value.size()) {
-      if (value[at] == ' ' || value[at] == '\n' || value[at] == '\t') {
-        ++at;
-        continue;
-      }
-      const std::size_t end = word_end(value.substr(0, value.size() - 1), at, budget_);
-      if (end == std::string_view::npos || end <= at) break;
-      std::string_view word = value.substr(at, end - at);
-      if (word.starts_with('[')) {  // [key]=value
-        if (const std::size_t equals = word.find("]="); equals != std::string_view::npos) word.remove_prefix(equals + 2);
-      }
-      words.push_back(word);
-      at = end;
-    }
-    std::vector<std::string> items = expand_words(words);
-    if (adds) {
-      if (const Variable* before = find_variable(name); before != nullptr && before->is_array) items.insert(items.begin(), before->items.begin(), before->items.end());
-    }
-    set_array(name, std::move(items));
-    return;
-  }
-  // Every value that the right side may have.
-  const std::size_t outer_choice = choice_;
-  const std::size_t outer_seen = choices_seen_;
-  choices_seen_ = 1;
-  std::vector<std::string> values;
-  for (choice_ = 0; choice_ < choices_seen_ && choice_ < k_most_values; ++choice_) {
-    std::string one = expand_string(value);
-    if (adds) {
-      if (const Variable* before = find_variable(name); before != nullptr && !before->values.empty()) one = before->values[0] + one;
-    }
-    if (std::find(values.begin(), values.end(), one) == values.end()) values.push_back(std::move(one));
-  }
-  choice_ = outer_choice;
-  choices_seen_ = outer_seen;
-  if (seen != nullptr) seen->emplace_back(std::string(name), values[0]);
-  if (const std::size_t open = name.find('['); open != std::string_view::npos) {  // a[2]=x
-    const std::string_view base = name.substr(0, open);
-    const std::string index = arithmetic(name.substr(open + 1, name.size() - open - 2));
-    std::vector<std::string> items;
-    if (const Variable* before = find_variable(base); before != nullptr && before->is_array) items = before->items;
-    const std::size_t at = !has_hole(index) && index.size() < 4 && index[0] != '-' ? static_cast<std::size_t>(std::stoi(index)) : items.size();
-    if (at < 512) {
-      if (items.size() <= at) items.resize(at + 1);
-      items[at] = values[0];
-    }
-    set_array(base, std::move(items));
-    return;
-  }
-  overlay_.variables[std::string(name)] = Variable{std::move(values), {}, false};
-}
-
 Output Walk::simple(const Script&, const Node& node, const Input& input) {
   // An alias stands for text in front of everything else.
   if (!node.words.empty() && (!overlay_.aliases.empty() || !base_.aliases.empty())) {
@@ -446,31 +254,6 @@ Output Walk::simple(const Script&, const Node& node, const Input& input) {
     }
   }
   return simple_once(node, input);
-}
-
-/// echo $PGPASSWORD: the value is not known here, its name says what it is.
-void Walk::note_secret_variables(const std::vector<std::string_view>& words) {
-  const std::string_view program = program_name(words[0]);
-  if (program != "echo" && program != "printf" && program != "print") return;
-  for (const std::string_view word : words) {
-    for (std::size_t at = word.find('$'); at != std::string_view::npos; at = word.find('$', at + 1)) {
-      std::size_t from = at + 1;
-      if (from < word.size() && word[from] == '{') ++from;
-      std::size_t end = from;
-      while (end < word.size() && (word[end] == '_' || (word[end] >= 'A' && word[end] <= 'Z') || (word[end] >= '0' && word[end] <= '9'))) ++end;
-      const std::string_view name = word.substr(from, end - from);
-      const bool is_secret = [&] {
-        for (const std::string_view part : {"PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY", "APIKEY", "ACCESS_KEY", "PRIVATE_KEY", "CREDENTIAL"}) {
-          if (name.find(part) != std::string_view::npos) return true;
-        }
-        return false;
-      }();
-      if (!is_secret || find_variable(name) != nullptr) continue;
-      Command made;
-      made.argv = {"secret-variable", std::string(name)};
-      emit(std::move(made));
-    }
-  }
 }
 
 Output Walk::simple_once(const Node& node, const Input& input) {
@@ -526,43 +309,6 @@ void Walk::call_function(const Command& command, std::string_view body, Output& 
   output = run_text(body, command.input, "function " + name);
   overlay_.arguments = outer;
   functions_in_use_.erase(name);
-}
-
-void Walk::note_endless_loop(const Script& script, std::uint32_t condition, std::size_t first) {
-  const Node* asked = &script.nodes[condition];
-  while (asked->kind == NodeKind::sequence && asked->children.size() == 1) asked = &script.nodes[asked->children[0]];
-  if (asked->kind != NodeKind::simple || asked->words.size() != 1) return;
-  if (asked->words[0] != ":" && asked->words[0] != "true" && asked->words[0] != "false") return;
-  bool makes = false;
-  for (std::size_t i = first; i < commands.size(); ++i) {
-    const Command& command = commands[i];
-    if (command.argv.empty()) continue;
-    const std::string_view name = program_name(command.argv[0]);
-    for (const std::string_view pause : {"break", "exit", "return", "sleep", "usleep", "read", "wait", "inotifywait", "select", "timeout", "kill"}) {
-      if (name == pause) return;
-    }
-    for (const std::string_view maker : {"mkdir", "mktemp", "fallocate", "dd", "truncate", "cp", "touch", "yes", "split", "tee"}) makes = makes || name == maker;
-    for (const Redirect& r : command.redirects) makes = makes || (r.op.find('>') != std::string::npos && r.op.find('&') == std::string::npos && !r.target.starts_with("/dev/"));
-  }
-  if (!makes) return;
-  Command made;
-  made.argv = {"endless-loop"};
-  emit(std::move(made));
-}
-
-// /tmp/x, /dev/shm/.y: nobody knows who put it there. Deeper folders are builds and environments.
-void Walk::note_open_folder(std::string_view word) {
-  if (word.find('/') == std::string_view::npos) return;
-  const std::string path = absolute(word);
-  for (const std::string_view folder : {"/tmp/", "/var/tmp/", "/dev/shm/"}) {
-    if (!path.starts_with(folder)) continue;
-    const std::string_view rest = std::string_view(path).substr(folder.size());
-    if (rest.empty() || (rest.find('/') != std::string_view::npos && rest.find("/.") == std::string_view::npos && !rest.starts_with('.'))) return;
-    Command made;
-    made.argv = {"run-from-open-folder", path};
-    emit(std::move(made));
-    return;
-  }
 }
 
 Output Walk::dispatch(Command command) {

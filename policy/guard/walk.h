@@ -106,6 +106,8 @@ class Walk {
 
  private:
   friend class Expansion;
+  /// How many values of one variable are followed.
+  static constexpr std::size_t k_most_values = 4;
   Output node(const Script& script, std::uint32_t index, const Input& input);
   Output simple(const Script& script, const Node& node, const Input& input);
   Output simple_once(const Node& node, const Input& input);
@@ -132,6 +134,12 @@ class Walk {
   void remember_copies(const Command& command);
   // wrappers.cpp
   bool wrapper(const Command& command, Output& output);
+  // repeaters.cpp
+  bool repeater(const Command& command, Output& output);
+  bool multiplexer(const Command& command, Output& output);
+  /// make, git, vim, gdb: runs what their options name. True: it is such a tool.
+  bool tool_with_commands(const Command& command);
+  // shells.cpp
   bool shell_program(const Command& command, Output& output);
   bool run_file(const std::string& path, std::vector<std::string> arguments, const Command& command, std::string_view how, Output& output);
   // interpreters.cpp

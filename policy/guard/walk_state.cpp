@@ -5,11 +5,6 @@
 #include "policy/guard/wildcard.h"
 
 namespace sallyport::guard {
-namespace {
-
-constexpr std::size_t k_most_values = 4;
-
-}  // namespace
 
 const Variable* Walk::find_variable(std::string_view name) const {
   if (const auto found = overlay_.variables.find(name); found != overlay_.variables.end()) return found->second ? &*found->second : nullptr;
@@ -161,7 +156,6 @@ void Walk::merge(const Overlay& other) {
   for (const auto& [name, text] : other.aliases) overlay_.aliases.emplace(name, text);
   if (overlay_.cwd != other.cwd) overlay_.cwd = std::string();
 }
-
 
 void Walk::apply_to(ShellState& state) const {
   constexpr std::size_t k_most = 512;
