@@ -236,7 +236,7 @@ void add_target_verbs(CLI::App& app, Common& common, Outcome& outcome) {
   scan.callback([&] { outcome.status = run_target_scan(common, options); });
   CLI::App& add = add_verb(target, "add", "Write the policy entry of a target.", "  sallyport target add recs-1 --address 10.0.0.7 --account deploy --label env=prod -f policy/\n");
   add.add_option("name", options.name)->required();
-  add.add_option("--address", options.address, "host name or address")->required();
+  add.add_option("--address", options.address, "host name or address, or HOST:PORT")->required();
   add.add_option("--port", options.port)->check(CLI::Range(1, 65535));
   add.add_option("--account", options.accounts, "account to log in as; may be repeated")->required();
   add.add_option("--label", options.labels, "KEY=VALUE; may be repeated");

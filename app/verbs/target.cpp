@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <boost/json.hpp>
+#include <charconv>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -65,8 +66,35 @@ Result<std::string> output_of(const std::vector<std::string>& argv) {
   return out;
 }
 
+bool is_address(const std::string& text) { return is_plain(text, ".:-_") && !text.starts_with('-'); }
+
+/// Takes `HOST:PORT` and `[IPV6]:PORT` apart: people copy addresses that way.
+Result<void> take_port(TargetOptions& options) {
+  std::string& address = options.address;
+  const std::size_t colon = address.rfind(':');
+  const bool is_bracketed = address.starts_with('[');
+  if (!is_bracketed && (colon == std::string::npos || address.find(':') != colon)) return {};
+  std::string host = address.substr(0, colon);
+  int port = options.port;
+  if (is_bracketed && address.ends_with(']')) {
+    host = address;
+  } else {
+    const std::string digits = colon == std::string::npos ? "" : address.substr(colon + 1);
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+    if (error != std::errc() || end != digits.data() + digits.size() || port < 1 || port > 65535) return fail(Errc::invalid, "`" + address + "`: expected HOST, HOST:PORT or [IPV6]:PORT");
+    if (options.port != TargetOptions().port && options.port != port) return fail(Errc::invalid, "`" + address + "` and --port " + std::to_string(options.port) + " name two ports");
+  }
+  if (is_bracketed) {
+    if (!host.ends_with(']')) return fail(Errc::invalid, "`" + address + "`: expected HOST, HOST:PORT or [IPV6]:PORT");
+    host = host.substr(1, host.size() - 2);
+  }
+  address = host;
+  options.port = port;
+  return {};
+}
+
 Result<std::vector<ScannedKey>> scan(const std::string& address, int port) {
-  if (!is_plain(address, ".:-_")) return fail(Errc::invalid, "`" + address + "` is not a host name or address");
+  if (!is_address(address)) return fail(Errc::invalid, "`" + address + "` is not a host name or address");
   auto text = output_of({"ssh-keyscan", "-T", "5", "-p", std::to_string(port), "-t", "ed25519,ecdsa,rsa", address});
   if (!text) return tl::unexpected(text.error());
   std::vector<ScannedKey> keys;
@@ -109,7 +137,8 @@ Result<std::string> entry_of(const TargetOptions& options, const std::vector<std
 
 }  // namespace
 
-int run_target_scan(const Common& common, const TargetOptions& options) {
+int run_target_scan(const Common& common, TargetOptions options) {
+  if (auto taken = take_port(options); !taken) return report(taken.error());
   auto keys = scan(options.address, options.port);
   if (!keys) return report(keys.error());
   json::array rows;
@@ -122,7 +151,9 @@ int run_target_scan(const Common& common, const TargetOptions& options) {
   return k_exit_ok;
 }
 
-int run_target_add(const TargetOptions& options) {
+int run_target_add(TargetOptions options) {
+  if (auto taken = take_port(options); !taken) return report(taken.error());
+  if (!is_address(options.address)) return usage_error("`" + options.address + "` is not a host name or address");
   std::vector<std::string> host_keys = options.host_keys;
   for (const std::string& line : host_keys)
     if (!crypto::SshPublicKey::parse_line(line)) return usage_error("`" + line + "` is not a public key line");
@@ -214,7 +245,7 @@ int run_target_import(const TargetOptions& options) {
   std::string out = "targets:\n";
   for (const InventoryHost& host : *hosts) {
     if (!is_plain(host.name, "._-")) return report(Error{Errc::invalid, "`" + host.name + "` cannot be a target's name: letters, digits, `.`, `_` and `-`"});
-    if (!is_plain(host.address, ".:-_")) return report(Error{Errc::invalid, host.name + ": `" + host.address + "` is not a host name or address"});
+    if (!is_address(host.address)) return report(Error{Errc::invalid, host.name + ": `" + host.address + "` is not a host name or address"});
     out += "  - name: " + host.name + "\n    address: \"" + host.address + "\"\n    port: " + std::to_string(host.port) + "\n    labels: {inventory: ansible";
     for (const std::string& group : host.groups) {
       if (!is_plain(group, "._-")) return report(Error{Errc::invalid, "`" + group + "` cannot be a label"});

@@ -24,9 +24,9 @@ struct TargetOptions {
 };
 
 /// `target scan`: the host keys that answer there, with fingerprints. What answers may be anybody: compare with the machine's console.
-int run_target_scan(const Common& common, const TargetOptions& options);
+int run_target_scan(const Common& common, TargetOptions options);
 /// `target add`: the policy entry, printed or written to FOLDER/target-NAME.yaml (conflict when that exists).
-int run_target_add(const TargetOptions& options);
+int run_target_add(TargetOptions options);
 /// `target import`: the policy entries of an inventory's hosts, printed or written to FOLDER/inventory.yaml.
 int run_target_import(const TargetOptions& options);
 /// `target setup`: the sshd lines and commands that make the machine accept our certificates, for a target of the policy in force.

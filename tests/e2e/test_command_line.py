@@ -44,6 +44,18 @@ class Words(unittest.TestCase):
             with self.subTest(" ".join(words)):
                 self.assertEqual(run(*words).returncode, 2)
 
+    def test_an_address_may_carry_its_port(self):
+        key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOuBsrfhN23NjdxB5BZbbp5PV3ojpV0Opn0Oi60fCyFs"
+        for given, address, port in (("10.0.0.7", "10.0.0.7", 22), ("10.0.0.7:2222", "10.0.0.7", 2222), ("[fd00::7]:2222", "fd00::7", 2222), ("fd00::7", "fd00::7", 22)):
+            with self.subTest(given):
+                text = run("target", "add", "recs-1", f"--address={given}", "--account", "deploy", "--host-key", key).stdout.decode()
+                self.assertIn(f'address: "{address}"\n    port: {port}\n', text)
+        for given in ("10.0.0.7:", "10.0.0.7:99999", "[fd00::7", "-f", "a b"):
+            with self.subTest(given):
+                done = run("target", "add", "recs-1", f"--address={given}", "--account", "deploy", "--host-key", key)
+                self.assertEqual((done.returncode, done.stdout), (2, b""))
+                self.assertIn(f"`{given}`".encode(), done.stderr)
+
     def test_an_unknown_key_is_named_with_its_place(self):
         with Lab(targets=0, start=False) as lab:
             file = lab.folder / "sallyport.yaml"
