@@ -6,6 +6,8 @@
 #include <optional>
 #include <utility>
 
+#include "policy/guard/small_pattern.h"
+
 namespace sallyport::guard {
 namespace {
 
@@ -61,17 +63,6 @@ class WordFinder {
     NeededWords lists = concatenation(0);
     if (is_unknown_ || at_ != pattern_.size()) return {};
     return lists;
-  }
-  /// Where the outermost `|` stand; nullopt: not taken apart.
-  [[nodiscard]] std::optional<std::vector<std::size_t>> bars() {
-    std::vector<std::size_t> found;
-    for (;;) {
-      (void)concatenation(0);
-      if (is_unknown_) return std::nullopt;
-      if (at_ == pattern_.size()) return found;
-      if (pattern_[at_] != '|') return std::nullopt;
-      found.push_back(at_++);
-    }
   }
 
  private:
@@ -161,9 +152,10 @@ class WordFinder {
   /// From the `(`: the words of which one must be there, whichever alternative holds; empty: unknown.
   std::vector<std::string> group(int depth) {
     ++at_;
+    const bool is_in_any_letters = pattern_.substr(at_).starts_with("?i:");
     if (peek() == '?') {
-      if (!pattern_.substr(at_).starts_with("?:")) is_unknown_ = true;
-      at_ += 2;
+      if (!is_in_any_letters && !pattern_.substr(at_).starts_with("?:")) is_unknown_ = true;
+      at_ += is_in_any_letters ? 3 : 2;
     }
     if (depth > k_deepest) is_unknown_ = true;
     std::vector<std::string> words;
@@ -181,7 +173,7 @@ class WordFinder {
       }
       if (pattern_[at_++] == ')') break;
     }
-    return every && !is_unknown_ ? words : std::vector<std::string>();
+    return every && !is_unknown_ && !is_in_any_letters ? words : std::vector<std::string>();
   }
 
   std::string_view pattern_;
@@ -189,6 +181,50 @@ class WordFinder {
   std::size_t at_ = 0;
   bool is_unknown_ = false;
 };
+
+/// Where the outermost `|` stand; nullopt: flags in the middle, a quotation, or what is no expression.
+std::optional<std::vector<std::size_t>> outermost_bars(std::string_view pattern) {
+  std::vector<std::size_t> found;
+  std::size_t open = 0;
+  for (std::size_t at = 0; at < pattern.size(); ++at) {
+    switch (pattern[at]) {
+      case '\\':
+        if (at + 1 == pattern.size() || pattern[at + 1] == 'Q') return std::nullopt;
+        ++at;
+        break;
+      case '[':
+        at = class_end(pattern, at);
+        if (at == k_none) return std::nullopt;
+        --at;
+        break;
+      case '(': {
+        ++open;
+        const std::string_view rest = pattern.substr(at + 1);
+        if (rest.starts_with('?') && !rest.starts_with("?:") && !rest.starts_with("?i:")) return std::nullopt;
+        break;
+      }
+      case ')':
+        if (open-- == 0) return std::nullopt;
+        break;
+      case '|':
+        if (open == 0) found.push_back(at);
+        break;
+      default: break;
+    }
+  }
+  return open == 0 ? std::optional(std::move(found)) : std::nullopt;
+}
+
+/// The letters that a text begins with when it matches `branch`: `^aws ` and the like; may be empty.
+std::string_view beginning_of(std::string_view branch) {
+  if (!branch.starts_with('^')) return {};
+  branch.remove_prefix(1);
+  std::size_t end = 0;
+  const auto is_plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == ' ' || c == '-' || c == '_' || c == '/'; };
+  while (end < branch.size() && is_plain(branch[end])) ++end;
+  if (end > 0 && end < branch.size() && std::string_view("*+?{").find(branch[end]) != k_none) --end;
+  return branch.substr(0, end);
+}
 
 bool ignores_capitals(std::string_view branch) { return branch.substr(0, flags_length(branch)).find('i') != k_none; }
 
@@ -216,7 +252,7 @@ LetterPairs::LetterPairs(std::string_view text) {
 std::vector<std::string> branches_of(std::string_view pattern) {
   const std::size_t flags = flags_length(pattern);
   const std::string_view rest = pattern.substr(flags);
-  const auto bars = WordFinder(rest, false).bars();
+  const auto bars = outermost_bars(rest);
   if (!bars) return {std::string(pattern)};
   std::vector<std::string> out;
   std::size_t from = 0;
@@ -235,12 +271,28 @@ struct RulePattern::Branch {
   static constexpr std::int64_t k_most_memory = 1 << 20;  // what rules are checked with
 
   std::string text;
+  std::string_view beginning;
+  std::once_flag once_words;
   std::vector<std::vector<NeededWord>> needed;
   bool in_small_letters = false;
+  std::once_flag once_small;
+  std::optional<SmallPattern> quick;
   std::once_flag once;
   std::unique_ptr<re2::RE2> compiled;
 
-  [[nodiscard]] bool may_match(const SearchedText& of) const {
+  void read(std::string made) {
+    text = std::move(made);
+    beginning = beginning_of(text);
+    in_small_letters = ignores_capitals(text);
+  }
+  [[nodiscard]] bool may_match(const SearchedText& of) {
+    if (!of.text.starts_with(beginning)) return false;
+    std::call_once(once_words, [&] {
+      for (std::vector<std::string>& list : needed_words(text)) {
+        std::vector<NeededWord>& made = needed.emplace_back();
+        for (std::string& word : list) made.emplace_back(std::move(word));
+      }
+    });
     const auto has = [&](std::string_view where, const NeededWord& word) { return of.pairs.hold(word.pairs) && where.find(word.text) != k_none; };
     const auto has_every = [&](std::string_view where) {
       return std::all_of(needed.begin(), needed.end(), [&](const auto& list) { return std::any_of(list.begin(), list.end(), [&](const NeededWord& word) { return has(where, word); }); });
@@ -254,6 +306,16 @@ struct RulePattern::Branch {
     }
     return has_every(small);
   }
+  [[nodiscard]] bool matches(std::string_view of, bool otherwise) {
+    std::call_once(once_small, [&] { quick = SmallPattern::read(text); });
+    if (quick) {
+      if (const auto found = quick->found_in(of)) return *found;
+    }
+    const re2::RE2& whole = expression();
+    return whole.ok() ? re2::RE2::PartialMatch(piece(of), whole) : otherwise;
+  }
+
+ private:
   [[nodiscard]] const re2::RE2& expression() {
     std::call_once(once, [&] {
       compiled = std::make_unique<re2::RE2>(piece(text), pattern_options(k_memory));
@@ -271,20 +333,11 @@ bool RulePattern::matches(std::string_view pattern, const SearchedText& text, bo
     std::vector<std::string> texts = branches_of(pattern);
     branches_ = std::make_unique<Branch[]>(texts.size());
     count_ = texts.size();
-    for (std::size_t i = 0; i < count_; ++i) {
-      branches_[i].text = std::move(texts[i]);
-      for (std::vector<std::string>& list : needed_words(branches_[i].text)) {
-        std::vector<NeededWord>& made = branches_[i].needed.emplace_back();
-        for (std::string& word : list) made.emplace_back(std::move(word));
-      }
-      branches_[i].in_small_letters = ignores_capitals(branches_[i].text);
-    }
+    for (std::size_t i = 0; i < count_; ++i) branches_[i].read(std::move(texts[i]));
   });
   for (std::size_t i = 0; i < count_; ++i) {
     Branch& branch = branches_[i];
-    if (!branch.may_match(text)) continue;
-    const re2::RE2& expression = branch.expression();
-    if (expression.ok() ? re2::RE2::PartialMatch(piece(text.text), expression) : otherwise) return true;
+    if (branch.may_match(text) && branch.matches(text.text, otherwise)) return true;
   }
   return false;
 }

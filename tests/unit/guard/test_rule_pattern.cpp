@@ -7,6 +7,7 @@
 
 #include "policy/guard/packs/packs.h"
 #include "policy/guard/rule_pattern.h"
+#include "policy/guard/small_pattern.h"
 #include "policy/guard/wildcard.h"
 
 namespace sallyport::guard {
@@ -34,6 +35,8 @@ TEST_CASE("an expression is taken apart into branches and the words that each ne
   CHECK(needed_words("^kubectl (?:\\S+ )*delete") == NeededWords{{"kubectl "}, {"delete"}});
   CHECK(needed_words("^(?:rm|shred) -\\w*r") == NeededWords{{"rm", "shred"}, {" -"}});
   CHECK(needed_words("ab?cd+e") == NeededWords{{"cd"}});
+  CHECK(needed_words("^cqlsh .*(?i:drop|truncate)") == NeededWords{{"cqlsh "}});
+  CHECK(branches_of("a(?i:b|c)|d").size() == 2);
   CHECK(needed_words("(?i)DROP +table") == NeededWords{{"drop "}, {"table"}});
   for (const char* unknown : {"x", "a{2}", "ab{x|yz}cd", "(?P<n>word)", "\\Qword\\E", "\\x41word", "word|", "(word", "(?:word)?", "(?:word|\\w)"}) CHECK(needed_words(unknown).empty());
 }
@@ -72,6 +75,55 @@ TEST_CASE("an expression matches what it matched as a whole", "[guard][pattern]"
   }
   CHECK(compared > 200);
   CHECK(matched > 100);
+}
+
+TEST_CASE("the small reader says what RE2 says, or nothing", "[guard][pattern]") {
+  // Each part of the language, put together by chance.
+  const std::vector<std::string> parts = {"a", "b", "ab", " ", "\\S+ ", "(?:\\S+ )*", "[ab]", "[^a]", "[a-c-]", "[\\w.]+", ".", ".*", "a?", "b+?", "(?:a|b|)", "(?:ab|a)*", "(?:a*)*", "(a|ba){2}", "c{1,3}", "(?:b|c){2,}",
+                                          "\\b", "\\B", "^", "$", "\\d", "\\.", "(?i:Ab)", "(?:x|y|(?:a|^)b)", "\\s*", "-{0,2}", "|", "|b$"};
+  std::uint32_t state = 12345;
+  const auto chance = [&](std::size_t below) {
+    state = state * 1664525U + 1013904223U;
+    return static_cast<std::size_t>(state >> 8U) % below;
+  };
+  re2::RE2::Options options;
+  options.set_dot_nl(true);
+  options.set_never_capture(true);
+  options.set_log_errors(false);
+  std::size_t compared = 0;
+  std::size_t matched = 0;
+  for (int round = 0; round < 4000; ++round) {
+    std::string pattern = round % 5 == 0 ? "(?i)" : "";
+    for (std::size_t n = 1 + chance(6); n > 0; --n) pattern += parts[chance(parts.size())];
+    const re2::RE2 whole(pattern, options);
+    const auto small = SmallPattern::read(pattern);
+    if (!small) continue;
+    INFO(pattern);
+    REQUIRE(whole.ok());
+    for (int n = 0; n < 12; ++n) {
+      std::string text;
+      for (std::size_t letters = chance(12); letters > 0; --letters) text += "aabbc AB-.\nx1"[chance(13)];
+      const auto found = small->found_in(text);
+      REQUIRE(found.has_value());
+      if (*found != re2::RE2::PartialMatch(text, whole)) FAIL(pattern << " against '" << text << "'");
+      ++compared;
+      matched += *found ? 1 : 0;
+    }
+  }
+  CHECK(compared > 30000);
+  CHECK(matched > 5000);
+  CHECK(compared - matched > 5000);
+  // What it leaves to RE2.
+  for (const char* unknown : {"a(", "a)", "*a", "a**", "[z-a]", "[[:alpha:]]", "(?P<n>a)", "a{,3}", "a{2000}", "\\pL", "\\x41", "\\Qa\\E", "[a-b-c]", "\xc3\xa9"}) CHECK_FALSE(SmallPattern::read(unknown).has_value());
+  const auto any = SmallPattern::read("a.b");
+  REQUIRE(any.has_value());
+  CHECK_FALSE(any->found_in("a\xc3\xa9" "b").has_value());
+  CHECK(finds("a.b", "a\xc3\xa9" "b"));
+  // Nothing takes long: a text and an expression that other matchers try in all combinations.
+  const auto slow = SmallPattern::read("(?:a*)*(?:a|aa)+$");
+  REQUIRE(slow.has_value());
+  CHECK(slow->found_in(std::string(800, 'a') + "b") == false);
+  CHECK_FALSE(slow->found_in(std::string(200'000, 'a')).has_value());
 }
 
 TEST_CASE("paths meet patterns by their components", "[guard][pattern]") {
