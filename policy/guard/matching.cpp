@@ -234,12 +234,11 @@ RuleSet::Impl::Impl(RuleDocument made) : document(std::move(made)) {
     compiled.except = taken_apart(rule.except);
     const auto index = static_cast<std::uint32_t>(i);
     if (rule.programs.empty()) any_program_.push_back(index);
-    bool has_wildcard = false;
     for (const std::string& program : rule.programs) {
-      if (program.find('*') != std::string::npos) has_wildcard = true;
-      else by_program_[program].push_back(index);
+      const std::size_t star = program.find_first_of("*?[");
+      if (program.find('*') == std::string::npos) by_program_[program].push_back(index);
+      else by_wildcard_.push_back(ByWildcard{program, star, index});
     }
-    if (has_wildcard) by_wildcard_.push_back(index);
   }
   is_empty = document.rules.empty() && document.denied.empty() && !document.allow_list_only &&
              std::all_of(document.opaque.begin(), document.opaque.end(), [](Verdict v) { return v == Verdict::allow; });
@@ -259,9 +258,10 @@ bool RuleSet::Impl::judge(const Command& command, const SimpleCommand& shown_com
   } else if (const auto found = by_program_.find(name); found != by_program_.end()) {
     candidates = found->second;
   }
-  for (const std::uint32_t index : by_wildcard_) {
-    const Rule& rule = document.rules[index];
-    if (std::any_of(rule.programs.begin(), rule.programs.end(), [&](const std::string& p) { return p.find('*') != std::string::npos && wildcard_match(p, name, true); })) candidates.push_back(index);
+  const std::size_t named = candidates.size();
+  for (const ByWildcard& one : by_wildcard_) {
+    if (candidates.size() > named && candidates.back() == one.rule) continue;
+    if (name.compare(0, one.star, one.program, 0, one.star) == 0 && wildcard_match(one.program, name, true)) candidates.push_back(one.rule);
   }
   candidates.insert(candidates.end(), any_program_.begin(), any_program_.end());
   if (candidates.empty() && document.denied.empty()) return true;

@@ -30,7 +30,12 @@ struct RuleSet::Impl {
   void judge_rule(std::size_t index, const Command& command, const PreparedEffects& effects, const SimpleCommand& shown_command, std::vector<Finding>& findings) const;
 
   std::unordered_map<std::string, std::vector<std::uint32_t>> by_program_;
-  std::vector<std::uint32_t> by_wildcard_;  ///< programs with `*`
+  struct ByWildcard {
+    std::string program;
+    std::size_t star = 0;  ///< where its first wildcard stands: before it the names are the same
+    std::uint32_t rule = 0;
+  };
+  std::vector<ByWildcard> by_wildcard_;
   std::vector<std::uint32_t> any_program_;
   std::unique_ptr<CompiledRule[]> compiled_;  ///< one for each rule
 };

@@ -3,6 +3,7 @@
 #include <re2/re2.h>
 
 #include <algorithm>
+#include <atomic>
 #include <optional>
 #include <utility>
 
@@ -226,6 +227,37 @@ std::string_view beginning_of(std::string_view branch) {
   return branch.substr(0, end);
 }
 
+/// Behind `^(?:`: the first letters of its alternatives, when each has one that is plain; empty: unknown.
+std::string first_letters_of(std::string_view branch) {
+  if (!branch.starts_with("^(?:")) return {};
+  branch.remove_prefix(4);
+  std::string letters;
+  std::size_t open = 0;
+  bool is_first = true;
+  for (std::size_t at = 0; at < branch.size(); ++at) {
+    const char c = branch[at];
+    if (is_first) {
+      const bool is_plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+      if (!is_plain || (at + 1 < branch.size() && std::string_view("*?{").find(branch[at + 1]) != k_none)) return {};
+      letters.push_back(c);
+      is_first = false;
+    } else if (c == '\\') {
+      ++at;
+    } else if (c == '[') {
+      at = class_end(branch, at);
+      if (at == k_none) return {};
+      --at;
+    } else if (c == '(') {
+      ++open;
+    } else if (c == '|') {
+      is_first = open == 0;
+    } else if (c == ')' && open-- == 0) {
+      return at + 1 < branch.size() && std::string_view("*?{").find(branch[at + 1]) != k_none ? std::string() : letters;
+    }
+  }
+  return {};
+}
+
 bool ignores_capitals(std::string_view branch) { return branch.substr(0, flags_length(branch)).find('i') != k_none; }
 
 struct NeededWord {
@@ -267,14 +299,17 @@ std::vector<std::string> branches_of(std::string_view pattern) {
 NeededWords needed_words(std::string_view branch) { return WordFinder(branch.substr(flags_length(branch)), ignores_capitals(branch)).find(); }
 
 struct RulePattern::Branch {
+  static constexpr std::uint32_t k_seldom = 4;
   static constexpr std::int64_t k_memory = 128 << 10;
   static constexpr std::int64_t k_most_memory = 1 << 20;  // what rules are checked with
 
   std::string text;
   std::string_view beginning;
+  std::string first_letters;
   std::once_flag once_words;
   std::vector<std::vector<NeededWord>> needed;
   bool in_small_letters = false;
+  std::atomic<std::uint32_t> times_asked{0};
   std::once_flag once_small;
   std::optional<SmallPattern> quick;
   std::once_flag once;
@@ -283,10 +318,24 @@ struct RulePattern::Branch {
   void read(std::string made) {
     text = std::move(made);
     beginning = beginning_of(text);
+    first_letters = first_letters_of(text);
     in_small_letters = ignores_capitals(text);
   }
-  [[nodiscard]] bool may_match(const SearchedText& of) {
+  [[nodiscard]] bool matches(const SearchedText& of, bool otherwise) {
     if (!of.text.starts_with(beginning)) return false;
+    if (!first_letters.empty() && (of.text.empty() || first_letters.find(of.text[0]) == k_none)) return false;
+    std::call_once(once_small, [&] { quick = SmallPattern::read(text); });
+    // Looking for words pays off for what is asked often.
+    if (!(quick && quick->is_anchored() && times_asked.fetch_add(1, std::memory_order_relaxed) < k_seldom) && !has_needed_words(of)) return false;
+    if (quick) {
+      if (const auto found = quick->found_in(of.text)) return *found;
+    }
+    const re2::RE2& whole = expression();
+    return whole.ok() ? re2::RE2::PartialMatch(piece(of.text), whole) : otherwise;
+  }
+
+ private:
+  [[nodiscard]] bool has_needed_words(const SearchedText& of) {
     std::call_once(once_words, [&] {
       for (std::vector<std::string>& list : needed_words(text)) {
         std::vector<NeededWord>& made = needed.emplace_back();
@@ -306,16 +355,6 @@ struct RulePattern::Branch {
     }
     return has_every(small);
   }
-  [[nodiscard]] bool matches(std::string_view of, bool otherwise) {
-    std::call_once(once_small, [&] { quick = SmallPattern::read(text); });
-    if (quick) {
-      if (const auto found = quick->found_in(of)) return *found;
-    }
-    const re2::RE2& whole = expression();
-    return whole.ok() ? re2::RE2::PartialMatch(piece(of), whole) : otherwise;
-  }
-
- private:
   [[nodiscard]] const re2::RE2& expression() {
     std::call_once(once, [&] {
       compiled = std::make_unique<re2::RE2>(piece(text), pattern_options(k_memory));
@@ -336,8 +375,7 @@ bool RulePattern::matches(std::string_view pattern, const SearchedText& text, bo
     for (std::size_t i = 0; i < count_; ++i) branches_[i].read(std::move(texts[i]));
   });
   for (std::size_t i = 0; i < count_; ++i) {
-    Branch& branch = branches_[i];
-    if (branch.may_match(text) && branch.matches(text.text, otherwise)) return true;
+    if (branches_[i].matches(text, otherwise)) return true;
   }
   return false;
 }

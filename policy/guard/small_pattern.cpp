@@ -65,7 +65,7 @@ std::optional<char> escaped(char c) {
 /// Writes the steps as it reads. Places are relative, so that a part may be moved as a whole.
 class SmallPatternReader {
  public:
-  explicit SmallPatternReader(std::string_view expression) : rest_(expression) {}
+  explicit SmallPatternReader(std::string_view expression) : rest_(expression) { out_.steps_.reserve(expression.size() + 8); }
 
   std::optional<SmallPattern> read() {
     if (rest_.starts_with("(?")) {
@@ -345,6 +345,7 @@ void SmallPattern::prepare() {
 }
 
 std::optional<bool> SmallPattern::found_in(std::string_view text) const {
+  if (is_anchored_ && !starts_empty_ && (text.empty() || (static_cast<unsigned char>(text[0]) < 0x80 && !has(starts_, text[0])))) return false;
   const std::size_t bits = forks_ * (text.size() + 1);
   if (bits > k_most_tried) return std::nullopt;
   if (std::any_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; })) return std::nullopt;
@@ -362,6 +363,10 @@ bool SmallPattern::run(std::string_view text, std::uint64_t* tried, bool& is_too
   };
   std::array<Place, k_most_open> open;
   const auto is_edge = [&](std::size_t at) { return (at > 0 && is_word(text[at - 1])) != (at < text.size() && is_word(text[at])); };
+  const auto is_refused = [&](const Step& s, std::size_t at) {
+    if (s.op == Op::letter) return at >= text.size() || text[at] != s.letter;
+    return s.op == Op::set && (at >= text.size() || !has(sets_[s.index], text[at]));
+  };
   const std::size_t last = is_anchored_ ? 0 : text.size();
   for (std::size_t from = 0; from <= last; ++from) {
     if (!starts_empty_ && (from == text.size() || !has(starts_, text[from]))) continue;
@@ -403,6 +408,13 @@ bool SmallPattern::run(std::string_view text, std::uint64_t* tried, bool& is_too
             ++step;
             break;
           case Op::fork: {
+            // A way that begins with another letter is not gone. Rounds lead over `first`: that it was gone is noted below.
+            const std::size_t first = to(s.first);
+            const std::size_t second = to(s.second);
+            if (is_refused(steps_[first], at)) {
+              step = second;
+              break;
+            }
             const std::size_t bit = s.index * (text.size() + 1) + at;
             std::uint64_t& word = tried[bit / 64];
             const std::uint64_t mask = std::uint64_t{1} << (bit % 64);
@@ -411,17 +423,14 @@ bool SmallPattern::run(std::string_view text, std::uint64_t* tried, bool& is_too
               break;
             }
             word |= mask;
-            // An alternative that begins with another letter need not be looked at again.
-            const std::size_t other = to(s.second);
-            const Step& second = steps_[other];
-            if (!(second.op == Op::letter && (at >= text.size() || text[at] != second.letter))) {
+            if (!is_refused(steps_[second], at)) {
               if (count == k_most_open) {
                 is_too_much = true;
                 return false;
               }
-              open[count++] = Place{static_cast<std::uint32_t>(other), static_cast<std::uint32_t>(at)};
+              open[count++] = Place{static_cast<std::uint32_t>(second), static_cast<std::uint32_t>(at)};
             }
-            step = to(s.first);
+            step = first;
             break;
           }
           case Op::found: return true;

@@ -20,6 +20,8 @@ class SmallPattern {
   [[nodiscard]] static std::optional<SmallPattern> read(std::string_view expression);
   /// Is it somewhere in `text`? nullopt: the text is too long for this, or not ASCII.
   [[nodiscard]] std::optional<bool> found_in(std::string_view text) const;
+  /// It can only match from the text's beginning: most texts are refused at their first letter.
+  [[nodiscard]] bool is_anchored() const noexcept { return is_anchored_; }
 
  private:
   friend class SmallPatternReader;
