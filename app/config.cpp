@@ -12,6 +12,8 @@
 
 #include "app/config_table.h"
 #include "app/suggest.h"
+#include "platform/passkey/webauthn.h"
+#include "platform/postgres/connection.h"
 #include "policy/authority/directory_settings.h"
 
 namespace sallyport::app {
@@ -239,6 +241,10 @@ Result<Config> parse_config(std::string_view yaml, const std::string& file) {
   if (values["seal.key_file"].empty()) values["seal.key_file"] = values["state_dir"] + "/seal.key";
   if (values["public_address"].empty()) values["public_address"] = values["listen"].substr(0, values["listen"].find(','));
   if (values["listen"].empty()) reader.problem(reader.mark_of("listen"), "`listen` needs at least one address");
+  if (const std::string& origin = values["admin.origin"]; !origin.empty())
+    if (const auto right = passkey::parse_origin(origin); !right) reader.problem(reader.mark_of("admin.origin"), "`admin.origin`: " + right.error().detail);
+  if (const std::string& database = values["search.database"]; !database.empty() && !database.starts_with('/'))
+    if (const auto right = postgres::parse_place(database); !right) reader.problem(reader.mark_of("search.database"), "`search.database`: " + right.error().detail);
   if (std::stoull(values["limits.early_drop_from"]) > std::stoull(values["limits.unauthenticated"]))
     reader.problem(reader.mark_of("limits.early_drop_from"), "`limits.early_drop_from` is above `limits.unauthenticated`");
   if (!reader.problems().empty()) {

@@ -77,6 +77,9 @@ constexpr std::array k_settings{
     SettingRow{"store.retention", "store_retention_ms", Kind::duration, "0", 0, 36'500 * 24 * k_hour_ms, ""},
     SettingRow{"store.retention_mode", "store_retention_mode", Kind::choice, "governance", 0, 0, "governance,compliance"},
     SettingRow{"store.retention_rules", "store_retention_rules", Kind::list, "", 0, 0, ""},
+    SettingRow{"search.database", "search_database", Kind::text, "", 0, 0, ""},
+    SettingRow{"search.password_file", "search_password_file", Kind::path, "", 0, 0, ""},
+    SettingRow{"search.ca_file", "search_ca_file", Kind::path, "", 0, 0, ""},
     SettingRow{"seal.source", "seal_source", Kind::choice, "file", 0, 0, "file,credential,passphrase"},
     SettingRow{"seal.key_file", "seal_key_file", Kind::path, "", 0, 0, ""},
     SettingRow{"seal.credential", "seal_credential", Kind::text, "sallyport-seal", 0, 0, ""},
@@ -90,6 +93,7 @@ constexpr std::array k_settings{
     SettingRow{"admin.policy_four_eyes", "admin_policy_four_eyes", Kind::flag, "false", 0, 0, ""},
     SettingRow{"admin.policy_approvers", "admin_policy_approvers", Kind::text, "", 0, 0, ""},
     SettingRow{"admin.requests_per_minute", "admin_requests_per_minute", Kind::count, "600", 10, 1'000'000, ""},
+    SettingRow{"admin.origin", "admin_origin", Kind::text, "", 0, 0, ""},
     SettingRow{"admin.web_idle", "admin_web_idle_ms", Kind::duration, "30m", 1000, 24 * k_hour_ms, ""},
     SettingRow{"admin.web_lasts", "admin_web_lasts_ms", Kind::duration, "8h", 1000, 30 * 24 * k_hour_ms, ""},
     SettingRow{"admin.web_fresh", "admin_web_fresh_ms", Kind::duration, "10m", 1000, 24 * k_hour_ms, ""},
@@ -137,6 +141,7 @@ constexpr std::array k_settings{
     SettingRow{"notify.ca_file", "notify_ca_file", Kind::path, "", 0, 0, ""},
     SettingRow{"notify.retry", "notify_retry_ms", Kind::duration, "1s", 50, 60'000, ""},
     SettingRow{"log.level", "log_level", Kind::choice, "info", 0, 0, "debug,info,warn,error"},
+    SettingRow{"log.format", "log_format", Kind::choice, "text", 0, 0, "text,json"},
 };
 
 }  // namespace sallyport::app

@@ -40,6 +40,7 @@ class Viewings {
 
   authority::Administration& administration_;
   std::string state_dir_, run_dir_, ring_dir_;
+  Settings search_;  ///< where the search index is, for the desk
   std::map<std::string, ViewingPtr> viewings_;
   std::map<std::string, std::unique_ptr<DeskProcess>> searches_;
 };

@@ -16,7 +16,9 @@
 #include "app/verbs/exit_codes.h"
 #include "app/verbs/serve.h"
 #include "gateway/sandbox/layers.h"
+#include "platform/postgres/connection.h"
 #include "policy/authority/directory_settings.h"
+#include "recorder/search/search_place.h"
 #include "recorder/shipping/store_options.h"
 
 namespace sallyport::app {
@@ -94,6 +96,17 @@ void check_object_store(Findings& findings, const Config& config) {
     findings.add("store: " + check.name, check.good, check.required, check.detail, "docs/how-to/object-store.md says what the store has to allow");
 }
 
+/// Logs in to the database of the search index; SQLite needs nothing.
+void check_search(Findings& findings, const Config& config) {
+  const auto place = search::search_place(config.settings, "");
+  constexpr const char* k_remedy = "docs/how-to/search-postgresql.md says what it needs: a database, a password file, the CA's certificate";
+  if (!place) return findings.add("search database", false, false, place.error().detail, k_remedy);
+  if (!place->server) return;
+  const auto password = search::password_of(*place);
+  auto connection = password ? postgres::Connection::open(*place->server, *password) : tl::unexpected(password.error());
+  findings.add("search database", connection.has_value(), false, place->name() + (connection ? "" : ": " + connection.error().detail), k_remedy);
+}
+
 /// Reads the discovery document and the keys, as a sign-on would.
 void check_provider(Findings& findings, const Config& config) {
   constexpr const char* k_check = "identity provider";
@@ -146,6 +159,7 @@ int run_doctor(const Common& common) {
     check_directory(findings, *config);
     check_limits(findings, *config);
     check_object_store(findings, *config);
+    check_search(findings, *config);
     check_provider(findings, *config);
     const auto tell = [&findings](const std::string& check, bool good, bool required, const std::string& detail, const std::string& remedy) {
       findings.add(check, good, required, detail, remedy);

@@ -112,6 +112,7 @@ Result<RecordingPlace> place_of(const Common& common, const PlaceOptions& option
   place.ring_dir = config->ring_dir;
   place.default_key = config->run_dir / "keys" / "checkpoint.vkey";
   place.index = config->state_dir / "index";
+  for (const char* name : {"search_database", "search_password_file", "search_ca_file"}) place.search.set(name, config->settings.text(name));
   return place;
 }
 
@@ -275,7 +276,7 @@ void add_recording_verbs(CLI::App& app, Common& common, Outcome& outcome) {
   index.add_flag("--follow", indexing.follow, "go on as sessions end");
   index.add_flag("--rebuild", indexing.rebuild, "forget the search index first");
   index.add_flag("--drop", indexing.drop, "forget the search index and stop");
-  index.add_option("--database", indexing.database, "file of the search index");
+  index.add_option("--database", indexing.database, "file of the search index, or postgresql://USER@HOST/DATABASE");
   add_key_options(index, indexing.keys);
   add_place_options(index, place);
   index.callback([&] { outcome.status = run_at(common, place, indexing, run_index); });
@@ -291,7 +292,7 @@ void add_recording_verbs(CLI::App& app, Common& common, Outcome& outcome) {
   search.add_flag("--commands", searching.commands, "only command lines");
   search.add_option("--limit", searching.limit, "at most so many hits");
   search.add_option("--reason", searching.reason, "why you search; goes into the audit log");
-  search.add_option("--database", searching.database, "file of the search index");
+  search.add_option("--database", searching.database, "file of the search index, or postgresql://USER@HOST/DATABASE");
   add_place_options(search, place);
   search.callback([&] { outcome.status = run_at(common, place, searching, run_search); });
 

@@ -14,6 +14,7 @@
 #include "platform/crypto/note.h"
 #include "platform/model/ids.h"
 #include "platform/model/result.h"
+#include "platform/model/settings.h"
 #include "recorder/replay/far_journal.h"
 #include "recorder/replay/store_copy.h"
 
@@ -28,6 +29,7 @@ struct RecordingPlace {
   std::filesystem::path default_key;  ///< the gateway's own copy, trusted on first use; may be missing
   std::filesystem::path kept;         ///< folder of kept checkpoints; empty: KeptCheckpoints::usual_folder()
   std::filesystem::path index;        ///< folder of seek and search indexes; empty or not writable: as `kept`
+  Settings search;  ///< search_*: where the search index is, when it is not below `index`
   bool keep = true;
   std::vector<crypto::Note> store_notes;    ///< checkpoints that stand in the object store
   std::vector<std::string> store_missing;   ///< what is not in the object store and should be
@@ -101,7 +103,7 @@ struct IndexVerbOptions {
   bool follow = false;   ///< go on as sessions end
   bool rebuild = false;  ///< forget the index first
   bool drop = false;     ///< forget the index and stop
-  std::string database;  ///< file of the search index; empty: below place.index
+  std::string database;  ///< file of the search index, or postgresql://...; empty: as configured, below place.index
 };
 /// Makes key frames and the search index of every session that has none.
 int run_index(const IndexVerbOptions& options);

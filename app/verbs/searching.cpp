@@ -21,10 +21,12 @@ namespace json = boost::json;
 
 std::atomic<bool> interrupted{false};
 
-std::string database_of(const RecordingPlace& place, const std::string& given) {
-  if (!given.empty()) return given;
+Result<search::SearchPlace> database_of(const RecordingPlace& place, const std::string& given) {
   const auto folder = place.index.empty() ? replay::KeptCheckpoints::usual_folder() : place.index;
-  return (folder / "search.sqlite").string();
+  if (!given.empty() && !given.starts_with("postgresql:")) return search::SearchPlace{given, {}, {}};
+  Settings settings = place.search;
+  if (!given.empty()) settings.set("search_database", given);
+  return search::search_place(settings, (folder / "search.sqlite").string());
 }
 
 Result<Secret> search_key(const std::function<Result<std::string>(const std::string&)>& ask, const std::string& reason) {
@@ -36,18 +38,21 @@ Result<Secret> search_key(const std::function<Result<std::string>(const std::str
   return Secret(ByteView(*bytes));
 }
 
-Result<search::SearchIndex> open_search(const std::string& file, const Secret& key) {
-  std::error_code error;
-  const auto folder = std::filesystem::path(file).parent_path();
-  if (!folder.empty() && std::filesystem::create_directories(folder, error)) std::filesystem::permissions(folder, std::filesystem::perms::owner_all, error);
-  auto index = search::SearchIndex::open(file, key);
-  if (!index && (index.error().code == Errc::corrupt || index.error().code == Errc::conflict))
-    return fail(Errc::corrupt, "SP-4205 " + file + ": " + index.error().detail + "; build it anew: sallyport index --rebuild");
-  return index;
+Error no_index_at(const search::SearchPlace& place) { return {Errc::not_found, "there is no search index at " + place.name() + "; make it: sallyport index --reason '...'"}; }
+
+Error trouble_at(const search::SearchPlace& place, const Error& why) {
+  if (why.code == Errc::corrupt || why.code == Errc::conflict) return {Errc::corrupt, "SP-4205 " + place.name() + ": " + why.detail + "; build it anew: sallyport index --rebuild"};
+  if (place.server && why.code != Errc::invalid) return {why.code, "SP-4206 " + place.name() + ": " + why.detail};
+  return why;
 }
 
-void drop_files(const std::string& file) {
-  for (const char* tail : {"", "-wal", "-shm"}) std::remove((file + tail).c_str());
+Result<search::SearchIndex> open_search(const search::SearchPlace& place, const Secret& key, bool make) {
+  std::error_code error;
+  const auto folder = std::filesystem::path(place.file).parent_path();
+  if (!folder.empty() && std::filesystem::create_directories(folder, error)) std::filesystem::permissions(folder, std::filesystem::perms::owner_all, error);
+  auto index = search::SearchIndex::open(place, key, make);
+  if (!index) return tl::unexpected(index.error().code == Errc::not_found && !make ? no_index_at(place) : trouble_at(place, index.error()));
+  return index;
 }
 
 /// "1:02:03" from the session's beginning.
@@ -136,8 +141,10 @@ Result<Pass> index_pass(const IndexVerbOptions& options, search::SearchIndex& in
 }  // namespace
 
 int run_index(const IndexVerbOptions& options) {
-  const std::string file = database_of(options.place, options.database);
-  if (options.drop || options.rebuild) drop_files(file);
+  const auto place = database_of(options.place, options.database);
+  if (!place) return report(place.error());
+  if (options.drop || options.rebuild)
+    if (auto dropped = search::SearchIndex::drop(*place); !dropped) return report(trouble_at(*place, dropped.error()));
   if (options.drop) return k_exit_ok;
   struct sigaction action {};
   action.sa_handler = [](int) { interrupted = true; };
@@ -146,14 +153,16 @@ int run_index(const IndexVerbOptions& options) {
   setpriority(PRIO_PROCESS, 0, 19);  // never in the way of sessions; the replay processes inherit it
   auto key = search_key(options.ask_search_key, options.keys.reason);
   if (!key) return report(key.error());
-  auto index = open_search(file, *key);
+  auto index = open_search(*place, *key, true);
   if (!index) return report(index.error());
-  *key = Secret();
+  if (!place->server) *key = Secret();
   for (;;) {
     const auto pass = index_pass(options, *index);
     if (interrupted) return k_exit_interrupted;
     if (!pass && !options.follow) return report(pass.error());
     if (!pass) note("sallyport: " + pass.error().detail);
+    if (!pass && place->server)  // it may have been away: the connection does not come back by itself
+      if (auto again = open_search(*place, *key, true); again) *index = std::move(*again);
     if (!options.follow) {
       const auto size = index->size();
       if (size)
@@ -167,12 +176,14 @@ int run_index(const IndexVerbOptions& options) {
 
 Result<void> forget_in_search(const RecordingPlace& place, const std::function<Result<std::string>(const std::string&)>& ask_search_key, const std::string& reason,
                               const SessionId& session) {
-  const std::string file = database_of(place, {});
+  const auto where = database_of(place, {});
+  if (!where) return tl::unexpected(where.error());
   std::error_code error;
-  if (!std::filesystem::exists(file, error)) return {};
+  if (!where->server && !std::filesystem::exists(where->file, error)) return {};
   const auto key = search_key(ask_search_key, reason);
   if (!key) return tl::unexpected(key.error());
-  auto index = open_search(file, *key);
+  auto index = open_search(*where, *key, false);
+  if (!index && index.error().code == Errc::not_found) return {};
   if (!index) return tl::unexpected(index.error());
   return index->remove(session);
 }
@@ -184,16 +195,17 @@ int run_search(const SearchVerbOptions& options) {
   if (!until) return report(until.error());
   query.since_us = *since;
   query.until_us = *until;
-  const std::string file = database_of(options.place, options.database);
+  const auto place = database_of(options.place, options.database);
+  if (!place) return report(place.error());
   std::error_code error;
-  if (!std::filesystem::exists(file, error)) return report(Error{Errc::not_found, "there is no search index at " + file + "; make it: sallyport index --reason '...'"});
+  if (!place->server && !std::filesystem::exists(place->file, error)) return report(no_index_at(*place));
   auto key = search_key(options.ask_search_key, options.reason);
   if (!key) return report(key.error());
-  auto index = open_search(file, *key);
+  auto index = open_search(*place, *key, false);
   if (!index) return report(index.error());
   *key = Secret();
   const auto hits = index->find(query);
-  if (!hits) return report(hits.error());
+  if (!hits) return report(trouble_at(*place, hits.error()));
   json::array rows;
   for (const auto& hit : *hits) {
     const std::string at = offset_text(hit.line.boot_us != 0 ? hit.line.boot_us - hit.session.boot_us : hit.line.wall_us - hit.session.began_us);

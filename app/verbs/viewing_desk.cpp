@@ -108,6 +108,7 @@ Result<json::object> Desk::open(const json::object& job) {
   place_.default_key = text_in(job, "checkpoint_key");
   place_.index = text_in(job, "index");
   place_.kept = place_.index / "kept";
+  for (const char* name : {"search_database", "search_password_file", "search_ca_file"}) place_.search.set(name, text_in(job, name));
   input_ = flag_in(job, "input");
   if (text_in(job, "session").empty()) return json::object{};  // a search needs no session
   auto view = open_view(place_, text_in(job, "session"), flag_in(job, "damaged"));
@@ -180,15 +181,23 @@ Result<json::object> Desk::lines() {
 Result<json::object> Desk::whole(const json::object& asked, ViewJob::Kind kind) { return show(job_for(asked, kind), 1, std::nullopt); }
 
 Result<json::object> Desk::find(const json::object& asked) {
-  const auto file = place_.index / "search.sqlite";
+  const auto where = search::search_place(place_.search, (place_.index / "search.sqlite").string());
+  if (!where) return fail(Errc::unavailable, "SP-4206 " + where.error().detail);
   std::error_code error;
-  if (!std::filesystem::exists(file, error)) return fail(Errc::not_found, "SP-9402 there is no search index yet");
-  auto index = search::SearchIndex::open(file.string(), *key_);
-  if (!index) return fail(index.error().code, "SP-4205 " + index.error().detail);
+  const Error none{Errc::not_found, "SP-9402 there is no search index yet"};
+  if (!where->server && !std::filesystem::exists(where->file, error)) return tl::unexpected(none);
+  auto index = search::SearchIndex::open(*where, *key_, false);
+  if (!index && index.error().code == Errc::not_found) return tl::unexpected(none);
+  const auto trouble = [&](const Error& why) -> Error {
+    const bool unreadable = !where->server || why.code == Errc::corrupt || why.code == Errc::conflict;
+    if (why.code == Errc::invalid && index) return why;  // of what was asked
+    return {unreadable ? Errc::corrupt : Errc::unavailable, (unreadable ? "SP-4205 " : "SP-4206 ") + why.detail};
+  };
+  if (!index) return tl::unexpected(trouble(index.error()));
   search::Query query{text_in(asked, "text"), flag_in(asked, "regex"), flag_in(asked, "commands"), text_in(asked, "principal"), text_in(asked, "target"),
                       number_in(asked, "since_us"), number_in(asked, "until_us"), static_cast<std::size_t>(number_in(asked, "limit", 100))};
   const auto hits = index->find(query);
-  if (!hits) return tl::unexpected(hits.error());
+  if (!hits) return tl::unexpected(trouble(hits.error()));
   json::array rows;
   for (const auto& hit : *hits) {
     const std::int64_t at = hit.line.boot_us != 0 ? hit.line.boot_us - hit.session.boot_us : hit.line.wall_us - hit.session.began_us;

@@ -78,6 +78,7 @@ constexpr std::array k_messages = {
     Message{"SP-4203", "nobody consents for herself", "a second auditor must be another person", "Ask another auditor."},
     Message{"SP-4204", "no search while the vault is sealed", "the key of the search index is in the vault", "Unseal the vault first: sallyport vault unseal."},
     Message{"SP-4205", "the search index is not readable", "its file is damaged, foreign or of a newer program", "Build it anew from the recordings: sallyport index --rebuild."},
+    Message{"SP-4206", "the search index's database does not answer", "the PostgreSQL server is away, does not let us in, or shows a wrong certificate", "Look at the detail; sallyport doctor tries it. Recording goes on without it."},
     Message{"SP-4301", "the key was erased", "somebody with the right `retention` erased the key of this recording", "Nothing brings it back; `sallyport events --name recording.key_erased` says who and why."},
     Message{"SP-4302", "this key cannot be erased", "the wrapped key stands in the recording itself, which nobody can change", "Sessions recorded with `recording.keys: vault` can be erased."},
     Message{"SP-4303", "under legal hold", "the session is under legal hold", "Release it first: sallyport recording release SESSION --reason '...'."},
@@ -159,6 +160,10 @@ constexpr std::array k_messages = {
     Message{"SP-9308", "this needs a fresh factor", "your one-time code was given too long ago, or not at all", "Log in again with your one-time code and repeat it."},
     Message{"SP-9309", "no certificate for you", "the request for a login certificate cannot be met", "See docs/how-to/login-certificates.md."},
     Message{"SP-9310", "a security key is needed", "the role is for logins by a hardware token only", "Log in with your sk-ssh-ed25519 or sk-ecdsa key."},
+    Message{"SP-9311", "the passkey is not accepted", "it is none of yours, its answer is not to what was asked, or it does not do what your policy wants", "Try again with the device that you enrolled; an administrator reads why in the audit log."},
+    Message{"SP-9312", "there are no passkeys here", "the gateway does not know by which address its page is opened", "Use another factor or a recovery code; an administrator sets admin.origin in the configuration."},
+    Message{"SP-9313", "this passkey may have been copied", "its counter went back since it was last used", "Do not use it again: sign in by another factor or a recovery code and remove it; an administrator was told."},
+    Message{"SP-9314", "a passkey is made in the browser", "a token or a local account has no web session that proved a factor", "Sign in on the page with your name and open Account."},
     Message{"SP-9320", "the directory does not answer", "your password is checked there and nobody can say now whether it is right", "Log in with your key, or try again in a minute; administrators see why in directory.failed."},
 
     Message{"SP-9401", "too many at once", "as many viewings, searches or browser terminals as the gateway allows are open", "Close one, or try again in a minute."},

@@ -2,7 +2,7 @@
 //
 // Words stand in the database as HMAC tokens, lines sealed (AES-256-GCM); both under keys derived from the vault's search key.
 // A sealed vault therefore means: no search. Who, where and when of a session are as readable as they are in the journal.
-// Made from recordings alone: it can be dropped and built anew at any time. The schema is plain SQL that PostgreSQL takes as it is.
+// Made from recordings alone: it can be dropped and built anew at any time. The same tables stand in a SQLite file or in PostgreSQL.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +16,7 @@
 #include "platform/model/ids.h"
 #include "platform/model/result.h"
 #include "platform/model/secret.h"
+#include "recorder/search/search_place.h"
 
 namespace sallyport::search {
 
@@ -52,15 +53,19 @@ struct Hit {
 
 class SearchIndex {
  public:
-  /// Errc::corrupt: damaged, foreign, or made under another key; Errc::conflict: of a newer program; Errc::unavailable.
+  /// Errc::corrupt: damaged, foreign, or made under another key; Errc::conflict: of a newer program; Errc::unavailable; of a server
+  /// also Errc::denied, and Errc::not_found where there is none and `make` is not set.
+  [[nodiscard]] static Result<SearchIndex> open(const SearchPlace& place, const Secret& search_key, bool make = true);
   [[nodiscard]] static Result<SearchIndex> open(const std::string& file, const Secret& search_key);
+  /// The whole index goes; needs no key.
+  static Result<void> drop(const SearchPlace& place);
   SearchIndex(SearchIndex&&) noexcept;
   SearchIndex& operator=(SearchIndex&&) noexcept;
   ~SearchIndex();
 
   /// Replaces what is known of the session, in one transaction.
   Result<void> put(const IndexedSession& session, const std::vector<IndexedLine>& lines);
-  /// Nothing of it is in the file when this returns.
+  /// Nothing of it is in the file when this returns; a server keeps it, sealed, until it vacuums.
   Result<void> remove(const SessionId& session);
   /// Entries of the session that were looked at; 0: unknown.
   [[nodiscard]] Result<std::uint64_t> reach(const SessionId& session);
@@ -78,8 +83,5 @@ class SearchIndex {
   explicit SearchIndex(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
-
-/// The schema, statement by statement: also what a PostgreSQL database is given.
-[[nodiscard]] std::string_view search_schema();
 
 }  // namespace sallyport::search

@@ -43,7 +43,14 @@ TEST_CASE("search over 10,000 sessions", "[.][search-figures]") {
   const std::string file = (folder.path() / "search.sqlite").string();
   const Secret key = crypto::random_secret(crypto::system_random(), 32);
   std::mt19937 random(7);
-  auto index = search::SearchIndex::open(file, key);
+  // SEARCH_BENCH_POSTGRES=postgresql://USER@HOST/DATABASE, SEARCH_BENCH_PASSWORD and SEARCH_BENCH_CA (files): the same in PostgreSQL.
+  Settings settings;
+  for (const auto& [name, variable] : {std::pair{"search_database", "SEARCH_BENCH_POSTGRES"}, std::pair{"search_password_file", "SEARCH_BENCH_PASSWORD"}, std::pair{"search_ca_file", "SEARCH_BENCH_CA"}})
+    if (std::getenv(variable) != nullptr) settings.set(name, std::getenv(variable));
+  const auto place = search::search_place(settings, file);
+  REQUIRE(place);
+  if (place->server) REQUIRE(search::SearchIndex::drop(*place));
+  auto index = search::SearchIndex::open(*place, key);
   REQUIRE(index);
   const auto began = std::chrono::steady_clock::now();
   for (std::size_t i = 0; i < sessions; ++i) {
@@ -54,7 +61,7 @@ TEST_CASE("search over 10,000 sessions", "[.][search-figures]") {
     REQUIRE(index->put({SessionId(label), i % 3 == 0 ? "engineer" : "auditor", "deploy", "recs-" + std::to_string(i % 50), static_cast<std::int64_t>(i) * 1000,
                         static_cast<std::int64_t>(i) * 1000 + 999, 0, 60}, lines));
   }
-  std::printf("indexed %zu sessions of 60 lines in %.1f s, %.1f MiB\n", sessions, ms_since(began) / 1000, static_cast<double>(std::filesystem::file_size(file)) / (1 << 20));
+  std::printf("indexed %zu sessions of 60 lines in %.1f s, %.1f MiB\n", sessions, ms_since(began) / 1000, place->server ? 0.0 : static_cast<double>(std::filesystem::file_size(file)) / (1 << 20));
   std::vector<double> took;
   std::size_t hits = 0;
   for (int i = 0; i < 400; ++i) {

@@ -98,6 +98,37 @@ TEST_CASE("no word of what was seen stands in the index's files, and another key
   CHECK_FALSE(SearchIndex::open(file, Secret(std::string(32, 'k'))));
 }
 
+TEST_CASE("the address of a search database says who, where and which, and never a password", "[search]") {
+  const auto place = postgres::parse_place("postgresql://sallyport@db.example:5433/audit_index");
+  REQUIRE(place);
+  CHECK(place->user == "sallyport");
+  CHECK(place->host == "db.example");
+  CHECK(place->port == "5433");
+  CHECK(place->database == "audit_index");
+  CHECK_FALSE(place->is_socket());
+  CHECK(place->url() == "postgresql://sallyport@db.example:5433/audit_index");
+  CHECK(postgres::parse_place("postgresql://u@[fd00::7]/d")->host == "fd00::7");
+  CHECK(postgres::parse_place("postgresql://u@[fd00::7]:99/d")->url() == "postgresql://u@[fd00::7]:99/d");
+  const auto socket = postgres::parse_place("postgresql://u@%2Fvar%2Frun%2Fpostgresql/d");
+  REQUIRE(socket);
+  CHECK(socket->host == "/var/run/postgresql");
+  CHECK(socket->is_socket());
+  for (const char* wrong : {"", "mysql://u@h/d", "postgresql://h/d", "postgresql://u@h", "postgresql://u@/d", "postgresql://u@h/", "postgresql://u:p@h/d", "postgresql://u@h:0/d", "postgresql://u@h:70000/d",
+                            "postgresql://u@h:x/d", "postgresql://u@h/d?sslmode=disable", "postgresql://u@h,i/d", "postgresql://u@h h/d", "postgresql://u@[x]/d", "postgresql://u@[::1/d", "postgresql://@h/d",
+                            "postgresql://u@h/d'x", "postgresql://u@%41/d", "postgresql://u@%2Fa b/d"}) {
+    INFO(wrong);
+    const auto refused = postgres::parse_place(wrong);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == Errc::invalid);
+  }
+  Settings settings;
+  settings.set("search_database", "/srv/index.sqlite");
+  CHECK(search_place(settings, "usual")->name() == "/srv/index.sqlite");
+  CHECK(search_place({}, "usual")->name() == "usual");
+  settings.set("search_database", "somewhere");
+  CHECK(search_place(settings, "usual").error().detail.starts_with("search.database: "));
+}
+
 TEST_CASE("a line is seen when it stood still or scrolled away, not when it was wiped at once", "[search]") {
   std::vector<std::string> lines, commands;
   replay::SeenLines seen(
