@@ -23,7 +23,9 @@ std::string_view name_of(Onward protocol) noexcept {
     case Onward::vnc: return "vnc";
     case Onward::telnet: return "telnet";
     case Onward::http_connect: return "http-connect";
+    case Onward::http_proxy: return "http-proxy";
     case Onward::socks: return "socks";
+    case Onward::proxy_header: return "proxy-header";
   }
   return "none";
 }
@@ -39,6 +41,11 @@ Onward FirstBytes::look(bool from_opener, std::span<const std::byte> data) {
   if (is_telnet(seen)) return Onward::telnet;
   if (!from_opener) return Onward::none;
   if (text.starts_with("CONNECT ")) return Onward::http_connect;  // RFC 9110 section 9.3.6
+  // A whole address is for proxies only (RFC 9112 section 3.2.2).
+  for (const std::string_view method : {"GET ", "POST ", "HEAD ", "PUT ", "DELETE ", "PATCH ", "OPTIONS "})
+    if (text.starts_with(method) && (text.substr(method.size()).starts_with("http://") || text.substr(method.size()).starts_with("ftp://"))) return Onward::http_proxy;
+  // Haproxy's PROXY protocol, in letters and in binary.
+  if (text.starts_with("PROXY TCP") || text.starts_with("PROXY UNKNOWN") || text.starts_with(std::string_view("\r\n\r\n\0\r\nQUIT\n", 12))) return Onward::proxy_header;
   // TPKT version 3 around an X.224 connection request whose length fits (MS-RDPBCGR 2.2.1.1).
   if (seen.size() >= 6 && at(seen, 0) == 3 && at(seen, 1) == 0 && at(seen, 5) == 0xe0) {
     const unsigned length = (at(seen, 2) << 8) | at(seen, 3);

@@ -1,6 +1,7 @@
 #include "gateway/ssh/line_guard.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "gateway/ssh/line_text.h"
@@ -21,6 +22,10 @@ constexpr std::size_t k_longest_block = 64 * 1024;
 constexpr std::size_t k_most_held = 2 * 1024 * 1024;  // above the channel's window: the client is not read any more before that
 constexpr std::size_t k_history = 64;
 constexpr int k_most_tries = 3;
+
+/// Programs that print what stands in files, and go nowhere.
+constexpr std::array<std::string_view, 24> k_showers = {"cat", "less", "more", "head", "tail", "grep", "egrep", "zgrep", "rg", "sed", "awk", "zcat", "echo", "printf",
+                                                        "journalctl", "dmesg", "ls", "diff", "strings", "sort", "uniq", "cut", "wc", "ps"};
 
 [[nodiscard]] std::string_view base_name(std::string_view program) {
   const std::size_t slash = program.rfind('/');
@@ -160,7 +165,7 @@ void LineGuard::shown(std::span<const std::byte> output, std::int64_t now, Actio
   last_output_ = now;
   screen_.feed(output);
   if (phase_ == Phase::settling) try_decide(now, actions);
-  else if (phase_ == Phase::passing) watch_for_hops(now, actions);
+  else if (phase_ == Phase::passing) watch_for_hops(output, now, actions);
 }
 
 void LineGuard::probe_answered(std::int64_t now, Actions& actions) {
@@ -220,27 +225,14 @@ void LineGuard::try_decide(std::int64_t now, Actions& actions) {
   if (phase_ == Phase::passing) advance(now, actions);
 }
 
-void LineGuard::watch_for_hops(std::int64_t now, Actions& actions) {
-  const terminal::Place cursor = screen_.cursor();
-  if (cursor.line == hop_line_ || cursor.column < 8) return;
-  const std::string row = screen_.text({screen_.logical_begin(cursor.line), 0}, cursor);
-  std::string host;
-  if (row.ends_with("'s password: ")) {
-    host = row.substr(0, row.size() - 13);
-    if (const std::size_t blank = host.find_last_of(" ("); blank != std::string::npos) host.erase(0, blank + 1);
-  } else if (row.find("continue connecting (yes/no") != std::string::npos) {
-    for (std::uint64_t line = cursor.line; line + 6 > cursor.line && line >= screen_.first(); --line) {
-      const std::string above = screen_.line_text(line);
-      const std::size_t at = above.find("authenticity of host '");
-      if (at != std::string::npos) host = above.substr(at + 22, above.find_first_of(" '", at + 22) - at - 22);
-      if (line == 0 || !host.empty()) break;
-    }
-    if (host.empty()) host = "unknown";
-  }
-  if (host.empty() || host.size() > 255) return;
-  hop_line_ = cursor.line;
+void LineGuard::watch_for_hops(std::span<const std::byte> output, std::int64_t now, Actions& actions) {
+  const bool shows_text = !foreground_.empty() && std::all_of(foreground_.begin(), foreground_.end(), [](const std::string& name) {
+    return std::find(k_showers.begin(), k_showers.end(), name) != k_showers.end();
+  });
+  const auto sign = signs_.look(screen_, output, last_release_ != 0, shows_text);
+  if (!sign) return;
   std::string quoted = "ssh '";
-  for (const char c : host)
+  for (const char c : sign->host)
     if (c != '\'' && c >= 0x20) quoted.push_back(c);
   quoted += "'";
   const guard::Judgement judgement = hooks_.judge(quoted, guard::Dialect::shell);
@@ -260,6 +252,11 @@ void LineGuard::watch_for_hops(std::int64_t now, Actions& actions) {
   if (judgement.verdict == guard::Verdict::kill) {
     phase_ = Phase::over;
     actions.end = make_notice("SP-9108", current_.rule);
+    return;
+  }
+  if (sign->is_inside) {
+    phase_ = Phase::over;
+    actions.end = make_notice("SP-9111", current_.rule);
     return;
   }
   actions.to_client += "\r\n" + render(make_notice("SP-9111", current_.rule)) + "\r\n";

@@ -22,6 +22,7 @@
 #include <string_view>
 #include <vector>
 
+#include "gateway/ssh/hop_signs.h"
 #include "gateway/ssh/key_view.h"
 #include "platform/model/bytes.h"
 #include "platform/model/messages.h"
@@ -116,7 +117,7 @@ class LineGuard {
   void interrupt(std::int64_t now, Actions& actions);
   void check_cleared(std::int64_t now, Actions& actions);
   /// A login at another host, as its client shows it: the same rules as for the command that leads there.
-  void watch_for_hops(std::int64_t now, Actions& actions);
+  void watch_for_hops(std::span<const std::byte> output, std::int64_t now, Actions& actions);
   void answer(std::string_view keys, std::int64_t now, Actions& actions);
   void report(bool went_on);
   /// A mark of the shell, or of a program that pretends to be one: a witness to be written down, never a reason to judge less.
@@ -163,7 +164,7 @@ class LineGuard {
   bool line_incomplete_ = false, line_editor_ = false;
   std::string line_prompt_;
   std::string answer_;
-  std::uint64_t hop_line_ = UINT64_MAX;
+  HopSigns signs_;
   int clear_tries_ = 0;
   bool interrupt_due_ = false;       ///< a denied line waits for its Ctrl-C
   std::int64_t denied_at_ = 0;

@@ -117,18 +117,36 @@ class OnwardHops(unittest.TestCase):
     def test_a_hop_from_a_script_is_seen_on_the_screen(self):
         second = self.lab.targets[1]
         home = self.lab.ssh(self.who, "pwd").stdout.decode().strip()
-        # It lies on the target already: the guard has not seen it being written.
-        subprocess.run(self.lab.ssh_command(self.who, f"cat > {home}/go"), input=f"ssh -o UserKnownHostsFile=/dev/null -p {second.port} nobody@127.0.0.1\n".encode(),
-                       check=True, capture_output=True)
-        t = Terminal(self.lab.ssh_command(self.who, arguments=["-tt"]))
-        self.addCleanup(t.close)
-        t.expect(r"[$#] $")
-        t.quiet(0.3)
-        begin = time.monotonic()
-        t.line("bash ./go\r", "SP-91")
-        print(f"a script's ssh: {1000 * (time.monotonic() - begin):.0f} ms")
-        t.quiet()
-        self.assertNotIn("Permanently added", t.text)
+        key = self.lab.folder / "hop_key"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+        (second.folder / "authorized" / self.lab.account).write_text(key.with_suffix(".pub").read_text())
+        subprocess.run(self.lab.ssh_command(self.who, f"cat > {home}/k && chmod 600 {home}/k"), input=key.read_bytes(), check=True, capture_output=True)
+        options = "-o UserKnownHostsFile=/dev/null"
+        with_key = f"{options} -i {home}/k -o IdentitiesOnly=yes -o StrictHostKeyChecking=no -p {second.port} {self.lab.account}@127.0.0.1"
+        scripts = {"a question": f"ssh {options} -p {second.port} nobody@127.0.0.1", "a new host key": f"ssh {with_key}", "a banner": f"exec 3<>/dev/tcp/127.0.0.1/{second.port}; head -1 <&3; sleep 9",
+                   "a greeting": f"ssh -q {with_key}"}
+        subprocess.run(["ssh", "-F", "/dev/null", "-q", *options.split(), "-i", key, "-o", "StrictHostKeyChecking=no", "-p", str(second.port), f"{self.lab.account}@127.0.0.1", "-tt", "exit"],
+                       stdin=subprocess.DEVNULL, capture_output=True, timeout=20)  # the next login is greeted with this one
+        for sign, script in scripts.items():
+            with self.subTest(sign=sign):
+                # It lies on the target already: the guard has not seen it being written.
+                subprocess.run(self.lab.ssh_command(self.who, f"cat > {home}/go"), input=script.encode() + b"\n", check=True, capture_output=True)
+                t = Terminal(self.lab.ssh_command(self.who, arguments=["-tt"]))
+                self.addCleanup(t.close)
+                t.expect(r"[$#] $")
+                t.quiet(0.3)
+                begin = time.monotonic()
+                t.line("bash ./go\r", "SP-9111")
+                print(f"a script's hop by {sign}: {1000 * (time.monotonic() - begin):.0f} ms")
+                if sign == "a greeting":
+                    t.wait_end()
+                    continue
+                t.quiet()
+                t.line("echo al''ive\r", r"\n\r?alive\r?\n")
+                # What only shows such text is left alone.
+                t.line(f"cat {home}/go; printf 'SSH-2.0-x\\nLast login: Mon from 10.0.0.9\\n'; echo en''d\r", r"\n\r?end\r?\n")
+                t.quiet(0.2)
+                t.line("echo al''ive2\r", r"\n\r?alive2\r?\n")
 
     def test_tunnels_that_lead_onward_are_ended_at_their_first_bytes(self):
         report = []
@@ -137,7 +155,8 @@ class OnwardHops(unittest.TestCase):
         self.assertEqual(say(ssh, b"SSH-2.0-x\r\n"), b"")
         report.append(f"ssh {1000 * (time.monotonic() - begin):.0f} ms")
         for name, first in (("vnc", b""), ("telnet", b""), ("rdp", b"\x03\0\0\x13\x0e\xe0\0\0\0\0\0\x01\0\x08\0\x03\0\0\0"),
-                            ("proxy", b"\x05\x01\x00"), ("proxy", b"CONNECT 10.0.0.1:22 HTTP/1.1\r\n\r\n")):
+                            ("proxy", b"\x05\x01\x00"), ("proxy", b"CONNECT 10.0.0.1:22 HTTP/1.1\r\n\r\n"),
+                            ("proxy", b"GET http://10.0.0.1/ HTTP/1.1\r\n\r\n"), ("proxy", b"PROXY TCP4 10.0.0.1 10.0.0.2 1 22\r\n")):
             with self.subTest(name=name):
                 port = self.tunnel(self.services[name].port)
                 begin = time.monotonic()
@@ -145,7 +164,7 @@ class OnwardHops(unittest.TestCase):
                 report.append(f"{name} {1000 * (time.monotonic() - begin):.0f} ms")
         print("tunnels ended: " + ", ".join(report))
         seen = {e["protocol"] for e in self.lab.wait_event("tunnel.onward_hop_refused", decision="deny")}
-        self.assertEqual(seen, {"ssh", "vnc", "telnet", "rdp", "socks", "http-connect"})
+        self.assertEqual(seen, {"ssh", "vnc", "telnet", "rdp", "socks", "http-connect", "http-proxy", "proxy-header"})
 
     def test_applications_raise_no_alarm(self):
         before = len(self.lab.events("tunnel.onward_hop_refused"))

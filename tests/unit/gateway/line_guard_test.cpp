@@ -386,11 +386,46 @@ TEST_CASE("a login at another host is seen on the screen", "[gateway][guard]") {
     lab.shows("\r\nroot@10.0.0.9's password: ");
     CHECK(lab.texts.back() == "ssh 'root@10.0.0.9'");
   }
+  SECTION("banners, however they are cut") {
+    for (const auto& [shown, judged] : {std::pair{"\r\nSSH-2.0-OpenSSH_9.2p1\r\n", "ssh 'unknown'"}, std::pair{"\r\nWarning: Permanently added '[10.0.0.9]:22' (ED25519) to the list of known hosts.\r\n", "ssh '[10.0.0.9]:22'"},
+                                        std::pair{"\r\nTrying 10.0.0.9...\r\nConnected to 10.0.0.9.\r\nEscape character is '^]'.\r\n", "ssh '10.0.0.9'"}}) {
+      for (const std::size_t piece : {1, 7, 200}) {
+        lab.texts.clear();
+        const std::string all(shown);
+        for (std::size_t at = 0; at < all.size(); at += piece) lab.shows(all.substr(at, piece));
+        REQUIRE(lab.texts.size() == 1);
+        CHECK(lab.texts.back() == judged);
+      }
+    }
+  }
+  SECTION("the greeting behind a login ends the session when it is denied") {
+    lab.shows("\r\nLast login: Mon Nov 23 07:00:00 2026 from rm -rf /data\r\n");
+    CHECK(lab.ended.empty());  // the address ends at a blank: "rm"
+    CHECK(lab.texts.back() == "ssh 'rm'");
+  }
+  SECTION("signs inside of other text, and in what shows files") {
+    const std::size_t before = lab.texts.size();
+    lab.shows("\r\n# SSH-2.0-x\r\nsee: Last login: x from y\r\n$ ");
+    lab.waits(100);
+    CHECK(lab.texts.size() == before);
+    lab.echoes("cat notes");
+    lab.types("\r");
+    const std::size_t then = lab.texts.size();
+    lab.shows("\r\nSSH-2.0-x\r\nLast login: Mon from 10.0.0.9\r\n$ ");
+    CHECK(lab.texts.size() == then);
+  }
   SECTION("text about one is none") {
     const std::size_t before = lab.texts.size();
     lab.shows("\r\nhe typed root@10.0.0.9's password: and left\r\n$ ");
     CHECK(lab.texts.size() == before);
   }
+}
+
+TEST_CASE("a login at the target itself is no hop", "[gateway][guard]") {
+  Lab lab;
+  lab.shows("Linux target 6.1\r\nLast login: Mon Nov 23 07:00:00 2026 from 192.0.2.10\r\n");
+  lab.prompt();
+  CHECK(lab.texts.empty());
 }
 
 TEST_CASE("passwords and tokens do not reach the log with a judged line", "[gateway][guard]") {

@@ -1,0 +1,39 @@
+// gateway/ssh/hop_signs.h -- what the terminal shows when a program on the target goes on to another host.
+//
+// Questions and banners of ssh and telnet clients, and the greeting of the host that was reached. Text that a program prints can look like
+// these: the answer is judged like a command, never taken as a reason to judge less.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "platform/terminal/screen.h"
+
+namespace sallyport::gateway {
+
+struct HopSign {
+  std::string host;        ///< "unknown" when it is not shown
+  bool is_inside = false;  ///< the login is over: a Ctrl-C does not end it any more
+};
+
+/// One terminal.
+class HopSigns {
+ public:
+  /// After `output` was shown. `has_run`: a line was entered before (a login at the target itself greets as well). `shows_text`: what runs
+  /// prints files, in which banners may stand.
+  [[nodiscard]] std::optional<HopSign> look(const terminal::Screen& screen, std::span<const std::byte> output, bool has_run, bool shows_text);
+
+ private:
+  [[nodiscard]] std::optional<HopSign> question(const terminal::Screen& screen);
+  [[nodiscard]] std::optional<HopSign> banner(const terminal::Screen& screen, bool has_run);
+
+  std::string tail_;                          ///< the newest output, in case a sign was cut
+  int due_ = 0;                               ///< so many more pieces of output may complete the row of a sign
+  std::uint64_t asked_line_ = UINT64_MAX;
+  std::uint64_t next_line_ = 0;               ///< rows before it were looked at
+};
+
+}  // namespace sallyport::gateway
