@@ -116,7 +116,8 @@ Result<Statement> ServerTables::prepare(std::string_view sql, Reading reading) {
 }
 
 Result<bool> has_tables(postgres::Connection& connection) {
-  const auto there = connection.ask("SELECT count(to_regclass('search_about'))", {}, false);
+  // Not to_regclass: that one remembers, within a transaction, that there was none.
+  const auto there = connection.ask("SELECT count(*) FROM pg_class WHERE relname = 'search_about' AND pg_table_is_visible(oid)", {}, false);
   if (!there) return tl::unexpected(there.error());
   return there->integer(0, 0) != 0;
 }
