@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <boost/asio/io_context.hpp>
-#include <cstdio>
 #include <utility>
 
 #include "admin/api/call.h"
@@ -24,6 +23,7 @@
 #include "platform/crypto/hex.h"
 #include "platform/crypto/ulid.h"
 #include "platform/model/bytes.h"
+#include "platform/os/log.h"
 #include "policy/authority/glass.h"
 #include "policy/authority/requests.h"
 #include "policy/authority/sign_on.h"
@@ -48,6 +48,7 @@ constexpr Route k_routes[] = {
     {"invites", "GET POST DELETE", serve_invites},
     {"enrolments", "GET DELETE", serve_enrolments},
     {"certificates", "POST", serve_certificates},
+    {"passkeys", "GET POST DELETE", serve_passkeys, Route::Guard::own},
     {"envelopes", "GET POST DELETE", serve_envelopes, Route::Guard::lock},
     {"sessions", "GET POST DELETE", serve_sessions},
     {"plan", "POST", serve_plan},
@@ -142,6 +143,8 @@ class Api final : public authority::Front {
     return administration_.authority().sign_on->oidc.use(make_oidc_desk(io_, std::move(**options)));
   }
 
+  Result<void> open_passkeys(const Settings& settings) { return administration_.authority().sign_on->passkeys.use(settings.text("admin_origin")); }
+
   Result<void> open_notifier(const Settings& settings) {
     auto notifier = tell_of_requests(io_, administration_, settings);
     if (!notifier) return tl::unexpected(notifier.error());
@@ -233,10 +236,11 @@ class Api final : public authority::Front {
     }
 
     const bool is_oidc = call->request.path.starts_with("/v1/login/oidc");
-    const bool is_login = call->request.path == "/v1/login" || is_oidc;
+    const bool is_passkey = call->request.path == "/v1/login/passkey";
+    const bool is_login = call->request.path == "/v1/login" || is_oidc || is_passkey;
     if (is_login) {
       if (const auto verdict = sign_ins_.take(call->request.peer.is_local ? "unix" : host_of(call->request.peer.address)); !verdict.allowed) return too_many(call, verdict);
-      return is_oidc ? serve_oidc_login(call) : serve_login(call);
+      return is_oidc ? serve_oidc_login(call) : is_passkey ? serve_passkey_login(call) : serve_login(call);
     }
     const auto holder = terminals_.holder_of(call->request);
     auto who = holder ? Result<authority::Operator>(*holder) : authenticate(call->request);
@@ -273,7 +277,7 @@ class Api final : public authority::Front {
     call->who.dry_run = dry_run == "true" && method != "GET";
     if (call->who.dry_run && (route->resource == "recordings" || route->resource == "viewings" || route->resource == "search" || route->resource == "unseal"))
       return call->refuse(Error{Errc::invalid, "this cannot be tried out: it gives or takes a secret"});
-    constexpr std::string_view k_sensitive[] = {"principals", "groups", "targets", "roles", "bindings", "accounts", "guard-rules", "certificate-authorities", "apply", "locks", "secrets", "recordings", "search", "tokens", "seal", "unseal", "sessions", "invites", "enrolments", "certificates", "envelopes"};
+    constexpr std::string_view k_sensitive[] = {"principals", "groups", "targets", "roles", "bindings", "accounts", "guard-rules", "certificate-authorities", "apply", "locks", "secrets", "recordings", "search", "tokens", "seal", "unseal", "sessions", "invites", "enrolments", "certificates", "envelopes", "passkeys"};
     if (!is_get_or_head(call->request) && !call->who.dry_run && std::find(std::begin(k_sensitive), std::end(k_sensitive), route->resource) != std::end(k_sensitive) &&
         !is_fresh_enough(call))
       return;
@@ -356,13 +360,17 @@ class Api final : public authority::Front {
 std::unique_ptr<authority::Front> make_front(boost::asio::io_context& io, authority::Administration& administration, const Settings& settings) {
   const std::string path = settings.text("admin_socket", settings.text("run_dir", ".") + "/admin.sock");
   auto api = std::make_unique<Api>(io, administration, settings);
-  const auto complain = [](const Error& error) { std::fprintf(stderr, "authority: error: %s\n", error.detail.c_str()); };
+  const auto complain = [](const Error& error) { os::log_line(os::LogEvent::authority_listen_failed, error.detail); };
   if (auto opened = api->open(path); !opened) {
     complain(opened.error());
     return nullptr;
   }
   if (auto told = api->open_notifier(settings); !told) {
     complain(told.error());
+    return nullptr;
+  }
+  if (auto passkeys = api->open_passkeys(settings); !passkeys) {
+    complain(passkeys.error());
     return nullptr;
   }
   if (auto sign_on = api->open_sign_on(settings); !sign_on) {

@@ -118,6 +118,7 @@ void serve_whoami(const CallPtr& call);
 void serve_invites(const CallPtr& call);
 void serve_enrolments(const CallPtr& call);
 void serve_certificates(const CallPtr& call);
+void serve_passkeys(const CallPtr& call);
 void serve_envelopes(const CallPtr& call);
 
 }  // namespace sallyport::admin

@@ -77,6 +77,8 @@ void serve_enrolments(const CallPtr& call) {
   json::array keys;
   for (const policy::LoginKey& key : sign_on.enrolled.keys_of(principal))
     keys.push_back(json::object{{"algorithm", key.algorithm}, {"fingerprint", key.fingerprint}, {"comment", key.comment}});
+  json::array passkeys;
+  for (const policy::Passkey& one : sign_on.enrolled.passkeys_of(principal)) passkeys.push_back(json::object{{"name", one.name}, {"enrolled", utc_text(one.enrolled)}});
   json::array certificates;
   for (const auto& [serial, one] : sign_on.enrolled.certificates())
     if (one.principal == principal)
@@ -84,6 +86,7 @@ void serve_enrolments(const CallPtr& call) {
   call->reply(json::object{{"principal", principal},
                            {"keys", std::move(keys)},
                            {"totp", !sign_on.enrolled.totp_of(principal).empty()},
+                           {"passkeys", std::move(passkeys)},
                            {"recovery_codes", sign_on.enrolment.recovery_codes_left(principal)},
                            {"certificates", std::move(certificates)}});
 }

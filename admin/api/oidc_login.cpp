@@ -59,7 +59,11 @@ void open_session(const CallPtr& call, const policy::SignOnWord& word) {
     using State = authority::WebLoginAnswer::State;
     if (answer.state == State::refused) return go_to(call, "/?sign_on=" + answer.code);
     // The page asks for the second factor; the login's name is good for this source and two minutes, and stays out of the address that is sent.
-    if (answer.state == State::code) return go_to(call, "/?sign_on=code#" + answer.login);
+    if (answer.state == State::code) {
+      std::string place = "/?sign_on=code#" + answer.login;
+      for (const std::string& way : answer.ways) place += "." + way;
+      return go_to(call, place);
+    }
     // What an earlier session of this browser was allowed ends with it.
     auto& web = call->administration.authority().sign_on->web;
     if (const std::string old = cookie_of(call->request); !old.empty())

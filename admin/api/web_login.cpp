@@ -27,8 +27,11 @@ json::object object_of(const authority::Administration& administration, const au
                       {"expires", utc_text(session.expires)},
                       {"idle_seconds", std::chrono::duration_cast<std::chrono::seconds>(web.idle_for()).count()},
                       {"fresh_until", utc_text(session.proven() + std::chrono::duration_cast<std::chrono::microseconds>(web.fresh_for()))},
-                      {"step_up", web.step_up_of(session.principal)}};
+                      {"step_up", web.step_up_of(session.principal)},
+                      {"passkey", web.has_passkeys(session.principal)}};
 }
+
+}  // namespace
 
 void answer_login(const CallPtr& call, authority::WebLoginAnswer answer) {
   using State = authority::WebLoginAnswer::State;
@@ -36,7 +39,9 @@ void answer_login(const CallPtr& call, authority::WebLoginAnswer answer) {
   net::HttpResponse response;
   response.headers["Cache-Control"] = "no-store";
   if (answer.state == State::code) {
-    response.body = json::serialize(json::object{{"state", "code"}, {"login", answer.login}}) + "\n";
+    json::array ways;
+    for (const std::string& way : answer.ways) ways.emplace_back(way);
+    response.body = json::serialize(json::object{{"state", "code"}, {"login", answer.login}, {"ways", std::move(ways)}}) + "\n";
     return call->answer(std::move(response));
   }
   json::object body = object_of(call->administration, *answer.session);
@@ -46,7 +51,11 @@ void answer_login(const CallPtr& call, authority::WebLoginAnswer answer) {
   call->answer(std::move(response));
 }
 
-}  // namespace
+void answer_own_session(const CallPtr& call) {
+  const authority::WebSession* session = call->administration.authority().sign_on->web.find(call->who.web_session);
+  if (session == nullptr) return call->refuse_status(401, "SP-9301", "");
+  call->reply(object_of(call->administration, *session));
+}
 
 std::string session_cookie(const Secret& cookie) {
   return std::string(k_cookie_name) + "=" + std::string(cookie.reveal_text()) + "; Path=/; Secure; HttpOnly; SameSite=Strict";
@@ -103,6 +112,7 @@ void serve_login(const CallPtr& call) {
 
 void serve_own_session(const CallPtr& call) {
   auto& web = call->administration.authority().sign_on->web;
+  if (call->parts.size() == 3 && call->parts[2] == "passkey" && call->request.method == "POST") return serve_passkey_again(call);
   const bool proves = call->parts.size() == 3 && call->parts[2] == "factor";
   std::unique_ptr<json::object> given;
   if (proves && call->request.method == "POST") {
@@ -128,10 +138,8 @@ void serve_own_session(const CallPtr& call) {
   }
   if (given) {
     return web.prove_again(call->who.web_session, Secret(text_of(*given, "factor")), source_of(call->request.peer), [call](const Result<void>& proven) {
-      const authority::WebSession* here = call->administration.authority().sign_on->web.find(call->who.web_session);
       if (!proven) return call->refuse(proven.error(), proven.error().code == Errc::denied ? "SP-9305" : "SP-5003");
-      if (here == nullptr) return call->refuse_status(401, "SP-9301", "");
-      call->reply(object_of(call->administration, *here));
+      answer_own_session(call);
     });
   }
   call->refuse(Error{Errc::not_found, "there is nothing at " + call->request.path});

@@ -32,8 +32,14 @@ void open_web_session(const CallPtr& call, const policy::Principal& principal, s
 /// For acts that want a factor of the last minutes: false, and answered, when a person in a browser has none.
 [[nodiscard]] bool is_fresh_enough(const CallPtr& call);
 
+/// Answers a step of a login: the cookie, what is wanted next, or the refusal.
+void answer_login(const CallPtr& call, authority::WebLoginAnswer answer);
+void answer_own_session(const CallPtr& call);
+
 /// Before anybody is known.
 void serve_login(const CallPtr& call);
+void serve_passkey_login(const CallPtr& call);
+void serve_passkey_again(const CallPtr& call);
 void serve_own_session(const CallPtr& call);
 
 }  // namespace sallyport::admin

@@ -141,10 +141,10 @@ void read_principal(ReadState& state, const Spot& spot) {
     enrol->each([&](const Spot& item) {
       const auto kind = item.text();
       if (!kind) return;
-      if (*kind == "keys" || *kind == "totp") {
+      if (*kind == "keys" || *kind == "totp" || *kind == "passkeys" || *kind == "verified-passkeys") {
         p.enrol.push_back(*kind);
       } else {
-        item.complain("what a person may enrol herself is keys or totp");
+        item.complain("what a person may enrol herself is keys, totp, passkeys or verified-passkeys");
       }
     });
     std::sort(p.enrol.begin(), p.enrol.end());

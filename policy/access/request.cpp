@@ -6,7 +6,7 @@
 namespace sallyport::policy {
 namespace {
 
-constexpr std::array<std::string_view, 5> k_factor_names{"key", "certificate", "password", "totp", "sign-on"};
+constexpr std::array<std::string_view, 6> k_factor_names{"key", "certificate", "password", "totp", "sign-on", "passkey"};
 
 }  // namespace
 
@@ -36,7 +36,8 @@ std::optional<WallTime> second_factor_time(const std::vector<ProvenFactor>& fact
         if (factor.user_verified) newest(verified_key, factor.proven);
         break;
       case FactorKind::password: newest(password, factor.proven); break;
-      case FactorKind::totp: newest(code, factor.proven); break;
+      case FactorKind::totp:
+      case FactorKind::passkey: newest(code, factor.proven); break;
       case FactorKind::sign_on:
         newest(sign_on, factor.proven);
         if (factor.user_verified) newest(verified_sign_on, factor.proven);

@@ -16,7 +16,7 @@
 namespace sallyport::policy {
 
 /// Key and certificate are one kind of factor: two of them are still one. A sign-on is the word of an identity provider.
-enum class FactorKind : std::uint8_t { key, certificate, password, totp, sign_on };
+enum class FactorKind : std::uint8_t { key, certificate, password, totp, sign_on, passkey };
 [[nodiscard]] std::string_view name_of(FactorKind kind) noexcept;
 [[nodiscard]] std::optional<FactorKind> parse_factor_kind(std::string_view text) noexcept;
 
@@ -24,7 +24,7 @@ struct ProvenFactor {
   FactorKind kind = FactorKind::key;
   WallTime proven{};
   bool user_verified = false;  ///< sk key with PIN or biometry, sign-on with a second factor there: counts as two factors
-  bool hardware = false;       ///< the key cannot leave its device
+  bool hardware = false;       ///< the key cannot leave its device, as the device says
 };
 
 /// When the login became one of two factors: the time of the newest second factor. Empty: one factor only.

@@ -14,6 +14,7 @@
 #include "platform/crypto/ssh_wire.h"
 #include "platform/crypto/ulid.h"
 #include "platform/model/bytes.h"
+#include "platform/os/log.h"
 #include "policy/access/fields.h"
 #include "policy/authority/live_sessions.h"
 #include "policy/authority/qr_text.h"
@@ -160,6 +161,8 @@ void EnrolmentDesk::remember(std::vector<EnrolmentRow> rows) {
       if (auto key = key_of(row.value)) enrolled.add_key(row.principal, std::move(*key));
     } else if (row.kind == "totp") {
       enrolled.set_totp(row.principal, row.value);
+    } else if (row.kind == "passkey") {
+      if (auto passkey = passkey_of(row)) enrolled.add_passkey(row.principal, std::move(*passkey));
     } else if (row.kind == "recovery") {
       recovery_[row.principal].insert(row.id);
     } else if (row.kind == "invite") {
@@ -284,6 +287,7 @@ void EnrolmentDesk::remove_all(const Operator& who, const std::string& principal
   std::vector<EnrolmentRow> gone;
   for (const policy::LoginKey& key : enrolled.keys_of(principal)) gone.push_back({"key", principal, key.fingerprint, {}, 0});
   if (!enrolled.totp_of(principal).empty()) gone.push_back({"totp", principal, {}, {}, 0});
+  for (const policy::Passkey& one : enrolled.passkeys_of(principal)) gone.push_back(row_of(principal, one));
   if (const auto codes = recovery_.find(principal); codes != recovery_.end())
     for (const std::string& hash : codes->second) gone.push_back({"recovery", principal, hash, {}, 0});
   if (gone.empty()) return done(fail(Errc::not_found, "`" + printable(principal.substr(0, 63)) + "` has enrolled nothing"));
@@ -474,6 +478,12 @@ void EnrolmentDesk::new_recovery_codes(const std::string& principal, std::vector
   }
 }
 
+RecoveryCodes EnrolmentDesk::make_codes(const std::string& principal) {
+  RecoveryCodes codes;
+  new_recovery_codes(principal, codes.put, codes.remove, codes.text, codes.hashes);
+  return codes;
+}
+
 void EnrolmentDesk::finish_invite(const std::string& label, const std::string& id, const Reply& reply) {
   Session* session = authority_.find(label);
   const auto found = invites_.find(id);
@@ -549,7 +559,8 @@ bool EnrolmentDesk::ask(Session& session, const std::vector<std::string>& all, c
     enrol_totp(session, words, reply);
   } else if (verb == "recovery-codes") {
     with_fresh_factor(session, words, reply, [this, principal, source = session.row.source, reply] {
-      if (authority_.sign_on->enrolled.totp_of(principal).empty()) return reply(told("SP-9307", "recovery codes go with a one-time code that you enrolled yourself"));
+      if (authority_.sign_on->enrolled.totp_of(principal).empty() && authority_.sign_on->enrolled.passkeys_of(principal).empty())
+        return reply(told("SP-9307", "recovery codes go with a one-time code or a passkey that you enrolled yourself"));
       struct Work {
         std::vector<EnrolmentRow> put, remove;
         std::string codes;
@@ -612,6 +623,7 @@ std::string EnrolmentDesk::list_keys(const std::string& principal) const {
     text += key.algorithm + " " + key.fingerprint + " " + printable(key.comment) + (enrolled.find_key(*authority_.snapshot, *person, key.blob) == nullptr ? " (does not count: the policy forbids it)" : " (enrolled)") + "\n";
   const std::string secret = enrolled.totp_secret(*person);
   text += std::string("one-time code: ") + (secret.empty() ? "none" : person->totp_secret.empty() ? "enrolled, " + std::to_string(recovery_codes_left(principal)) + " recovery codes left" : "in the policy") + "\n";
+  for (const policy::Passkey& one : enrolled.passkeys_of(principal)) text += "passkey " + printable(one.name) + " (for the page" + (policy::may_enrol(*person, "passkeys") ? ")\n" : "; does not count: the policy forbids it)\n");
   for (const auto& [serial, certificate] : enrolled.certificates())
     if (certificate.principal == principal && certificate.expires > authority_.now() && !certificate.revoked)
       text += "certificate " + std::to_string(serial) + " for " + certificate.fingerprint + " until " + moment_text(certificate.expires) + "\n";
@@ -844,7 +856,7 @@ void EnrolmentDesk::on_locked(const std::string& principal) {
   enrolled.revoke_certificates(principal);
   authority_.note("certificate.revoked", EventJson().text("principal", principal).number("count", static_cast<std::int64_t>(revoked.size())));
   authority_.store->change_enrolments(std::move(revoked), {}, {}, [](const Result<void>& stored) {
-    if (!stored) log_line("error", "revoked certificates could not be stored: " + stored.error().detail);
+    if (!stored) os::log_line(os::LogEvent::authority_store_failed, "revoked certificates could not be stored: " + stored.error().detail);
   });
 }
 

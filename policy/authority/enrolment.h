@@ -35,6 +35,13 @@ struct InviteMade {
   Secret code;
 };
 
+/// Ten new ones, in the place of those there were.
+struct RecoveryCodes {
+  std::vector<EnrolmentRow> put, remove;
+  std::string text;  ///< one a line
+  std::set<std::string> hashes;
+};
+
 class EnrolmentDesk {
  public:
   template <class T>
@@ -54,6 +61,10 @@ class EnrolmentDesk {
   /// Everything that this person enrolled herself: keys, code, recovery codes, certificates. Her live logins by them end.
   void remove_all(const Operator& who, const std::string& principal, Done<void> done);
   [[nodiscard]] std::size_t recovery_codes_left(const std::string& principal) const;
+
+  [[nodiscard]] RecoveryCodes make_codes(const std::string& principal);
+  /// They count from now on; call when they are stored.
+  void take_codes(const std::string& principal, const RecoveryCodes& codes) { recovery_[principal] = codes.hashes; }
 
   // An ssh login by an invite's code.
   [[nodiscard]] static bool is_invite_code(std::string_view user);

@@ -5,6 +5,7 @@
 #include "policy/authority/enrolment.h"
 #include "policy/authority/factor_checks.h"
 #include "policy/authority/oidc_sign_on.h"
+#include "policy/authority/passkeys.h"
 #include "policy/authority/web_sessions.h"
 #include "policy/identity/enrolments.h"
 #include "policy/identity/factor_memory.h"
@@ -12,7 +13,7 @@
 namespace sallyport::authority {
 
 struct SignOn {
-  explicit SignOn(Authority& authority) : checks(authority), web(authority), enrolment(authority), oidc(authority), directory(std::make_unique<DirectoryDesk>(authority)) {}
+  explicit SignOn(Authority& authority) : checks(authority), web(authority), enrolment(authority), oidc(authority), passkeys(authority), directory(std::make_unique<DirectoryDesk>(authority)) {}
 
   policy::Enrolments enrolled;  ///< before everything that points to it
   policy::FactorMemory memory;
@@ -20,6 +21,7 @@ struct SignOn {
   WebSessions web;
   EnrolmentDesk enrolment;
   OidcSignOn oidc;
+  PasskeyDesk passkeys;
   std::unique_ptr<DirectoryDesk> directory;
 };
 

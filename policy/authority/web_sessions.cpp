@@ -73,6 +73,7 @@ WebSessions::PendingPtr WebSessions::make_pending(const IpAddress& source, std::
   context.max_attempts = k_most_failures;
   context.at_least = 2;
   context.can_show_keys = false;
+  context.can_show_passkeys = true;
   context.enrolled = &authority_.sign_on->enrolled;
   auto pending = std::make_shared<Pending>();
   pending->login = std::make_unique<policy::Login>(std::move(context));
@@ -122,6 +123,28 @@ void WebSessions::go_on(const std::string& login, Secret code, const IpAddress& 
   step(login, pending, pending->login->take(std::move(second), *authority_.snapshot, authority_.locks, authority_.throttle, now), std::move(done));
 }
 
+Result<PasskeyAsk> WebSessions::ask_passkey(const std::string& login, const IpAddress& source) {
+  sweep();
+  const auto found = pending_.find(login);
+  if (found == pending_.end() || found->second->busy || !found->second->wants_code || found->second->source != source) return fail(Errc::denied, "SP-9304");
+  return authority_.sign_on->passkeys.begin_show("login:" + login, found->second->user);
+}
+
+void WebSessions::go_on_passkey(const std::string& login, const PasskeyShown& shown, const IpAddress& source, Done done) {
+  sweep();
+  const auto found = pending_.find(login);
+  if (found == pending_.end() || found->second->busy || !found->second->wants_code || found->second->source != source) return refuse({}, "SP-9304", done);
+  const PendingPtr pending = found->second;
+  pending->busy = true;
+  authority_.sign_on->passkeys.finish_show("login:" + login, pending->user, shown, [this, login, pending, done](const Result<policy::ProvenFactor>& proven) {
+    const policy::LoginTimes now{authority_.now(), authority_.clock.boot()};
+    const std::optional<policy::ProvenFactor> factor = proven ? std::optional(*proven) : std::nullopt;
+    const std::string code = proven ? std::string() : code_of(proven.error());
+    std::string reason = proven ? std::string() : reason_of(proven.error());
+    step(login, pending, pending->login->take_passkey(factor, code, std::move(reason), *authority_.snapshot, authority_.locks, authority_.throttle, now), done);
+  });
+}
+
 void WebSessions::step(const std::string& id, const PendingPtr& pending, policy::Login::Step what, Done done) {
   const auto resume = [this, id, pending, done](bool right) {
     step(id, pending, pending->login->resume(right, *authority_.snapshot, authority_.locks, authority_.throttle, {authority_.now(), authority_.clock.boot()}), done);
@@ -149,14 +172,17 @@ void WebSessions::judge(const std::string& id, const PendingPtr& pending, Answer
   EventJson json;
   json.text("via", "web").text("source", pending->source.str()).text("user", answer.event.user).text("principal", answer.event.principal).text("method", answer.event.method);
   json.text("result", answer.event.result).text("reason", answer.event.reason);
-  const bool asks_code = answer.result == Answer::Result::partial &&
-                         std::find(answer.methods_left.begin(), answer.methods_left.end(), "keyboard-interactive") != answer.methods_left.end();
+  WebLoginAnswer next;
+  if (answer.result == Answer::Result::partial) {
+    if (std::find(answer.methods_left.begin(), answer.methods_left.end(), "keyboard-interactive") != answer.methods_left.end()) next.ways.emplace_back("code");
+    if (std::find(answer.methods_left.begin(), answer.methods_left.end(), "passkey") != answer.methods_left.end()) next.ways.emplace_back("passkey");
+  }
+  const bool asks_code = !next.ways.empty();
   const std::string code = answer.event.code.empty() ? "SP-1001" : answer.event.code;
   if (!asks_code) json.text("decision", "deny").text("code", code);
   authority_.note("auth.attempted", json);
   if (asks_code) {
     pending->wants_code = true;
-    WebLoginAnswer next;
     next.state = WebLoginAnswer::State::code;
     next.login = id;
     return done(std::move(next));
@@ -265,8 +291,43 @@ std::string WebSessions::step_up_of(const std::string& principal) const {
   const policy::Principal* known = authority_.snapshot->find_principal(principal);
   if (known == nullptr) return {};
   if (!authority_.sign_on->enrolled.totp_secret(*known).empty()) return "totp";
+  if (authority_.sign_on->enrolled.has_passkeys(*known)) return "passkey";
   if (!known->password_hash.empty() || policy::asks_directory(*known, "password")) return "password";
   return authority_.sign_on->oidc.has_web() ? "sign-on" : std::string();
+}
+
+bool WebSessions::has_passkeys(const std::string& principal) const {
+  const policy::Principal* known = authority_.snapshot->find_principal(principal);
+  return known != nullptr && authority_.sign_on->enrolled.has_passkeys(*known);
+}
+
+Result<PasskeyAsk> WebSessions::ask_passkey_again(const std::string& id) {
+  const WebSession* session = find(id);
+  if (session == nullptr) return fail(Errc::denied, "SP-9301");
+  return authority_.sign_on->passkeys.begin_show("again:" + id, session->principal);
+}
+
+void WebSessions::prove_again_by_passkey(const std::string& id, const PasskeyShown& shown, const IpAddress& source, std::function<void(Result<void>)> done) {
+  const WebSession* session = find(id);
+  if (session == nullptr) return done(fail(Errc::denied, "SP-9301"));
+  authority_.sign_on->passkeys.finish_show("again:" + id, session->principal, shown, [this, id, principal = session->principal, source, done = std::move(done)](const Result<policy::ProvenFactor>& proven) {
+    if (!proven) return fail_again(id, principal, source, "passkey", code_of(proven.error()), reason_of(proven.error()), done);
+    refresh(id, *proven);
+    done({});
+  });
+}
+
+void WebSessions::fail_again(const std::string& id, const std::string& principal, const IpAddress& source, const std::string& method, const std::string& code, const std::string& reason,
+                             std::function<void(Result<void>)> done) {
+  authority_.throttle.failed(source, principal, true, authority_.clock.boot());
+  authority_.note("auth.attempted", EventJson().text("via", "web").text("web_session", id).text("principal", principal).text("source", source.str()).text("method", method)
+                                        .text("result", "refused").text("reason", reason).text("decision", "deny").text("code", code));
+  for (auto& [hash, one] : sessions_)
+    if (one.id == id && ++one.failures > k_most_failures) {
+      close(id, "too many wrong factors");
+      break;
+    }
+  static_cast<void>(authority_.deadlines.after(authority_.throttle.penalty(source, authority_.clock.boot()), [code, done = std::move(done)] { done(fail(Errc::denied, code + " it is not right")); }));
 }
 
 void WebSessions::prove_again(const std::string& id, Secret factor, const IpAddress& source, std::function<void(Result<void>)> done) {
@@ -283,20 +344,13 @@ void WebSessions::prove_again(const std::string& id, Secret factor, const IpAddr
   }
   const auto judged = [this, id, source, kind, name = session->principal, done](bool right) {
     if (right) {
-      refresh(id, {kind == "totp" ? policy::FactorKind::totp : policy::FactorKind::password, authority_.now(), false});
+      refresh(id, {kind != "password" ? policy::FactorKind::totp : policy::FactorKind::password, authority_.now(), false});
       return done({});
     }
-    authority_.throttle.failed(source, name, true, authority_.clock.boot());
-    authority_.note("auth.attempted", EventJson().text("via", "web").text("web_session", id).text("principal", name).text("source", source.str()).text("method", kind)
-                                          .text("result", "refused").text("decision", "deny").text("code", "SP-9305"));
-    for (auto& [hash, one] : sessions_)
-      if (one.id == id && ++one.failures > k_most_failures) {
-        close(id, "too many wrong factors");
-        break;
-      }
-    static_cast<void>(authority_.deadlines.after(authority_.throttle.penalty(source, authority_.clock.boot()), [done] { done(fail(Errc::denied, "it is not right")); }));
+    fail_again(id, name, source, kind, "SP-9305", "", done);
   };
-  if (kind == "totp") return authority_.sign_on->checks.code({principal->name, authority_.sign_on->enrolled.totp_secret(*principal), std::move(factor)}, judged);
+  // Who has passkeys only gives a recovery code here.
+  if (kind == "totp" || kind == "passkey") return authority_.sign_on->checks.code({principal->name, authority_.sign_on->enrolled.totp_secret(*principal), std::move(factor)}, judged);
   const bool asks = policy::asks_directory(*principal, "password");
   authority_.sign_on->checks.password({principal->password_hash, std::move(factor), asks ? principal->name.str() : std::string()}, [judged, done](FactorChecks::Password said) {
     if (said == FactorChecks::Password::unchecked) return done(fail(Errc::unavailable, "the directory could not be asked"));

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "policy/authority/acts.h"
+#include "policy/authority/passkeys.h"
 #include "policy/identity/login.h"
 
 namespace sallyport::authority {
@@ -37,6 +38,7 @@ struct WebLoginAnswer {
   enum class State { done, code, refused };
   State state = State::refused;
   std::string login;    ///< State::code: the login that goes on
+  std::vector<std::string> ways{};  ///< State::code: "code", "passkey"
   Secret cookie;        ///< State::done
   const WebSession* session = nullptr;
   std::string code;     ///< State::refused: of the catalogue
@@ -52,6 +54,9 @@ class WebSessions {
   void begin(const std::string& user, Secret password, const IpAddress& source, Done done);
   /// Second step: the one-time code or a recovery code.
   void go_on(const std::string& login, Secret code, const IpAddress& source, Done done);
+  /// In the place of go_on(): what a passkey has to sign for this login, and what it signed.
+  [[nodiscard]] Result<PasskeyAsk> ask_passkey(const std::string& login, const IpAddress& source);
+  void go_on_passkey(const std::string& login, const PasskeyShown& shown, const IpAddress& source, Done done);
   /// In the place of begin(): the identity provider has named somebody. Who has a second factor gives it as well.
   void begin_signed_on(const policy::SignOnWord& word, const IpAddress& source, Done done);
   /// Somebody whose factors were proven: journals `auth.succeeded`, then opens.
@@ -64,10 +69,13 @@ class WebSessions {
   void close_all_of(std::string_view principal, std::string_view why);
   /// A factor again, so that what wants a fresh one goes through. Errc::denied: it was wrong; Errc::unavailable: not looked at now.
   void prove_again(const std::string& id, Secret factor, const IpAddress& source, std::function<void(Result<void>)> done);
+  [[nodiscard]] Result<PasskeyAsk> ask_passkey_again(const std::string& id);
+  void prove_again_by_passkey(const std::string& id, const PasskeyShown& shown, const IpAddress& source, std::function<void(Result<void>)> done);
   /// A factor was proven again.
   void refresh(const std::string& id, policy::ProvenFactor factor);
-  /// What she can prove again with: "totp", "password", or "sign-on".
+  /// What she can prove again with: "totp", "passkey", "password", or "sign-on".
   [[nodiscard]] std::string step_up_of(const std::string& principal) const;
+  [[nodiscard]] bool has_passkeys(const std::string& principal) const;
 
   /// How old a factor may be for a change of policy, keys, locks and recordings.
   [[nodiscard]] std::chrono::milliseconds fresh_for() const;
@@ -88,6 +96,8 @@ class WebSessions {
   void step(const std::string& id, const PendingPtr& pending, policy::Login::Step step, Done done);
   void judge(const std::string& id, const PendingPtr& pending, policy::LoginAnswer answer, Done done);
   void refuse(std::chrono::milliseconds delay, std::string code, const Done& done);
+  void fail_again(const std::string& id, const std::string& principal, const IpAddress& source, const std::string& method, const std::string& code, const std::string& reason,
+                  std::function<void(Result<void>)> done);
   void sweep();
   [[nodiscard]] std::string random_text() const;
   void opened(const std::string& principal, std::vector<policy::ProvenFactor> factors, std::string method, const IpAddress& source, const Done& done);

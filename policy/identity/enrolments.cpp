@@ -5,8 +5,46 @@
 namespace sallyport::policy {
 
 bool may_enrol(const Principal& principal, std::string_view kind) {
+  if (kind == "passkeys" && wants_verified_passkeys(principal)) return true;
   return std::find(principal.enrol.begin(), principal.enrol.end(), kind) != principal.enrol.end();
 }
+
+bool wants_verified_passkeys(const Principal& principal) {
+  return std::find(principal.enrol.begin(), principal.enrol.end(), "verified-passkeys") != principal.enrol.end();
+}
+
+void Enrolments::add_passkey(std::string_view principal, Passkey passkey) { passkeys_[std::string(principal)].push_back(std::move(passkey)); }
+
+bool Enrolments::owns_passkey(std::string_view id) const {
+  return std::any_of(passkeys_.begin(), passkeys_.end(), [&](const auto& hers) {
+    return std::any_of(hers.second.begin(), hers.second.end(), [&](const Passkey& one) { return one.id == id; });
+  });
+}
+
+bool Enrolments::remove_passkey(std::string_view principal, std::string_view id) {
+  const auto found = passkeys_.find(principal);
+  if (found == passkeys_.end() || std::erase_if(found->second, [&](const Passkey& one) { return one.id == id; }) == 0) return false;
+  if (found->second.empty()) passkeys_.erase(found);
+  return true;
+}
+
+void Enrolments::use_passkey(std::string_view principal, std::string_view id, std::uint32_t counter, WallTime now) {
+  const auto found = passkeys_.find(principal);
+  if (found == passkeys_.end()) return;
+  for (Passkey& one : found->second) {
+    if (one.id != id) continue;
+    one.counter = counter;
+    one.used = now;
+  }
+}
+
+const std::vector<Passkey>& Enrolments::passkeys_of(std::string_view principal) const {
+  static const std::vector<Passkey> k_none;
+  const auto found = passkeys_.find(principal);
+  return found == passkeys_.end() ? k_none : found->second;
+}
+
+bool Enrolments::has_passkeys(const Principal& principal) const { return may_enrol(principal, "passkeys") && !passkeys_of(principal.name.view()).empty(); }
 
 void Enrolments::add_key(std::string_view principal, LoginKey key) {
   if (owners_.contains(key.blob)) return;
@@ -38,6 +76,7 @@ void Enrolments::forget(std::string_view principal) {
     keys_.erase(found);
   }
   set_totp(principal, {});
+  if (const auto found = passkeys_.find(principal); found != passkeys_.end()) passkeys_.erase(found);
 }
 
 const std::vector<LoginKey>& Enrolments::keys_of(std::string_view principal) const {

@@ -28,6 +28,17 @@ struct IssuedCertificate {
   bool revoked = false;
 };
 
+/// A passkey (WebAuthn), which counts in a browser.
+struct Passkey {
+  std::string id;  ///< as the device named it
+  std::string name;
+  int algorithm = 0;  ///< COSE
+  std::string public_key;
+  std::uint32_t counter = 0;
+  WallTime enrolled{};
+  WallTime used{};
+};
+
 /// Plain data, changed by its owner only; one thread.
 class Enrolments {
  public:
@@ -35,6 +46,13 @@ class Enrolments {
   bool remove_key(std::string_view principal, std::string_view fingerprint);
   void set_totp(std::string_view principal, std::string secret);  ///< name of a vault secret; empty: none
   void forget(std::string_view principal);
+
+  void add_passkey(std::string_view principal, Passkey passkey);
+  [[nodiscard]] bool owns_passkey(std::string_view id) const;  ///< anybody
+  bool remove_passkey(std::string_view principal, std::string_view id);
+  void use_passkey(std::string_view principal, std::string_view id, std::uint32_t counter, WallTime now);
+  [[nodiscard]] const std::vector<Passkey>& passkeys_of(std::string_view principal) const;
+  [[nodiscard]] bool has_passkeys(const Principal& principal) const;  ///< that count now
 
   /// In the order of enrolment, whether the policy lets them count or not.
   [[nodiscard]] const std::vector<LoginKey>& keys_of(std::string_view principal) const;
@@ -80,11 +98,14 @@ class Enrolments {
   std::map<std::string, std::vector<LoginKey>, std::less<>> keys_;
   std::map<std::string, std::string, std::less<>> owners_;  ///< blob -> principal
   std::map<std::string, std::string, std::less<>> totp_;
+  std::map<std::string, std::vector<Passkey>, std::less<>> passkeys_;
   std::map<std::uint64_t, IssuedCertificate> certificates_;
   std::string login_ca_;
 };
 
-/// May she enrol this kind of factor herself? "keys", "totp".
+/// May she enrol this kind of factor herself? "keys", "totp", "passkeys" ("verified-passkeys" says yes to it as well).
 [[nodiscard]] bool may_enrol(const Principal& principal, std::string_view kind);
+/// Do only passkeys count of which the device checked who holds it?
+[[nodiscard]] bool wants_verified_passkeys(const Principal& principal);
 
 }  // namespace sallyport::policy

@@ -113,6 +113,9 @@ struct Login::State {
   }
   [[nodiscard]] static bool has_password(const Principal& p) { return !p.password_hash.empty() || asks_directory(p, "password"); }
   [[nodiscard]] static std::string password_of(const Principal& p) { return asks_directory(p, "password") ? std::string(k_directory) : p.password_hash; }
+  [[nodiscard]] bool shows_passkeys(const Principal& p) const { return context.can_show_passkeys && enrolled().has_passkeys(p); }
+  /// A recovery code stands in for a passkey as for a one-time code.
+  [[nodiscard]] bool takes_codes(const Principal& p) const { return !enrolled().totp_secret(p).empty() || shows_passkeys(p); }
   [[nodiscard]] bool offers_passwords(const Snapshot& snapshot) const { return snapshot.offers_passwords() || enrolled().offers_codes(); }
   /// Before the first factor everybody is treated alike.
   [[nodiscard]] bool may_sign_on(const Snapshot& snapshot) const {
@@ -148,9 +151,10 @@ struct Login::State {
     const Principal* p = principal(snapshot);
     if (p == nullptr) return methods;
     const bool password = has_password(*p) && !has(FactorKind::password);
-    const bool code = !enrolled().totp_secret(*p).empty() && !has(FactorKind::totp);
+    const bool code = takes_codes(*p) && !has(FactorKind::totp);
     if (context.can_show_keys && !context.web && !has(FactorKind::key) && (enrolled().has_keys(*p) || !snapshot.user_cas().empty())) methods.emplace_back("publickey");
     if (password) methods.emplace_back("password");
+    if (shows_passkeys(*p) && !has(FactorKind::passkey)) methods.emplace_back("passkey");
     if (password || code || may_sign_on(snapshot)) methods.emplace_back("keyboard-interactive");
     return methods;
   }
@@ -242,6 +246,7 @@ struct Login::State {
     if (any([](const ProvenFactor& f) { return is_key(f.kind) && f.user_verified; })) ++count;
     if (any([](const ProvenFactor& f) { return f.kind == FactorKind::password; })) ++count;
     if (any([](const ProvenFactor& f) { return f.kind == FactorKind::totp; })) ++count;
+    if (any([](const ProvenFactor& f) { return f.kind == FactorKind::passkey; })) ++count;
     if (any([](const ProvenFactor& f) { return f.kind == FactorKind::sign_on; })) ++count;
     if (any([](const ProvenFactor& f) { return f.kind == FactorKind::sign_on && f.user_verified; })) ++count;
     return count;
@@ -389,7 +394,7 @@ struct Login::State {
   Step take_code(Secret code, const Snapshot& snapshot, Throttle& throttle, LoginTimes now) {
     event.method = "totp";
     const Principal* p = principal(snapshot);
-    if (p == nullptr || enrolled().totp_secret(*p).empty()) return refuse(snapshot, throttle, now, "no one-time code is enrolled");
+    if (p == nullptr || !takes_codes(*p)) return refuse(snapshot, throttle, now, "no one-time code is enrolled");
     if (code.empty() || code.size() > k_max_code_bytes) {
       throttle.failed(context.source, name(), true, now.boot);
       return refuse(snapshot, throttle, now, "not a one-time code");
@@ -419,7 +424,7 @@ struct Login::State {
       }
       if (asked != Asked::nothing) return refuse(snapshot, throttle, now, "began again without answering");
       const Principal* p = principal(snapshot);
-      const bool wants_code = !factors.empty() && p != nullptr && !enrolled().totp_secret(*p).empty() && !has(FactorKind::totp);
+      const bool wants_code = !factors.empty() && p != nullptr && takes_codes(*p) && !has(FactorKind::totp);
       const bool wants_password = !factors.empty() && p != nullptr && has_password(*p) && !has(FactorKind::password);
       if (!wants_code && !wants_password && may_sign_on(snapshot) && (context.sign_on_first || !offers_passwords(snapshot))) return begin_sign_on(snapshot, throttle, now);
       asked = wants_code ? Asked::code : Asked::password;
@@ -560,11 +565,29 @@ Login::Step Login::resume(bool right, const Snapshot& snapshot, const Locks& loc
     }
     return s.prove(*p, ProvenFactor{FactorKind::password, now.wall, false}, snapshot, locks, throttle, now);
   }
-  if (!right || p == nullptr || s.enrolled().totp_secret(*p).empty()) {
+  if (!right || p == nullptr || !s.takes_codes(*p)) {
     throttle.failed(s.context.source, s.name(), true, now.boot);
     return s.refuse(snapshot, throttle, now, "wrong or used one-time code");
   }
   return s.prove(*p, ProvenFactor{FactorKind::totp, now.wall, false}, snapshot, locks, throttle, now);
+}
+
+Login::Step Login::take_passkey(const std::optional<ProvenFactor>& proven, const std::string& code, std::string reason, const Snapshot& snapshot, const Locks& locks,
+                                Throttle& throttle, LoginTimes now) {
+  State& s = *state_;
+  s.event = LoginEvent{};
+  s.event.user = s.user.value_or("");
+  s.event.method = "passkey";
+  if (s.finished || s.waiting != State::Waiting::nothing) return s.disconnect("SP-5006", "an attempt before the last one was answered");
+  s.asked = State::Asked::nothing;
+  const Principal* p = s.principal(snapshot);
+  if (p != nullptr) s.event.principal = p->name.str();
+  if (s.factors.empty() || p == nullptr || !s.shows_passkeys(*p) || s.has(FactorKind::passkey)) return s.refuse(snapshot, throttle, now, "no passkey is asked for");
+  if (!proven) {
+    throttle.failed(s.context.source, s.name(), true, now.boot);
+    return s.refuse(snapshot, throttle, now, std::move(reason), code);
+  }
+  return s.prove(*p, *proven, snapshot, locks, throttle, now);
 }
 
 Login::Step Login::resume_unchecked(const std::string& code, std::string reason, const Snapshot& snapshot, Throttle& throttle, LoginTimes now) {

@@ -84,6 +84,7 @@ struct LoginContext {
   unsigned max_attempts = k_max_login_attempts;  ///< failed ones; the last of them ends the connection
   unsigned at_least = 1;                         ///< different factors, of those who can give so many
   bool can_show_keys = true;                     ///< false: a browser, which has no ssh key
+  bool can_show_passkeys = false;                ///< a browser, whose page asks for them
   bool can_sign_on = false;                      ///< an identity provider may be asked, by keyboard-interactive
   bool sign_on_first = true;                     ///< false: a password is asked for first, and an empty one signs on
   bool key_is_enough = false;                    ///< whatever the policy asks for: break-glass, whose codes are the second factor
@@ -189,6 +190,10 @@ class Login {
 
   /// The password could not be checked: nothing is known of it, so nothing is counted as guessed. `code` of the catalogue.
   [[nodiscard]] Step resume_unchecked(const std::string& code, std::string reason, const Snapshot& snapshot, Throttle& throttle, LoginTimes now);
+
+  /// In a browser, after the first factor: a passkey of hers was shown (`proven`), or something that is none, for `reason`.
+  [[nodiscard]] Step take_passkey(const std::optional<ProvenFactor>& proven, const std::string& code, std::string reason, const Snapshot& snapshot, const Locks& locks,
+                                  Throttle& throttle, LoginTimes now);
 
   [[nodiscard]] Step resume_sign_on(const SignOnWord& word, const Snapshot& snapshot, const Locks& locks, Throttle& throttle, LoginTimes now);
   /// In the place of take(): a browser comes from the identity provider, proven.

@@ -71,7 +71,7 @@ struct Principal {
   std::vector<Network> networks;  ///< where it may come from; empty: anywhere (never empty for a machine)
   std::vector<CommandTemplate> commands;  ///< machines
   std::vector<std::string> groups;        ///< resolved, sorted
-  std::vector<std::string> enrol;         ///< what she may enrol herself: keys, totp; sorted
+  std::vector<std::string> enrol;         ///< what she may enrol herself: keys, totp, passkeys, verified-passkeys; sorted
   std::vector<std::string> directory;     ///< what the directory (LDAP) says of her: groups, password; sorted
   std::optional<WallTime> expires;
   Place place;

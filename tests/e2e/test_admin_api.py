@@ -7,7 +7,8 @@ from lab import ROOT, Lab, free_port, wait_for
 
 CONTRACT = yaml.safe_load((ROOT / "admin" / "api" / "openapi.yaml").read_text())
 PERSONAS = ("anonymous", "engineer", "engineer2", "approver", "auditor", "admin")
-VALID = {"joinSession": {"reason": "x"}, "leaveSession": {"seat": "01JC3W9M6T5X1Q8Z7R4N2K0HFA"},
+VALID = {"loginByPasskey": {"login": "0" * 64}, "proveAgainByPasskey": {}, "createPasskey": {"name": "key", "client_data": "AAAA", "authenticator_data": "AAAA"},
+         "joinSession": {"reason": "x"}, "leaveSession": {"seat": "01JC3W9M6T5X1Q8Z7R4N2K0HFA"},
     "addEnvelope": {"envelope": "no envelope"}, "revokeEnvelope": {"reason": "test"},
     "viewRecording": {"reason": "INC-42", "wrapped": "AAAA"},
     "eraseRecordingKey": {"reason": "INC-42", "wrapped": "AAAA"},
@@ -175,7 +176,7 @@ class AdminApi(unittest.TestCase):
         session = self.call("GET", "/v1/sessions")[2]["sessions"][0]["session"]
         invites = self.call("GET", "/v1/invites")[2]["invites"] or [self.call("POST", "/v1/invites", {"principal": "engineer"})[2]]
         return {"/v1/invites": invites[0]["id"], "/v1/enrolments": "engineer", "/v1/requests": rows[0]["id"], "/v1/locks": locks[0]["id"], "/v1/secrets": "test/one", "/v1/tokens": token["id"], "/v1/sessions": session,
-                "/v1/recordings": session, "/v1/search": "", "/v1/viewings": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "/v1/envelopes": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "/v1/terminals": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "/v1/policy": "1", "/v1/nodes": self.call("GET", "/v1/nodes")[2]["nodes"][0]["id"],
+                "/v1/recordings": session, "/v1/search": "", "/v1/viewings": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "/v1/envelopes": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "/v1/passkeys": "AAAA", "/v1/terminals": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "/v1/policy": "1", "/v1/nodes": self.call("GET", "/v1/nodes")[2]["nodes"][0]["id"],
                 **{f"/v1/{kind}": "spare" for kind in ("principals", "groups", "targets", "roles", "bindings", "guard-rules", "certificate-authorities")}, "/v1/accounts": "one@spare"}
 
     def path_of(self, path, things):

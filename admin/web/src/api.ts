@@ -22,13 +22,15 @@ export interface WebSession {
   csrf: string;
   expires: string;
   fresh_until: string;
-  step_up: "" | "totp" | "password" | "sign-on";
+  step_up: "" | "totp" | "passkey" | "password" | "sign-on";
+  passkey: boolean;
 }
 let csrf = "";
 export const session = {
   take: (value: WebSession): void => {
     csrf = value.csrf;
   },
+  is: (): boolean => csrf !== "",
   /** Is there one? Learns its CSRF token after a reload. */
   find: async (): Promise<boolean> => {
     try {

@@ -2,6 +2,7 @@ import { useEffect, useState } from "preact/hooks";
 
 import { call, onSignedOut, session, token } from "./api";
 import { Access } from "./pages/access";
+import { Account } from "./pages/account";
 import { Audit } from "./pages/audit";
 import { Health } from "./pages/health";
 import { Live } from "./pages/live";
@@ -36,6 +37,7 @@ const places = [
   { path: "/locks", name: "Locks", view: Locks, right: "lock" },
   { path: "/secrets", name: "Secrets", view: Secrets, right: "secret" },
   { path: "/tokens", name: "Tokens", view: Tokens },
+  { path: "/account", name: "Account", view: Account },
   { path: "/audit", name: "Audit", view: Audit, right: "audit" },
   { path: "/health", name: "Health", view: Health, right: "audit" },
 ];

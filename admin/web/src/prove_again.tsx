@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 
 import { call, onStepUp, session } from "./api";
 import type { WebSession } from "./api";
+import { canPasskey, showPasskey } from "./passkeys";
 import { signOn } from "./pages/sign_on";
 import { ProblemBox } from "./ui";
 import { useAction } from "./use";
@@ -12,11 +13,13 @@ export function ProveAgain() {
   const settle = useRef<(right: boolean) => void>();
   const [kind, setKind] = useState<WebSession["step_up"]>("");
   const [factor, setFactor] = useState("");
+  const [passkey, setPasskey] = useState(false);
   useEffect(
     () =>
       onStepUp(async () => {
         const known = await call<WebSession>("/v1/session");
         setKind(known.step_up);
+        setPasskey(known.passkey && canPasskey());
         setFactor("");
         dialog.current?.showModal();
         return new Promise<boolean>((resolve) => {
@@ -33,11 +36,16 @@ export function ProveAgain() {
   };
   const { run, busy, problem } = useAction(async () => {
     if (kind === "sign-on") return signOn(true);
-    const body = { factor: kind === "totp" ? factor.trim() : factor };
+    const body = { factor: kind === "totp" || kind === "passkey" ? factor.trim() : factor };
     setFactor("");
     session.take(await call<WebSession>("/v1/session/factor", { method: "POST", body }));
     leave(true);
   });
+  const byPasskey = useAction(async () => {
+    session.take(await showPasskey<WebSession>("/v1/session/passkey"));
+    leave(true);
+  });
+  const isCode = kind === "totp" || kind === "passkey";
   return (
     <dialog ref={dialog} aria-labelledby="prove-again" onClose={() => leave(false)}>
       <form
@@ -52,15 +60,23 @@ export function ProveAgain() {
         ) : (
           <p class="hint">This change wants proof of the last few minutes. After it, the change goes on by itself.</p>
         )}
+        {passkey && (
+          <>
+            <button type="button" autofocus disabled={byPasskey.busy} onClick={() => void byPasskey.run()}>
+              {byPasskey.busy ? "Waiting for the device" : "Use a passkey"}
+            </button>
+            <ProblemBox problem={byPasskey.problem} />
+          </>
+        )}
         {kind !== "sign-on" && (
         <label>
-          {kind === "totp" ? "Fresh one-time code" : "Password again"}
+          {kind === "totp" ? "Fresh one-time code" : kind === "passkey" ? "Or a recovery code" : "Password again"}
           <input
-            type={kind === "totp" ? "text" : "password"}
+            type={isCode ? "text" : "password"}
             inputMode={kind === "totp" ? "numeric" : "text"}
-            autocomplete={kind === "totp" ? "one-time-code" : "current-password"}
+            autocomplete={isCode ? "one-time-code" : "current-password"}
             required
-            autofocus
+            autofocus={!passkey}
             value={factor}
             onInput={(event) => setFactor(event.currentTarget.value)}
           />

@@ -122,6 +122,17 @@ export interface WhoAmI {
   is_root: boolean;
   rights: string[];
 }
+export interface PasskeyRow {
+  id: string;
+  name: string;
+  enrolled: string;
+  used?: string;
+}
+export interface Enrolment {
+  keys?: { algorithm: string; fingerprint: string; comment: string }[];
+  totp: boolean;
+  recovery_codes: number;
+}
 export interface Vote {
   by: string;
   approve: boolean;

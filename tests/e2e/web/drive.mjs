@@ -12,11 +12,13 @@ const axe = readFileSync(new URL("node_modules/axe-core/axe.min.js", web), "utf8
 const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const browser = await chromium.launch({ executablePath, args: process.getuid() === 0 ? ["--no-sandbox"] : [] });
 const pages = new Map();
+const strict = process.env.SALLYPORT_TRUSTED === "1"; // the browser's profile knows the gateway's certificate authority
+const devices = new Map(); // of a person: {cdp, id} of a virtual security key
 const wrong = []; // errors of the page, policy violations, requests to elsewhere
 
 const steps = {
   async open({ person, width = 1280, scheme = "light" }) {
-    const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport: { width, height: 800 }, colorScheme: scheme, acceptDownloads: true });
+    const context = await browser.newContext({ ignoreHTTPSErrors: !strict, viewport: { width, height: 800 }, colorScheme: scheme, acceptDownloads: true });
     const page = await context.newPage();
     page.setDefaultTimeout(15_000);
     page.on("pageerror", (error) => wrong.push(`error: ${error.message}`));
@@ -122,6 +124,29 @@ const steps = {
   },
   async overflows({ page }) {
     return page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
+  },
+  /** A security key in this browser; `verifies`: it can check who holds it, and does. */
+  async plug_in({ page, person, verifies = true }) {
+    const cdp = await page.context().newCDPSession(page);
+    await cdp.send("WebAuthn.enable");
+    const options = { protocol: "ctap2", transport: "usb", hasResidentKey: true, hasUserVerification: verifies, isUserVerified: verifies, automaticPresenceSimulation: true };
+    const { authenticatorId } = await cdp.send("WebAuthn.addVirtualAuthenticator", { options });
+    devices.set(person, { cdp, id: authenticatorId });
+  },
+  async counters({ person }) {
+    const { cdp, id } = devices.get(person);
+    return (await cdp.send("WebAuthn.getCredentials", { authenticatorId: id })).credentials.map((each) => each.signCount);
+  },
+  /** As a copy that was made earlier counts. */
+  async count_back({ person, to }) {
+    const { cdp, id } = devices.get(person);
+    for (const credential of (await cdp.send("WebAuthn.getCredentials", { authenticatorId: id })).credentials) {
+      await cdp.send("WebAuthn.removeCredential", { authenticatorId: id, credentialId: credential.credentialId });
+      await cdp.send("WebAuthn.addCredential", { authenticatorId: id, credential: { ...credential, signCount: to } });
+    }
+  },
+  async reload({ page }) {
+    await page.reload();
   },
   async timing({ page }) {
     return page.evaluate(() => performance.getEntriesByType("resource").filter((each) => each.name.includes("/v1/")).map((each) => each.duration));

@@ -1,6 +1,7 @@
 import { useState } from "preact/hooks";
 
 import { call, session, token } from "../api";
+import { canPasskey, showPasskey } from "../passkeys";
 import type { WebSession } from "../api";
 import type { WhoAmI } from "../types";
 import { ProblemBox } from "../ui";
@@ -8,21 +9,29 @@ import { useAction } from "../use";
 import { SignOn } from "./sign_on";
 import type { CameBack } from "./sign_on";
 
-type LoginAnswer = { state: "code"; login: string } | ({ state: "done" } & WebSession);
+type LoginAnswer = { state: "code"; login: string; ways: string[] } | ({ state: "done" } & WebSession);
 
-function Person({ onSignedIn, begun = "" }: { onSignedIn: (who: WhoAmI) => void; begun?: string }) {
+function Person({ onSignedIn, begun = "", waysBegun = [] }: { onSignedIn: (who: WhoAmI) => void; begun?: string; waysBegun?: string[] }) {
   const [user, setUser] = useState("");
   const [password, setPassword] = useState("");
   const [login, setLogin] = useState(begun);
   const [code, setCode] = useState("");
-  const { run, busy, problem } = useAction(async () => {
-    const body = login ? { login, code: code.trim() } : { user: user.trim(), password };
-    setCode("");
-    const answer = await call<LoginAnswer>("/v1/login", { method: "POST", body });
-    if (answer.state === "code") return setLogin(answer.login);
+  const [ways, setWays] = useState(waysBegun);
+  const take = async (answer: LoginAnswer) => {
+    if (answer.state === "code") {
+      setWays(answer.ways);
+      return setLogin(answer.login);
+    }
     setPassword("");
     session.take(answer);
     onSignedIn(await call<WhoAmI>("/v1/whoami"));
+  };
+  const byPasskey = useAction(async () => take(await showPasskey<LoginAnswer>("/v1/login/passkey", { login })));
+  const asksPasskey = login !== "" && ways.includes("passkey") && canPasskey();
+  const { run, busy, problem } = useAction(async () => {
+    const body = login ? { login, code: code.trim() } : { user: user.trim(), password };
+    setCode("");
+    await take(await call<LoginAnswer>("/v1/login", { method: "POST", body }));
   });
   return (
     <form
@@ -34,15 +43,23 @@ function Person({ onSignedIn, begun = "" }: { onSignedIn: (who: WhoAmI) => void;
       <h1>
         <img src="/icon.svg" alt="" width="28" height="28" /> Sallyport
       </h1>
+      {asksPasskey && (
+        <>
+          <button type="button" autofocus disabled={byPasskey.busy} onClick={() => void byPasskey.run()}>
+            {byPasskey.busy ? "Waiting for the device" : "Use a passkey"}
+          </button>
+          <ProblemBox problem={byPasskey.problem} />
+        </>
+      )}
       {login ? (
         <label>
-          One-time code
+          {asksPasskey ? "Or a one-time or recovery code" : "One-time code"}
           <input
             type="text"
-            inputMode="numeric"
+            inputMode={asksPasskey ? "text" : "numeric"}
             autocomplete="one-time-code"
             required
-            autofocus
+            autofocus={!asksPasskey}
             value={code}
             onInput={(event) => setCode(event.currentTarget.value)}
           />
@@ -110,7 +127,7 @@ export function SignIn({ onSignedIn, back }: { onSignedIn: (who: WhoAmI) => void
     <main class="sign-in">
       <SignOn problem={back.problem} />
       <div class="ways">
-        <Person onSignedIn={onSignedIn} begun={back.login} />
+        <Person onSignedIn={onSignedIn} begun={back.login} waysBegun={back.ways} />
         <ByToken onSignedIn={onSignedIn} />
       </div>
     </main>

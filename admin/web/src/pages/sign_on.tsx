@@ -24,6 +24,7 @@ const told: Record<string, [title: string, remedy: string]> = {
 export interface CameBack {
   problem?: Problem;
   login?: string;
+  ways?: string[];
 }
 
 /** What the gateway said when the browser came back from the provider; it is taken out of the address. */
@@ -31,10 +32,10 @@ export function cameBack(): CameBack {
   const query = new URLSearchParams(location.search);
   const word = query.get("sign_on");
   if (!word) return {};
-  const login = word === "code" ? location.hash.slice(1) : undefined;
+  const [login, ...ways] = word === "code" ? location.hash.slice(1).split(".") : [];
   go(location.pathname, true);
   if (word === "done") return {};
-  if (login && /^[0-9a-f]{64}$/.test(login)) return { login };
+  if (login && /^[0-9a-f]{64}$/.test(login)) return { login, ways };
   const [title, remedy] = told[word] ?? ["the sign-on did not succeed", "Begin again."];
   return { problem: { title, remedy, status: 0, code: told[word] ? word : undefined } };
 }

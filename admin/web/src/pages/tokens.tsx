@@ -52,7 +52,7 @@ export function Tokens() {
       )}
       <ProblemBox problem={make.problem ?? revoke.problem ?? problem} />
       {data?.tokens.length === 0 ? (
-        <Empty>No token is valid.</Empty>
+        <Empty>No token is valid. Say above what one is for and make it: a program shows it as `Authorization: Bearer`.</Empty>
       ) : (
         <Table
           caption="Tokens"
