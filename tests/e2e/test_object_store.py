@@ -1,6 +1,7 @@
 """Recordings go into a real object store (Ceph RGW) while sessions run; outages, locks, wrong keys; proof from the store alone."""
-import http.client, http.server, json, os, pathlib, signal, struct, subprocess, sys, threading, time, unittest
+import http.client, http.server, json, os, pathlib, re, shutil, signal, struct, subprocess, sys, threading, time, unittest
 
+import lab as lab_module
 from lab import wait_for
 import rgw
 import store_suite
@@ -23,6 +24,11 @@ class Faulty(threading.Thread):
             def serve(self):
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))
                 proxy.seen += 1
+                if proxy.mode == "forgetful" and self.command == "PUT":  # the same object, without its lock, and no word about it
+                    path, _, query = self.path.partition("?")
+                    kept = {name.lower(): value for name, value in self.headers.items() if name.lower() in ("if-none-match", "x-amz-meta-sha256", "x-amz-acl", "content-type")}
+                    status, data, _ = rgw.S3(upstream, rgw.WRITER).call("PUT", path, query, body, kept)
+                    return self.say(status, data)
                 if proxy.mode.isdigit():
                     text = b"<Error><Code>SlowDown</Code><Message>made by the test</Message></Error>"
                     return self.say(int(proxy.mode), text)
@@ -149,7 +155,7 @@ class ObjectStore(store_suite.StoreSuite):
 
     def test_a_full_spool_ends_sessions_and_refuses_new_ones(self):
         lab = self.lab("full-spool", writer=(rgw.WRITER[0], "wrong"), more="  spool: 192KiB\n")
-        held = subprocess.Popen(lab.ssh_command(lab.user(), "for i in $(seq 200); do head -c 9000 /dev/urandom | od | head -c 9000; sleep 0.1; done"),
+        held = subprocess.Popen(lab.ssh_command(lab.user(), "head -c 130000 /dev/urandom; for i in $(seq 200); do sleep 0.3; head -c 3000 /dev/urandom; done"),
                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
         _, err = held.communicate(timeout=40)
         self.assertNotEqual(held.returncode, 0, "the session outlived the spool")
@@ -158,7 +164,9 @@ class ObjectStore(store_suite.StoreSuite):
         self.assertIn(b"SP-4", refused.stderr + err)
         events = lab_events(lab, "store.unreachable")
         self.assertIn("secret key is not the one", json.dumps(events))
-        self.assertTrue(lab_events(lab, "store.spool_warning") or lab_events(lab, "store.spool_full"))
+        warned = [event["percent"] for event in lab_events(lab, "store.spool_warning")]
+        self.assertEqual([next((level for level in (95, 90, 80) if percent >= level), 0) for percent in warned], [80, 90, 95], warned)
+        self.assertTrue(lab_events(lab, "store.spool_full"))
         # The right key is put in place: all arrives, sessions are served again.
         self.credentials("full-spool.w", rgw.WRITER)
         for pid in lab.gateway_pids("service shipper"):
@@ -184,6 +192,94 @@ class ObjectStore(store_suite.StoreSuite):
         rows = {row["check"]: row for row in json.loads(doctor.stdout)}
         bad = [row for name, row in rows.items() if name.startswith("store: ") and row["result"] == "MISSING"]
         self.assertTrue(bad, rows)
+
+    def test_a_store_that_forgets_locks_in_silence_is_refused_with_that_reason(self):
+        proxy = Faulty(self.store.port)
+        proxy.mode = "forgetful"
+        lab = self.lab("forgetful", endpoint=f"http://127.0.0.1:{proxy.port}", more=f"  retention: {KEEP}\n")
+        wait_for(lambda: lab_events(lab, "store.refused"), 20, 0.5)
+        self.assertIn("ignored its lock", json.dumps(lab_events(lab, "store.refused")))
+        refused = lab.ssh(lab.user(), "echo not held")
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn(b"SP-4102", refused.stderr)
+
+    def test_the_credential_of_the_recorder_can_only_write(self):
+        lab = self.lab("only-write", more=f"  retention: {KEEP}\n")
+        self.assertEqual(lab.ssh(lab.user(), "echo written").returncode, 0)
+        self.wait_shipped(lab, "only-write")
+        key = "/only-write/" + self.s3.keys_of("only-write", "gateway/lab/journal/")[0]
+        body, headers = self.s3.must("GET", key)
+        version = "versionId=" + headers["x-amz-version-id"]
+        stolen = self.store.s3(rgw.WRITER)
+        for method, path, query, more in (("GET", key, "", {}), ("HEAD", key, "", {}), ("GET", key, version, {}), ("DELETE", key, "", {}), ("DELETE", key, version, {}),
+                                          ("DELETE", key, version, {"x-amz-bypass-governance-retention": "true"}), ("GET", "/only-write", "list-type=2", {}), ("GET", "/only-write", "versions=", {}),
+                                          ("DELETE", "/only-write", "", {}), ("PUT", "/only-write", "policy=", {})):
+            status, _, _ = stolen.call(method, path, query, headers=more, body=b"{}" if method == "PUT" else b"")
+            self.assertEqual(status, 403, (method, path, query))
+        # This store puts a newer version over it all the same: the one under lock stands, and what lies over it is found.
+        status, _, headers = stolen.call("PUT", key, body=b"other", headers={"if-none-match": "*", "x-amz-acl": "bucket-owner-full-control"})
+        self.assertIn(status, (200, 412))
+        self.assertEqual(self.s3.must("GET", key, query=version)[0], body, "what was shipped stands")
+        if status == 200:
+            done = self.verify(lab, "--store", "configured")
+            self.assertEqual(done.returncode, 8, done.stderr)
+            self.s3.must("DELETE", key, query="versionId=" + headers["x-amz-version-id"])
+        self.assertEqual(self.verify(lab, "--store", "configured").returncode, 0)
+
+    @unittest.skipUnless(shutil.which("patchelf") and shutil.which("cc"), "needs patchelf and a C compiler")
+    def test_a_clock_that_differs_is_named_with_its_seconds(self):
+        from test_clock import with_stepped_clock
+        usual = lab_module.BIN
+        programs, clock = with_stepped_clock(usual)
+        self.addCleanup(shutil.rmtree, programs, ignore_errors=True)
+        self.addCleanup(setattr, lab_module, "BIN", usual)
+        lab_module.BIN = programs
+        clock.write_bytes(struct.pack("<q", -3600))
+        lab = self.lab("skewed")
+        wait_for(lambda: lab_events(lab, "store.unreachable"), 20, 0.5)  # its own events want to go there
+        said = json.dumps(lab_events(lab, "store.unreachable"))
+        found = re.search(r"the clocks differ by (\d+) s \(this machine is behind\): set the clock", said)
+        self.assertTrue(found and 3590 <= int(found[1]) <= 3660, said)
+        self.assertEqual(self.shipped_journal("skewed"), 0)
+        with open(clock, "r+b") as file:
+            file.write(bytes(8))
+        self.wait_shipped(lab, "skewed", 30)
+
+    def test_expired_recordings_may_go_and_nothing_else(self):
+        lab = self.lab("expired", targets=2, more="  retention: 1h\n  retention_rules: [\"target:target2=12s\"]\n", recording="  checkpoint_every: 1s\n")
+        self.assertEqual(lab.ssh("engineer+target1", "echo long").returncode, 0)
+        self.assertEqual(lab.ssh("engineer+target2", "echo short").returncode, 0)
+        self.wait_shipped(lab, "expired")
+
+        def until(key):
+            return self.s3.must("HEAD", "/expired/" + key)[1]["x-amz-object-lock-retain-until-date"][:19]
+        keys = self.s3.keys_of("expired", "gateway/lab/journal/")
+        hour = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() + 600))
+        short = [key for key in keys if until(key) < hour]
+        self.assertTrue(short and len(short) < len(keys), keys)
+
+        def remove(key):
+            version = self.s3.must("HEAD", "/expired/" + key)[1]["x-amz-version-id"]
+            return self.s3.call("DELETE", "/expired/" + key, "versionId=" + version)[0]
+        self.assertEqual(remove(short[0]), 403, "still held")
+        wait_for(lambda: lab_events(lab, "retention.expired"), 40, 0.5)
+        before = lab_events(lab, "recording.retention")
+        self.assertEqual(len(before), 2, before)
+        expired = max(event["until_us"] for event in lab_events(lab, "retention.expired"))
+        wait_for(lambda: all(time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) > until(key) for key in short), 40, 0.5)
+        self.assertTrue(before and expired > 0)
+        for key in short:
+            self.assertEqual(remove(key), 204, "its time has ended: nobody need bypass anything")
+        wait_for(lambda: self.verify(lab, "--store", "configured").returncode == 0, 30, 1)
+        report = json.loads(self.verify(lab, "--store", "configured").stdout)
+        self.assertIn("its time to be kept has ended", json.dumps(report["notices"]))
+        self.assertFalse(report["findings"], report["findings"])
+        # Removal before its time is a finding, whatever was announced.
+        long = next(key for key in keys if key not in short)
+        self.assertEqual(remove(long), 403)
+        version = self.s3.must("HEAD", "/expired/" + long)[1]["x-amz-version-id"]
+        self.s3.must("DELETE", "/expired/" + long, query="versionId=" + version, headers={"x-amz-bypass-governance-retention": "true"})
+        self.assertEqual(self.verify(lab, "--store", "configured").returncode, 8)
 
     def test_doctor_finds_a_good_store_good(self):
         lab = self.lab("good", more=f"  retention: {KEEP}\n")

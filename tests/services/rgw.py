@@ -234,7 +234,8 @@ rgw_bucket_quota_ttl = 1
              "Action": ["s3:PutObject", "s3:PutObjectAcl", "s3:PutObjectRetention", "s3:PutObjectLegalHold", "s3:AbortMultipartUpload"],
              "Resource": [f"arn:aws:s3:::{bucket}/*"]},
             # Whoever put an object owns it there and might read and remove it: that is taken away.
-            {"Effect": "Deny", "Principal": {"AWS": ["arn:aws:iam:::user/writer"]}, "Action": ["s3:GetObject", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:ListBucket"],
+            {"Effect": "Deny", "Principal": {"AWS": ["arn:aws:iam:::user/writer"]},
+             "Action": ["s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:BypassGovernanceRetention", "s3:ListBucket", "s3:ListBucketVersions"],
              "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]}]}
         self.s3().must("PUT", "/" + bucket, query="policy=", body=json.dumps(policy).encode())
 
