@@ -1,9 +1,9 @@
 #include "app/wiring.h"
 
-#include <cstdio>
 #include <cstdlib>
 
 #include "admin/api/api.h"
+#include "platform/os/log.h"
 #include "platform/os/wiped_memory.h"
 #include "policy/authority/service.h"
 #include "recorder/service.h"
@@ -13,6 +13,7 @@
 namespace sallyport::app {
 
 int run_wired_service(const std::string& name, Fd control) {
+  os::name_log_process(name);
   // Passwords on loan, typed ones and new secrets pass through these two.
   os::wipe_freed_memory(name == "vault" || name == "authority");
   if (name == "vault") {
@@ -29,7 +30,7 @@ int run_wired_service(const std::string& name, Fd control) {
     return authority::run_service(std::move(options), std::move(control));
   }
   static_cast<void>(control);
-  std::fprintf(stderr, "sallyport: there is no service `%s`\n", name.c_str());
+  os::log_line(os::LogEvent::service_gave_up, "there is no service `" + name + "`");
   return 2;
 }
 

@@ -14,6 +14,7 @@
 
 #include "platform/crypto/note.h"
 #include "platform/model/json_text.h"
+#include "platform/os/log.h"
 
 namespace sallyport::recorder {
 namespace {
@@ -157,7 +158,7 @@ void Recorder::handle(Peer& peer, control::Received received) {
     return;
   }
   // From one of our own services a stray message is a fault to be seen, not a reason to be without it.
-  if (!envelope.reply()) notice("an unexpected message of service " + std::to_string(peer.kind) + " was passed over");
+  if (!envelope.reply()) notice(os::LogEvent::service_unexpected_message, "an unexpected message of service " + std::to_string(peer.kind) + " was passed over");
 }
 
 void Recorder::handle_session(Peer& peer, const control::Envelope& envelope) {
@@ -181,7 +182,7 @@ void Recorder::on_reload(Peer& peer, const control::Envelope& envelope) {
   auto settings = Settings::parse(envelope.reload().config_yaml());
   auto options = settings ? recorder_options(*settings) : Result<RecorderOptions>(tl::unexpected(settings.error()));
   if (!options) {
-    notice("the settings cannot be used: " + options.error().detail);
+    notice(os::LogEvent::service_settings_refused, "the settings cannot be used: " + options.error().detail);
     if (!configured_) {
       exit_code_ = 2;
       done_ = true;
@@ -242,7 +243,7 @@ void Recorder::look_at_local_files() {
 void Recorder::remove_local_files() {
   if (!removal_.is_covered) return;
   for (const std::uint64_t file : removal_.files)
-    if (auto removed = local_->remove(file); !removed) notice("removing a journal file that is in the store: " + removed.error().detail);
+    if (auto removed = local_->remove(file); !removed) notice(os::LogEvent::recorder_journal_failed, "removing a journal file that is in the store: " + removed.error().detail);
   removal_ = {};
 }
 
@@ -250,12 +251,12 @@ void Recorder::on_attach(control::Received received) {
   const control::Attach& attach = received.envelope.attach();
   auto& descriptors = received.descriptors;
   const bool is_session = attach.peer() == control::PEER_SESSION;
-  if (attach.peer() == k_control) return notice("the keeper attached nobody; ignored");
+  if (attach.peer() == k_control) return notice(os::LogEvent::service_unexpected_message, "the keeper attached nobody; ignored");
   if (descriptors.size() != (is_session ? 2U : 1U) || (is_session && !seal::label_of(attach.session())))
-    return notice("the keeper attached something that is not as agreed; ignored");
+    return notice(os::LogEvent::service_unexpected_message, "the keeper attached something that is not as agreed; ignored");
   const std::string session = is_session ? attach.session() : std::string();
   auto added = peers_.add(attach.peer(), session, std::move(descriptors[0]));
-  if (!added) return notice("attaching a link: " + added.error().detail);
+  if (!added) return notice(os::LogEvent::service_link_failed, "attaching a link: " + added.error().detail);
   if (!is_session) {
     if (attach.peer() == control::PEER_VAULT && asked_ && asked_->is_sent) asked_->until = {};
     if (attach.peer() != control::PEER_AUTHORITY) return;
@@ -284,7 +285,7 @@ void Recorder::on_append(Peer& peer, const control::Envelope& envelope) {
   };
   for (const control::AppendEvent& earlier : event.before()) {
     auto appended = append(earlier);
-    if (!appended && journal_) notice("an event was refused: " + appended.error().detail);
+    if (!appended && journal_) notice(os::LogEvent::recorder_event_refused, "an event was refused: " + appended.error().detail);
     control::EventAppended& told = *waiter.appended.add_before();
     if (appended) put(told, std::move(*appended));
   }
@@ -292,14 +293,14 @@ void Recorder::on_append(Peer& peer, const control::Envelope& envelope) {
   const bool is_kept = peer.kind != control::PEER_AUTHORITY || !spent_ || spent_->take_event(event.name(), event.json());
   auto appended = is_kept ? append(event) : Result<Journal::Appended>(fail(Errc::unavailable, "what it spends could not be kept"));
   if (!appended) {
-    if (envelope.call() == 0) return notice("an event was refused: " + appended.error().detail);
+    if (envelope.call() == 0) return notice(os::LogEvent::recorder_event_refused, "an event was refused: " + appended.error().detail);
     auto answer = control::failure_reply(envelope, appended.error());
     answer.mutable_failure()->set_code("SP-4004");
     return say(&peer, std::move(answer));
   }
   if (peer.kind == control::PEER_AUTHORITY && local_) {
     const auto changed = local_->take_event(event.name(), event.json());
-    if (!changed) notice("a legal hold could not be kept: " + changed.error().detail);
+    if (!changed) notice(os::LogEvent::recorder_hold_failed, "a legal hold could not be kept: " + changed.error().detail);
     if (changed && *changed && shipping_) shipping_->hold(local_->held_sessions());
   }
   put(waiter.appended, std::move(*appended));
@@ -316,7 +317,7 @@ void Recorder::keep_outcome(const std::string& intent) {
   std::ofstream out(fresh, std::ios::trunc | std::ios::binary);
   out << intent << '\n';
   out.close();
-  if (!out || std::rename(fresh.c_str(), file.c_str()) != 0) notice("the newest outcome could not be kept: " + file.string());
+  if (!out || std::rename(fresh.c_str(), file.c_str()) != 0) notice(os::LogEvent::recorder_journal_failed, "the newest outcome could not be kept: " + file.string());
 }
 
 void Recorder::tell_stored(Waiter& waiter) {
@@ -349,7 +350,7 @@ void Recorder::turn() {
   if (witness_)
     for (const std::string& problem : witness_->take_problems()) {
       ring_event({}, "checkpoint.witness_failed", "{\"reason\":" + json_quote(problem) + "}");
-      notice("a witness file cannot be written: " + problem);
+      notice(os::LogEvent::recorder_witness_failed, "a witness file cannot be written: " + problem);
     }
   flush();
   sync_when_due();
@@ -443,7 +444,7 @@ void Recorder::journal_failed(const std::string& why) {
   asked_.reset();
   removal_ = {};
   next_open_ = clock_.boot() + k_open_again;
-  notice("recording failed: " + why);
+  notice(os::LogEvent::recorder_failed, "recording failed: " + why);
   desk_->use_journal(nullptr);
   for (auto* waiters : {&waiting_write_, &waiting_sync_, &syncing_}) {
     for (const Waiter& waiter : std::exchange(*waiters, {})) {
@@ -489,10 +490,10 @@ void Recorder::tell_health() {
   told_trouble_ = now;
   if (!now.empty()) {
     ring_event({}, "recorder.unhealthy", "{\"reason\":" + json_quote(now) + "}");
-    notice("no session can be recorded: " + now);
+    notice(os::LogEvent::recorder_blocked, "no session can be recorded: " + now);
   } else if (was_bad) {
     ring_event({}, "recorder.healthy", "{}");
-    notice("recording is possible again");
+    notice(os::LogEvent::recorder_possible_again, "recording is possible again");
   }
   if (Peer* const authority = peers_.service(control::PEER_AUTHORITY)) say(authority, status());
   flush();
@@ -630,9 +631,9 @@ void Recorder::say(Peer* peer, control::Envelope envelope) {
   if (peer != nullptr && !peers_.say(*peer, std::move(envelope))) gone_.push_back(peer->id);
 }
 
-void Recorder::notice(std::string text) {
+void Recorder::notice(os::LogEvent event, std::string_view text) {
   control::Envelope envelope;
-  envelope.mutable_notice()->set_text(std::move(text));
+  envelope.mutable_notice()->set_text(os::notice_text(event, text));
   say(peers_.service(k_control), std::move(envelope));
 }
 
@@ -687,7 +688,7 @@ void Recorder::session_recorded(const std::string& session, bool complete, std::
 void Recorder::ring_event(const std::string& session, std::string_view name, const std::string& json) {
   if (!journal_) return;
   const auto appended = journal_->append_event(SaidBy::recorder, session, name, json);
-  if (!appended) notice("an event of the recorder's own was refused: " + appended.error().detail);
+  if (!appended) notice(os::LogEvent::recorder_event_refused, "an event of the recorder's own was refused: " + appended.error().detail);
 }
 
 }  // namespace sallyport::recorder

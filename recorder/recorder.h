@@ -11,6 +11,7 @@
 
 #include "platform/crypto/random.h"
 #include "platform/model/clock.h"
+#include "platform/os/log_events.h"
 #include "recorder/journal/journal.h"
 #include "recorder/journal/syncer.h"
 #include "recorder/local_files.h"
@@ -89,7 +90,7 @@ class Recorder final : public RingNews {
   void ring_event(const std::string& session, std::string_view name, const std::string& json) override;
 
   void say(Peer* peer, control::Envelope envelope);
-  void notice(std::string text);
+  void notice(os::LogEvent event, std::string_view text);
   [[nodiscard]] control::Envelope status();
   void keep_outcome(const std::string& intent);
 

@@ -7,13 +7,13 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "platform/crypto/ulid.h"
 #include "platform/model/json_text.h"
+#include "platform/os/log.h"
 #include "vault/lending.h"
 #include "vault/setup.h"
 
@@ -109,15 +109,15 @@ class Service {
 
  private:
   int give_up(int code, const Error& error) {
-    std::fprintf(stderr, "vault: %s\n", error.detail.c_str());
+    os::log_line(os::LogEvent::vault_failed, error.detail);
     exit_code_ = code;
     board_->stop();
     return code;
   }
 
-  void notice(const std::string& text) {
+  void notice(os::LogEvent event, const std::string& text) {
     Envelope envelope;
-    envelope.mutable_notice()->set_text(text);
+    envelope.mutable_notice()->set_text(os::notice_text(event, text));
     board_->send(keeper_, std::move(envelope));
   }
 
@@ -143,7 +143,7 @@ class Service {
   }
 
   void expel(control::Peer peer, const std::string& session, LineId from) {
-    notice("a peer sent a message that it may not send (kind " + std::to_string(static_cast<int>(peer)) + ")" + (session.empty() ? "" : ", session " + session));
+    notice(os::LogEvent::service_unexpected_message, "a peer sent a message that it may not send (kind " + std::to_string(static_cast<int>(peer)) + ")" + (session.empty() ? "" : ", session " + session));
     trail_.tell("vault.peer_expelled", "{\"peer\":" + std::to_string(static_cast<int>(peer)) + ",\"decision\":\"deny\"}", session);
     board_->close(from);
     on_line_gone(peer, session, from);
@@ -208,9 +208,9 @@ class Service {
       give_up(k_exit_settings, settings.error());
       return;
     }
-    if (!settings) return notice("settings were not taken: " + settings.error().detail);
+    if (!settings) return notice(os::LogEvent::service_settings_refused, "settings were not taken: " + settings.error().detail);
     if (vault_) {
-      if (auto taken = vault_->reconfigure(std::move(*settings)); !taken) notice("settings were not taken in full: " + taken.error().detail);
+      if (auto taken = vault_->reconfigure(std::move(*settings)); !taken) notice(os::LogEvent::service_settings_refused, "settings were not taken in full: " + taken.error().detail);
       push_public_keys();
       return;
     }
@@ -221,13 +221,13 @@ class Service {
     }
     vault_ = std::move(*vault);
     lending_.emplace(*vault_, *board_, trail_, *options_.clock, *options_.random);
-    if (!memory_locked_) notice("memory is not locked (RLIMIT_MEMLOCK is finite): swap should be encrypted or off");
+    if (!memory_locked_) notice(os::LogEvent::vault_memory_unlocked, "memory is not locked (RLIMIT_MEMLOCK is finite): swap should be encrypted or off");
     maintain();
     lending_->recover(options_.orphan_grace, [this](const std::string& session) { return sessions_.contains(session); });
     const auto opened = vault_->unseal(nullptr);
     if (!opened) {
       seal_detail_ = opened.error().detail;
-      notice("the vault is sealed: " + seal_detail_);
+      notice(os::LogEvent::vault_sealed, "the vault is sealed: " + seal_detail_);
     } else {
       on_unsealed();
     }
@@ -239,7 +239,7 @@ class Service {
   void maintain() {
     const bool due = !vault_->is_sealed();
     if (due)
-      if (auto renewed = vault_->renew_host_certificate(); !renewed) notice("the host certificate was not renewed: " + renewed.error().detail);
+      if (auto renewed = vault_->renew_host_certificate(); !renewed) notice(os::LogEvent::vault_host_certificate_failed, "the host certificate was not renewed: " + renewed.error().detail);
     if (due) push_public_keys();
     board_->after(k_maintenance, [this] { maintain(); });
   }
@@ -248,11 +248,11 @@ class Service {
     const control::Peer peer = attach.peer();
     const std::string session = attach.session();
     const bool known = peer == control::PEER_AUTHORITY || peer == control::PEER_RECORDER || (peer == control::PEER_SESSION && crypto::is_ulid(session));
-    if (!known) return notice("an attachment of an unknown kind was refused");
+    if (!known) return notice(os::LogEvent::service_unexpected_message, "an attachment of an unknown kind was refused");
     auto line = board_->add_link(
         std::move(socket), [this, peer, session](LineId from, control::Received received) { on_message(peer, session, from, std::move(received)); },
         [this, peer, session](LineId gone) { on_line_gone(peer, session, gone); });
-    if (!line) return notice("an attachment failed: " + line.error().detail);
+    if (!line) return notice(os::LogEvent::service_link_failed, "an attachment failed: " + line.error().detail);
     if (peer == control::PEER_AUTHORITY) {
       if (authority_ != 0) board_->close(authority_);
       authority_ = *line;
@@ -297,7 +297,7 @@ class Service {
   /// The keeper hands them to the listener; they change when the vault is unsealed and with a new host certificate.
   void push_public_keys() {
     if (vault_->is_sealed()) return;
-    if (auto written = write_public_files(*vault_); !written) notice("public keys were not written to files: " + written.error().detail);
+    if (auto written = write_public_files(*vault_); !written) notice(os::LogEvent::vault_public_files_failed, "public keys were not written to files: " + written.error().detail);
     Envelope envelope;
     fill_public_keys(envelope.mutable_public_key_set());
     reply(keeper_, std::move(envelope));
@@ -706,7 +706,7 @@ int run_service(Fd keeper, const VaultOptions& options) {
   const bool locked = !options.harden || harden_process();
   auto board = Switchboard::make();
   if (!board) {
-    std::fprintf(stderr, "vault: %s\n", board.error().detail.c_str());
+    os::log_line(os::LogEvent::vault_failed, board.error().detail);
     return k_exit_unavailable;
   }
   return Service(std::move(*board), options, locked).run(std::move(keeper));

@@ -14,8 +14,8 @@
 #include <sstream>
 #include <thread>
 
-#include "app/keeper/log.h"
 #include "app/keeper/process.h"
+#include "platform/os/log.h"
 
 namespace sallyport::app {
 namespace {
@@ -138,10 +138,10 @@ Result<void> wait_for_leftover_services(const Config& config, std::chrono::milli
   while (in >> name >> pid >> start_time) {
     bool told = false;
     while (start_time_of(pid) == start_time) {
-      if (!told) log_line(Level::warn, name + " of an earlier keeper still runs (process " + std::to_string(pid) + "), waiting for its end");
+      if (!told) os::log_line(os::LogEvent::service_leftover, name + " of an earlier keeper still runs (process " + std::to_string(pid) + "), waiting for its end");
       told = true;
       if (std::chrono::steady_clock::now() >= until) {
-        log_line(Level::warn, name + " of an earlier keeper did not end, killed");
+        os::log_line(os::LogEvent::service_leftover, name + " of an earlier keeper did not end, killed");
         kill(pid, SIGKILL);
       }
       std::this_thread::sleep_for(std::chrono::milliseconds(50));

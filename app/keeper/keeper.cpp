@@ -10,10 +10,10 @@
 
 #include "app/keeper/directories.h"
 #include "app/keeper/keeper_process.h"
-#include "app/keeper/log.h"
 #include "app/keeper/published_keys.h"
 #include "platform/crypto/base64.h"
 #include "platform/model/json_text.h"
+#include "platform/os/log.h"
 
 namespace sallyport::app {
 namespace {
@@ -60,11 +60,17 @@ void raise_descriptor_limit() {
 
 // ------------------------------------------------------------------------------------------------ start
 
+void take_log_settings(const Config& config) {
+  os::set_log(config.settings.text("log_level", "info"), config.settings.text("log_format", "text"));
+  os::hand_log_on();
+}
+
 Result<void> KeeperProcess::prepare() {
   raise_descriptor_limit();
   signal(SIGPIPE, SIG_IGN);
   const Config& config = options_.config;
-  set_log_level(config.settings.text("log_level", "info"));
+  os::name_log_process("keeper");
+  take_log_settings(config);
   const ServiceUsers users{options_.vault.user, options_.authority.user, options_.recorder.user, options_.listener.user};
   if (auto made = make_directories(config, users); !made) return made;
   ring_place_.directory = config.ring_dir;
@@ -122,7 +128,7 @@ int KeeperProcess::run() {
   }
   const auto ran = loop_.run();
   if (!ran) {
-    log_line(Level::error, ran.error().detail);
+    os::log_line(os::LogEvent::keeper_failed, ran.error().detail);
     return 1;
   }
   return exit_status_;
@@ -153,7 +159,7 @@ void KeeperProcess::link_to_running(Service& fresh) {
     if (!other.has_process()) continue;
     auto pair = control::Link::make_pair();
     if (!pair) {
-      log_line(Level::error, pair.error().detail);
+      os::log_line(os::LogEvent::service_link_failed, pair.error().detail);
       continue;
     }
     const bool again = fresh.restarts() + other.restarts() > 0;
@@ -166,7 +172,7 @@ void KeeperProcess::link_to_running(Service& fresh) {
 
 void KeeperProcess::link_recorder() {
   auto pair = control::Link::make_pair();
-  if (!pair) return log_line(Level::error, pair.error().detail);
+  if (!pair) return os::log_line(os::LogEvent::service_link_failed, pair.error().detail);
   const std::array descriptor{pair->second.get()};
   service(control::PEER_RECORDER).send(attach_envelope(control::PEER_KEEPER, service(control::PEER_RECORDER).restarts() > 0), descriptor);
   recorder_link_ = std::make_unique<Channel>(
@@ -206,7 +212,7 @@ bool KeeperProcess::upstairs_ready() {
 }
 
 void KeeperProcess::on_ready(Service& which) {
-  log_line(Level::debug, which.name() + ": ready");
+  os::log_line(os::LogEvent::service_ready, which.name() + ": ready");
   if (which.peer() == control::PEER_VAULT) ask_public_keys();
   if (which.peer() != control::PEER_LISTENER && !announced_ && upstairs_ready() && service(control::PEER_LISTENER).has_process()) send_sockets();
   report_ready_once();
@@ -225,7 +231,7 @@ void KeeperProcess::report_ready_once() {
     addresses.push_back(socket.address);
     list += (list.empty() ? "" : ", ") + socket.address;
   }
-  log_line(Level::info, "serving on " + list);
+  os::log_line(os::LogEvent::keeper_serving, "serving on " + list);
   event("keeper.started", "{\"listen\":" + json_quote(list) + ",\"pid\":" + std::to_string(getpid()) + "}");
   notifier_.say("READY=1\nSTATUS=Serving on " + list);
   if (options_.ready) options_.ready(addresses);
@@ -246,7 +252,7 @@ void KeeperProcess::on_public_keys(const control::PublicKeySet& keys) {
   told_sealed_ = false;
   host_keys_ = host_keys;
   host_certificates_ = certificates;
-  if (auto published = publish_keys(options_.config.run_dir / "keys", keys); !published) log_line(Level::warn, published.error().detail);
+  if (auto published = publish_keys(options_.config.run_dir / "keys", keys); !published) os::log_line(os::LogEvent::keeper_keys_unpublished, published.error().detail);
   if (host_keys_.empty()) {
     on_no_public_keys(Error{Errc::sealed, "the vault shows no host keys"});
   } else if (listener.state() == Service::State::stopped && !stopping_) {
@@ -266,7 +272,7 @@ void KeeperProcess::on_no_public_keys(const Error& why) {
     if (!host_keys_.empty()) listener.start();
   }
   if (!told_sealed_) {
-    log_line(Level::warn, "no session is accepted yet: " + why.detail + (why.code == Errc::sealed ? "; `sallyport vault unseal` opens the vault" : ""));
+    os::log_line(os::LogEvent::keeper_waiting, "no session is accepted yet: " + why.detail + (why.code == Errc::sealed ? "; `sallyport vault unseal` opens the vault" : ""));
     if (why.code == Errc::sealed) notifier_.say("READY=1\nSTATUS=Sealed: waiting for `sallyport vault unseal`");
   }
   told_sealed_ = true;
@@ -287,25 +293,25 @@ void KeeperProcess::on_message(Service& from, control::Received received) {
   if (from.peer() == control::PEER_VAULT && envelope.has_failure()) {
     return on_no_public_keys(control::error_of(envelope.failure()));
   }
-  if (envelope.has_notice()) return log_line(Level::info, from.name() + ": " + envelope.notice().text());
-  log_line(Level::warn, from.name() + ": sent a message that the keeper does not take");
+  if (envelope.has_notice()) return os::log_notice(from.name(), envelope.notice().text());
+  os::log_line(os::LogEvent::service_unexpected_message, from.name() + ": sent a message that the keeper does not take");
 }
 
 void KeeperProcess::on_ended(Service& which, Ended ended, bool wanted) {
   const std::string how = ended.signal != 0 ? "by signal " + std::to_string(ended.signal) : "with status " + std::to_string(ended.exit_code);
   if (which.peer() == control::PEER_RECORDER) recorder_link_.reset();
   if (!wanted) {
-    log_line(Level::warn, which.name() + ": ended " + how + ", starting it again");
+    os::log_line(os::LogEvent::service_died, which.name() + ": ended " + how + ", starting it again");
     event("service.restarted", "{\"service\":" + json_quote(which.name()) + ",\"exit_code\":" + std::to_string(ended.exit_code) +
                                    ",\"signal\":" + std::to_string(ended.signal) + ",\"restarts\":" + std::to_string(which.restarts() + 1) + "}");
     if (!announced_ && ++deaths_before_ready_ >= k_deaths_before_ready) {
-      log_line(Level::error, which.name() + " does not come up; giving up. Its own lines above say why");
+      os::log_line(os::LogEvent::service_gave_up, which.name() + " does not come up; giving up. Its own lines above say why");
       exit_status_ = k_exit_unavailable;
       if (!stopping_) stop();
     }
     return;
   }
-  log_line(Level::debug, which.name() + ": ended " + how);
+  os::log_line(os::LogEvent::service_ended, which.name() + ": ended " + how);
   if (stopping_ && stopped_ < k_stop_order.size() && which.peer() == k_stop_order[stopped_]) {
     ++stopped_;
     stop_next();
@@ -316,7 +322,7 @@ void KeeperProcess::note_running() {
   std::string lines;
   for (const auto& [peer, service] : services_)
     if (service->has_process()) lines += running_line(service->name(), service->pid());
-  if (auto written = write_running(options_.config, lines); !written) log_line(Level::warn, written.error().detail);
+  if (auto written = write_running(options_.config, lines); !written) os::log_line(os::LogEvent::keeper_state_unwritten, written.error().detail);
 }
 
 void KeeperProcess::event(std::string name, std::string json) {
@@ -337,7 +343,7 @@ void KeeperProcess::on_kit_request(Service& listener, const Envelope& question) 
                                 : sessions_.size() >= limit ? Result<void>(fail(Errc::unavailable, "too many sessions"))
                                                             : hand_kit(listener);
     if (handed) continue;
-    if (!stopping_) log_line(Level::warn, "no session kit: " + handed.error().detail);
+    if (!stopping_) os::log_line(os::LogEvent::kit_refused, "no session kit: " + handed.error().detail);
     if (question.call() != 0) listener.send(control::failure_reply(question, handed.error()));
     return;
   }

@@ -9,8 +9,8 @@
 #include <cstring>
 
 #include "app/keeper/keeper_process.h"
-#include "app/keeper/log.h"
 #include "platform/model/json_text.h"
+#include "platform/os/log.h"
 
 namespace sallyport::app {
 
@@ -31,7 +31,7 @@ void KeeperProcess::on_signal(int signal) {
   if (signal == SIGHUP) return reload();
   if (signal == SIGUSR2) return upgrade(100);
   if (!stopping_) return stop();
-  log_line(Level::warn, "asked again to stop: live sessions end now");
+  os::log_line(os::LogEvent::keeper_stop_forced, "asked again to stop: live sessions end now");
   service(control::PEER_LISTENER).kill_now();
 }
 
@@ -40,12 +40,12 @@ void KeeperProcess::reload() {
   notifier_.say_reloading();
   auto fresh = options_.reload();
   if (!fresh) {
-    log_line(Level::error, "reload: nothing changed, the configuration is wrong:\n" + fresh.error().detail);
+    os::log_line(os::LogEvent::config_refused, "reload: nothing changed, the configuration is wrong:\n" + fresh.error().detail);
     return notifier_.say("READY=1");
   }
   const Config& old = options_.config;
   if (fresh->state_dir != old.state_dir || fresh->run_dir != old.run_dir || fresh->ring_dir != old.ring_dir) {
-    log_line(Level::error, "reload: nothing changed: state_dir, run_dir and ring_dir need a restart");
+    os::log_line(os::LogEvent::config_refused, "reload: nothing changed: state_dir, run_dir and ring_dir need a restart");
     return notifier_.say("READY=1");
   }
   if (fresh->listen != old.listen) {
@@ -54,16 +54,16 @@ void KeeperProcess::reload() {
       const auto kept = std::find_if(sockets_.begin(), sockets_.end(), [&address](const ListeningSocket& s) { return s.fd && s.address == address; });
       auto socket = kept != sockets_.end() ? Result<ListeningSocket>(std::move(*kept)) : open_listening(address);
       if (socket) sockets.push_back(std::move(*socket));
-      else log_line(Level::error, "reload: " + socket.error().detail);
+      else os::log_line(os::LogEvent::config_refused, "reload: " + socket.error().detail);
     }
     sockets_ = std::move(sockets);
   }
   options_.config = std::move(*fresh);
   ring_place_.bytes = options_.config.ring_bytes;
-  set_log_level(options_.config.settings.text("log_level", "info"));
+  take_log_settings(options_.config);
   for (const auto& [peer, service] : services_) send_settings(*service);
   if (announced_) send_sockets();
-  log_line(Level::info, "configuration reloaded");
+  os::log_line(os::LogEvent::config_reloaded, "configuration reloaded");
   event("keeper.reloaded", "{\"file\":" + json_quote(options_.config.file) + "}");
   notifier_.say("READY=1");
 }
@@ -71,7 +71,7 @@ void KeeperProcess::reload() {
 void KeeperProcess::stop() {
   if (stopping_) return;
   stopping_ = true;
-  log_line(Level::info, "stopping; live sessions have " + std::to_string(options_.config.drain.count() / 1000) + " s");
+  os::log_line(os::LogEvent::keeper_stopping, "stopping; live sessions have " + std::to_string(options_.config.drain.count() / 1000) + " s");
   notifier_.say("STOPPING=1");
   event("keeper.stopping", "{\"sessions\":" + std::to_string(sessions_.size()) + "}");
   stop_grace_ = options_.config.drain;

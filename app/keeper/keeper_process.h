@@ -33,6 +33,9 @@ inline constexpr std::array k_stop_order{control::PEER_LISTENER, control::PEER_A
 inline constexpr std::array k_upgrade_order{control::PEER_RECORDER, control::PEER_VAULT, control::PEER_AUTHORITY, control::PEER_LISTENER};
 inline constexpr milliseconds k_service_grace = seconds(10);
 
+/// Level and format of the log, for the keeper and for what it starts.
+void take_log_settings(const Config& config);
+
 /// The one implementation. keeper.cpp: start, services, links, kits; keeper_life.cpp: signals, reload, stop; keeper_upgrade.cpp: executing itself anew.
 class KeeperProcess final : public Keeper {
  public:

@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "app/keeper/keeper_process.h"
-#include "app/keeper/log.h"
+#include "platform/os/log.h"
 
 namespace sallyport::app {
 namespace {
@@ -38,12 +38,12 @@ void KeeperProcess::upgrade(int tries_left) {
     loop_.after(milliseconds(50), [this, tries_left] { upgrade(tries_left - 1); });
     return;
   }
-  if (!quiet) return log_line(Level::error, "upgrade: the services are not all ready; nothing changed");
-  if (auto runs = check_program(options_.self.front()); !runs) return log_line(Level::error, "upgrade: nothing changed: " + runs.error().detail);
+  if (!quiet) return os::log_line(os::LogEvent::upgrade_refused, "upgrade: the services are not all ready; nothing changed");
+  if (auto runs = check_program(options_.self.front()); !runs) return os::log_line(os::LogEvent::upgrade_refused, "upgrade: nothing changed: " + runs.error().detail);
   const Handover handover = describe();
   auto file = write_handover(handover);
-  if (!file) return log_line(Level::error, "upgrade: nothing changed: " + file.error().detail);
-  log_line(Level::info, "upgrade: executing " + options_.self.front() + " anew with " + std::to_string(handover.sessions.size()) + " session kits");
+  if (!file) return os::log_line(os::LogEvent::upgrade_refused, "upgrade: nothing changed: " + file.error().detail);
+  os::log_line(os::LogEvent::upgrade_begun, "upgrade: executing " + options_.self.front() + " anew with " + std::to_string(handover.sessions.size()) + " session kits");
   std::vector<std::string> arguments = options_.self;
   arguments.insert(arguments.end(), {"--handover", std::to_string(file->get())});
   std::vector<char*> argv;
@@ -54,7 +54,7 @@ void KeeperProcess::upgrade(int tries_left) {
   execv(argv[0], argv.data());
   const std::string why = std::strerror(errno);
   keep_over_exec(handover, false);
-  log_line(Level::error, "upgrade: nothing changed: " + options_.self.front() + ": " + why);
+  os::log_line(os::LogEvent::upgrade_refused, "upgrade: nothing changed: " + options_.self.front() + ": " + why);
   notifier_.say("READY=1");
 }
 
@@ -105,7 +105,7 @@ void KeeperProcess::replace_next() {
     if (next.peer() == control::PEER_LISTENER) {
       send_settings(next);
     } else if (next.peer() == control::PEER_VAULT && options_.config.settings.text("seal_source") == "passphrase") {
-      log_line(Level::info, "upgrade: the vault stays as it is: it would come back sealed. `sallyport vault unseal` after a restart of your choice");
+      os::log_line(os::LogEvent::upgrade_vault_kept, "upgrade: the vault stays as it is: it would come back sealed. `sallyport vault unseal` after a restart of your choice");
       ask_public_keys();
     } else {
       next.replace(k_service_grace);
@@ -114,7 +114,7 @@ void KeeperProcess::replace_next() {
     ++replaced_;
   }
   send_sockets();
-  log_line(Level::info, "upgrade: done, generation " + std::to_string(generation_));
+  os::log_line(os::LogEvent::upgrade_done, "upgrade: done, generation " + std::to_string(generation_));
   notifier_.say("READY=1\nSTATUS=Upgraded");
 }
 

@@ -22,7 +22,7 @@ constexpr int k_control_descriptor = 3;
 std::string errno_text(const char* what) { return std::string(what) + ": " + std::strerror(errno); }
 
 std::vector<std::string> environment_for(const Command& command) {
-  std::vector<std::string> names{"PATH", "LANG", "TZ", "TMPDIR", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS"};
+  std::vector<std::string> names{"PATH", "LANG", "SALLYPORT_LOG", "TZ", "TMPDIR", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS"};
   names.insert(names.end(), command.keep_environment.begin(), command.keep_environment.end());
   std::vector<std::string> environment;
   for (const std::string& name : names)

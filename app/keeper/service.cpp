@@ -6,7 +6,8 @@
 #include <csignal>
 #include <utility>
 
-#include "app/keeper/log.h"
+#include "platform/os/log.h"
+
 
 namespace sallyport::app {
 namespace {
@@ -38,7 +39,7 @@ void Service::open_channel(Fd control) {
       loop_, std::move(control), [this](control::Received received) { on_received(std::move(received)); },
       [this](const Error& error) {
         // Its end is seen at the pidfd. A process that lives on without a control link is of no use to anybody.
-        if (state_ != State::stopping) log_line(Level::warn, name_ + ": control link: " + error.detail);
+        if (state_ != State::stopping) os::log_line(os::LogEvent::service_link_lost, name_ + ": control link: " + error.detail);
         loop_.forget(channel_->native());
         if (state_ == State::stopping) return;
         loop_.cancel(deadline_timer_);
@@ -48,7 +49,7 @@ void Service::open_channel(Fd control) {
 
 void Service::watch_process() {
   const auto watched = loop_.watch(child_.pidfd.get(), EPOLLIN, [this](std::uint32_t) { on_process_end(); });
-  if (!watched) log_line(Level::error, name_ + ": " + watched.error().detail);
+  if (!watched) os::log_line(os::LogEvent::service_start_failed, name_ + ": " + watched.error().detail);
   started_at_ = heard_at_ = Steady::now();
   loop_.cancel(beat_timer_);
   beat_timer_ = loop_.after(k_beat, [this] { beat(); });
@@ -58,19 +59,19 @@ void Service::start() {
   restart_timer_ = 0;
   auto pair = control::Link::make_pair();
   if (!pair) {
-    log_line(Level::error, name_ + ": " + pair.error().detail);
+    os::log_line(os::LogEvent::service_link_failed, name_ + ": " + pair.error().detail);
     return pause_and_restart();
   }
   auto child = start_process(command_, std::move(pair->second));
   if (!child) {
-    log_line(Level::error, name_ + ": " + child.error().detail);
+    os::log_line(os::LogEvent::service_start_failed, name_ + ": " + child.error().detail);
     return pause_and_restart();
   }
   child_ = std::move(*child);
   state_ = State::starting;
   open_channel(std::move(pair->first));
   watch_process();
-  log_line(Level::debug, name_ + ": started, process " + std::to_string(child_.pid));
+  os::log_line(os::LogEvent::service_started, name_ + ": started, process " + std::to_string(child_.pid));
   events_.started(*this);
 }
 
@@ -93,7 +94,7 @@ void Service::beat() {
   const auto silence = Steady::now() - heard_at_;
   if (state_ == State::ready || state_ == State::starting) {
     if (silence > (state_ == State::ready ? k_silence_when_ready : k_silence_when_starting)) {
-      log_line(Level::error, name_ + ": does not answer, killed");
+      os::log_line(os::LogEvent::service_hung, name_ + ": does not answer, killed");
       kill_now();
     } else {
       control::Envelope ping;
@@ -160,7 +161,7 @@ void Service::stop(std::chrono::milliseconds grace) {
   channel_->send(std::move(shutdown));
   loop_.cancel(deadline_timer_);
   deadline_timer_ = loop_.after(grace + k_kill_after_grace, [this] {
-    log_line(Level::warn, name_ + ": did not end in time, killed");
+    os::log_line(os::LogEvent::service_stop_forced, name_ + ": did not end in time, killed");
     kill_now();
   });
 }

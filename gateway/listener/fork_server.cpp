@@ -11,6 +11,8 @@
 #include <cstring>
 #include <utility>
 
+#include "platform/os/log.h"
+
 namespace sallyport::gateway {
 namespace {
 
@@ -186,11 +188,11 @@ void ForkServer::report_counters() {
   (*notice.mutable_counters())["live"] = children_.size();
   (*notice.mutable_counters())["unproven"] = admission_.unproven();
   text += " live=" + std::to_string(children_.size()) + " unproven=" + std::to_string(admission_.unproven());
-  notice.set_text(text);
+  notice.set_text(os::notice_text(os::LogEvent::listener_counters, text));
   keeper_.send(std::move(envelope));
 }
 
-void ForkServer::note(const std::string& text) {
+void ForkServer::note(os::LogEvent event, const std::string& text) {
   const Moment here = now();
   if (here - notes_from_ >= Moment(1000)) {
     notes_from_ = here;
@@ -198,7 +200,7 @@ void ForkServer::note(const std::string& text) {
   }
   if (++notes_ > k_notes_per_second) return;
   control::Envelope envelope;
-  envelope.mutable_notice()->set_text(text);
+  envelope.mutable_notice()->set_text(os::notice_text(event, text));
   keeper_.send(std::move(envelope));
 }
 

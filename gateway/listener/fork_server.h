@@ -19,6 +19,7 @@
 #include "gateway/listener/saved_state.h"
 #include "gateway/sandbox/program.h"
 #include "platform/model/clock.h"
+#include "platform/os/log_events.h"
 
 namespace sallyport::gateway {
 
@@ -72,7 +73,7 @@ class ForkServer {
   void begin_to_drain(Moment kill_at, int exit_status);
   void say_ready_once();
   void report_counters();
-  void note(const std::string& text);
+  void note(os::LogEvent event, const std::string& text);
   [[nodiscard]] Moment now() const;
 
   // fork_server_accept.cpp: connections

@@ -48,7 +48,7 @@ void ForkServer::accept_from(const Socket& socket) {
     Fd client(accept4(socket.fd.get(), reinterpret_cast<sockaddr*>(&from), &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!client) {
       if (is_out_of_resources(errno)) {
-        note(std::string("accept: ") + std::strerror(errno));
+        note(os::LogEvent::listener_accept_failed, std::string("accept: ") + std::strerror(errno));
         accept_not_before_ = now() + Moment(100);
       }
       if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO) continue;
@@ -91,7 +91,7 @@ bool ForkServer::read_proxy_header(Waiting& waiting) {
     const ProxyParse parse = parse_proxy_header(bytes_of(bytes));
     if (parse.result == ProxyParse::Result::refused) {
       ++counters_["refused_proxy"];
-      note("PROXY header from " + waiting.record.peer.address.str() + " refused: " + std::string(parse.why));
+      note(os::LogEvent::listener_proxy_refused, "PROXY header from " + waiting.record.peer.address.str() + " refused: " + std::string(parse.why));
       return true;
     }
     if (parse.result == ProxyParse::Result::complete) {
@@ -206,7 +206,7 @@ void ForkServer::launch(Waiting waiting, Kit kit) {
     become_session(std::move(plan), hooks_.serve);
   }
   if (pid < 0) {
-    note(std::string("fork: ") + std::strerror(errno));
+    note(os::LogEvent::listener_fork_failed, std::string("fork: ") + std::strerror(errno));
     ++counters_["refused_no_fork"];
     kits_.push_front(std::move(kit));
     admission_.forget(record.ticket);

@@ -51,7 +51,7 @@ void ForkServer::on_keeper(control::Received received) {
     case control::Envelope::kAttach:
       if (envelope.attach().peer() == control::PEER_AUTHORITY && received.descriptors.size() == 1)
         return authority_.use(std::move(received.descriptors.front()));
-      return note("an Attach that the listener does not take");
+      return note(os::LogEvent::service_unexpected_message, "an Attach that the listener does not take");
     case control::Envelope::kListenSockets:
       return on_sockets(std::move(received));
     case control::Envelope::kSessionKit:
@@ -61,13 +61,13 @@ void ForkServer::on_keeper(control::Received received) {
       kill_at_ = now() + Moment(envelope.shutdown().grace_ms());
       return;
     default:
-      return note("a message of the keeper that the listener does not take");
+      return note(os::LogEvent::service_unexpected_message, "a message of the keeper that the listener does not take");
   }
 }
 
 void ForkServer::on_settings(const std::string& lines) {
   auto config = parse_listener_config(lines);
-  if (!config) return note("settings refused, the old ones stay: " + config.error().detail);
+  if (!config) return note(os::LogEvent::service_settings_refused, "settings refused, the old ones stay: " + config.error().detail);
   const std::string before = config_ ? config_->session.settings.text("generation") : "";
   settings_ = lines;
   if (hooks_.prepare != nullptr && !config->session.host_keys.empty()) config->session.prepared = hooks_.prepare(config->session);
@@ -102,7 +102,7 @@ void ForkServer::on_sockets(control::Received received) {
 void ForkServer::on_kit(control::Received received) {
   if (kits_asked_ > 0) --kits_asked_;
   // A further descriptor (rules of a guard) has no use here yet.
-  if (received.descriptors.size() < k_kit_descriptors) return note("a session kit without its descriptors");
+  if (received.descriptors.size() < k_kit_descriptors) return note(os::LogEvent::service_unexpected_message, "a session kit without its descriptors");
   auto& descriptors = received.descriptors;
   Kit kit{received.envelope.session_kit().session(), std::move(descriptors[0]), std::move(descriptors[1]),
           std::move(descriptors[2]), std::move(descriptors[3])};
@@ -118,7 +118,7 @@ void ForkServer::read_authority() {
   authority_.flush();
   for (int i = 0; i < k_messages_per_turn; ++i) {
     auto received = authority_.receive();
-    if (!received) return note("the authority's link is closed, accepting again when it is back");
+    if (!received) return note(os::LogEvent::listener_authority_lost, "the authority's link is closed, accepting again when it is back");
     if (!*received) return;
     on_authority(std::move(**received));
   }
@@ -142,14 +142,14 @@ void ForkServer::on_authority(control::Received received) {
     }
     case control::Envelope::kSourcePenalty: {
       const auto network = Network::parse(envelope.source_penalty().source());
-      if (!network) return note("a penalty for something that is no address");
+      if (!network) return note(os::LogEvent::service_unexpected_message, "a penalty for something that is no address");
       return admission_.penalise(source_of(network->address()), now() + Moment(envelope.source_penalty().delay_ms()),
                                  now());
     }
     case control::Envelope::kSpawnInner:
       return spawn_inner(envelope, std::move(received.descriptors));
     default:
-      return note("a message of the authority that the listener does not take");
+      return note(os::LogEvent::service_unexpected_message, "a message of the authority that the listener does not take");
   }
 }
 

@@ -56,7 +56,7 @@ void ForkServer::keep_over_exec(bool keep) {
 void ForkServer::renew(std::string_view why) {
   const Moment here = now();
   ++counters_["renewed"];
-  note("executing the fork server anew: " + std::string(why.empty() ? "its hour is over" : why));
+  note(os::LogEvent::listener_renewed, "executing the fork server anew: " + std::string(why.empty() ? "its hour is over" : why));
   keeper_.drain(std::chrono::milliseconds(100));
   authority_.drain(std::chrono::milliseconds(100));
   auto file = write_state(describe());
@@ -70,10 +70,10 @@ void ForkServer::renew(std::string_view why) {
     const std::string reason = std::strerror(errno);
     unsetenv(k_state_variable);
     keep_over_exec(false);
-    note("executing " + program_path_ + " failed: " + reason + "; going on as it is");
+    note(os::LogEvent::listener_renew_failed, "executing " + program_path_ + " failed: " + reason + "; going on as it is");
     program_path_ = "/proc/self/exe";
   } else {
-    note("executing anew failed: " + file.error().detail + "; going on as it is");
+    note(os::LogEvent::listener_renew_failed, "executing anew failed: " + file.error().detail + "; going on as it is");
   }
   renew_why_.clear();
   renew_at_ = here + Moment(60'000);

@@ -67,7 +67,7 @@ void ForkServer::on_exit(pid_t pid, int status, const rusage& usage) {
   authority_.send(std::move(envelope));
   if (WIFEXITED(status) && WEXITSTATUS(status) != 0) {
     ++counters_["failed"];
-    note("session " + child.session + " ended with status " + std::to_string(WEXITSTATUS(status)));
+    note(os::LogEvent::session_ended, "session " + child.session + " ended with status " + std::to_string(WEXITSTATUS(status)));
   }
   if (WIFSIGNALED(status) && is_crash(WTERMSIG(status))) crashed(child, WTERMSIG(status));
 }
@@ -75,7 +75,7 @@ void ForkServer::on_exit(pid_t pid, int status, const rusage& usage) {
 void ForkServer::crashed(const ChildRecord& child, int signal) {
   ++counters_["crashed"];
   const Moment length = admission_.penalise_crash(source_of(child.peer.address), now());
-  note("session " + child.session + " from " + child.peer.address.str() + " died by signal " + std::to_string(signal) +
+  note(os::LogEvent::session_died, "session " + child.session + " from " + child.peer.address.str() + " died by signal " + std::to_string(signal) +
        "; its source waits " + std::to_string(length.count() / 1000) + " s");
   renew_why_ = "a session died by signal " + std::to_string(signal);
   plan_renewal(std::max(now(), started_at_ + k_between_renewals));
@@ -105,7 +105,7 @@ void ForkServer::kill_orphan(const std::string& session) {
     std::string comm;
     if (!process || !std::getline(file, comm) || comm != wanted) continue;
     // Another user's process of that name is out of our reach: the kernel refuses the signal.
-    if (::syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0) == 0) note("session " + session + " of an earlier listener was killed");
+    if (::syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0) == 0) note(os::LogEvent::session_killed, "session " + session + " of an earlier listener was killed");
     return;
   }
 }

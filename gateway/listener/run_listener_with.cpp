@@ -16,6 +16,7 @@
 #include "gateway/listener/large_pages.h"
 #include "gateway/listener/run_state.h"
 #include "gateway/sandbox/sandbox.h"
+#include "platform/os/log.h"
 
 namespace sallyport::gateway {
 namespace {
@@ -23,8 +24,7 @@ namespace {
 constexpr int k_cannot_serve = 1;
 
 int give_up(const std::string& why) {
-  const std::string line = "sallyport-session: " + why + "\n";
-  static_cast<void>(::write(STDERR_FILENO, line.data(), line.size()) == 0);
+  os::log_line(os::LogEvent::listener_failed, why);
   return k_cannot_serve;
 }
 
@@ -88,6 +88,7 @@ Fd inherited_state() {
 }  // namespace
 
 int run_listener_with(Fd keeper_link, const ListenerHooks& hooks) {
+  os::name_log_process("listener");
   set_up_process();
   use_large_pages_for_code();
   auto humble = sandbox::give_up_privileges();

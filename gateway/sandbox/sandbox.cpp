@@ -10,10 +10,12 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <ctime>
 #include <string>
 
 #include "gateway/sandbox/layers.h"
 #include "platform/os/fd.h"
+#include "platform/os/log.h"
 
 // Debian 12's kernel headers are older than the kernels we run on.
 #ifndef PR_SET_MDWE
@@ -95,18 +97,11 @@ Result<void> set_limits(const Limits& limits) {
 }
 
 extern "C" void on_forbidden_call(int, siginfo_t* info, void*) {
-  constexpr std::string_view text = "forbidden system call ";
-  std::array<char, 64> line{};
-  std::memcpy(line.data(), text.data(), text.size());
-  std::size_t end = text.size();
-  std::array<char, 12> digits{};
-  std::size_t count = 0;
-  auto number = static_cast<unsigned>(info->si_syscall);
-  do digits[count++] = static_cast<char>('0' + number % 10);
-  while ((number /= 10) != 0);
-  while (count > 0) line[end++] = digits[--count];
-  line[end++] = '\n';
-  if (::write(STDERR_FILENO, line.data(), end) < 0) _exit(158);
+  std::array<char, 256> room{};
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  const std::string_view line = os::render_forbidden_call(room, static_cast<unsigned>(info->si_syscall), now.tv_sec * 1'000'000 + now.tv_nsec / 1000);
+  if (::write(STDERR_FILENO, line.data(), line.size()) < 0) _exit(158);
   _exit(159);
 }
 

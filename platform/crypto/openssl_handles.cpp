@@ -2,8 +2,10 @@
 
 #include <openssl/err.h>
 
-#include <cstdio>
 #include <cstdlib>
+#include <string>
+
+#include "platform/os/log.h"
 
 namespace sallyport::crypto {
 
@@ -17,7 +19,7 @@ std::string take_openssl_error() {
 }
 
 void openssl_is_broken(const char* doing) {
-  std::fprintf(stderr, "sallyport: OpenSSL failed at %s: %s\n", doing, take_openssl_error().c_str());
+  os::log_line(os::LogEvent::crypto_failed, std::string("OpenSSL failed at ") + doing + ": " + take_openssl_error());
   std::abort();
 }
 

@@ -10,6 +10,7 @@
 #include "platform/crypto/ssh_public_key.h"
 #include "platform/crypto/ulid.h"
 #include "platform/model/bytes.h"
+#include "platform/os/log.h"
 #include "policy/authority/glass.h"
 #include "policy/authority/live_sessions.h"
 #include "policy/authority/sign_on.h"
@@ -608,7 +609,7 @@ void Administration::apply_folder(const std::string& folder) {
   auto files = policy::read_policy_folder(folder);
   if (!files) {
     note_trouble("policy folder " + folder + ": " + files.error().detail);
-    log_line("error", last_trouble_);
+    os::log_line(os::LogEvent::authority_policy_refused, last_trouble_);
     return;
   }
   Operator self;
@@ -621,10 +622,10 @@ void Administration::apply_folder(const std::string& folder) {
       note_trouble("policy folder " + folder + " was refused: " + answer->problems.front().str());
     } else {
       last_trouble_.clear();
-      if (answer->applied) log_line("info", "policy version " + std::to_string(answer->version) + " from " + folder);
+      if (answer->applied) os::log_line(os::LogEvent::authority_policy_loaded, "policy version " + std::to_string(answer->version) + " from " + folder);
       return;
     }
-    log_line("error", last_trouble_);
+    os::log_line(os::LogEvent::authority_policy_refused, last_trouble_);
   });
 }
 

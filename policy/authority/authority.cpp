@@ -1,7 +1,5 @@
 #include "policy/authority/authority.h"
 
-#include <unistd.h>
-
 #include <boost/asio/io_context.hpp>
 
 #include "policy/authority/channels.h"
@@ -87,15 +85,6 @@ policy::AccessRequest Authority::request_of(const Session& session) const {
 
 void Authority::tell_listener(control::Envelope envelope) {
   if (listener) listener->send(std::move(envelope));
-}
-
-void log_line(std::string_view level, std::string_view text) {
-  std::string line = "authority: ";
-  line += level;
-  line += ": ";
-  line += printable(text);
-  line += '\n';
-  static_cast<void>(!::write(STDERR_FILENO, line.data(), line.size()));
 }
 
 control::Refusal refusal_of(const Notice& notice) {

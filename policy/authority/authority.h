@@ -113,9 +113,6 @@ struct Authority {
   void tell_listener(control::Envelope envelope);
 };
 
-/// Writes one line to the service's log (descriptor 2, which is the keeper's).
-void log_line(std::string_view level, std::string_view text);
-
 [[nodiscard]] control::Refusal refusal_of(const Notice& notice);
 
 }  // namespace sallyport::authority

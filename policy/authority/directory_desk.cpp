@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "platform/os/log.h"
 #include "policy/authority/sign_on.h"
 
 namespace sallyport::authority {
@@ -74,7 +75,7 @@ DirectoryDesk::~DirectoryDesk() { authority_.deadlines.cancel(refresh_); }
 
 void DirectoryDesk::open(const Settings& settings) {
   auto read = read_directory_settings(settings);
-  if (!read) log_line("error", "the directory is not asked: " + read.error().detail);
+  if (!read) os::log_line(os::LogEvent::directory_failed, "the directory is not asked: " + read.error().detail);
   settings_ = read && *read ? std::make_shared<const DirectorySettings>(std::move(**read)) : nullptr;
   authority_.deadlines.cancel(refresh_);
   if (settings_) refresh();
@@ -173,7 +174,7 @@ void DirectoryDesk::learn(const std::string& principal, const std::vector<std::s
   const auto later = authority_.now() + std::chrono::duration_cast<std::chrono::microseconds>(lasts / 2);
   if (enrolled.groups_by(principal, k_name) == groups && (groups.empty() || enrolled.groups_until(principal, k_name) > later)) return done();
   learn_groups(authority_, principal, k_name, groups, lasts, [done = std::move(done)](const Result<void>& stored) {
-    if (!stored) log_line("error", "groups of the directory could not be stored: " + stored.error().detail);
+    if (!stored) os::log_line(os::LogEvent::authority_store_failed, "groups of the directory could not be stored: " + stored.error().detail);
     done();
   });
 }
@@ -183,7 +184,7 @@ void DirectoryDesk::failed(const std::string& principal, const Error& error, std
   json.text("directory", k_name).text("why", error.detail);
   if (!principal.empty()) json.text("principal", principal).text("decision", "deny");
   authority_.note("directory.failed", json.text("code", code));
-  log_line("error", "directory: " + error.detail);
+  os::log_line(os::LogEvent::directory_failed, "directory: " + error.detail);
 }
 
 }  // namespace sallyport::authority

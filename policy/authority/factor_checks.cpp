@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "platform/os/log.h"
 #include "policy/authority/directory_desk.h"
 #include "policy/authority/sign_on.h"
 #include "policy/identity/password.h"
@@ -58,7 +59,7 @@ void FactorChecks::code(const policy::TotpCheck& check, std::function<void(bool 
     if (step <= last) return done(false);
     last = step;
     authority_.store->use_totp_step(principal, step, [done](const Result<void>& stored) {
-      if (!stored) log_line("error", "a used one-time code could not be stored: " + stored.error().detail);
+      if (!stored) os::log_line(os::LogEvent::authority_store_failed, "a used one-time code could not be stored: " + stored.error().detail);
       done(stored.has_value());
     });
   });

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "platform/crypto/ulid.h"
+#include "platform/os/log.h"
 #include "policy/access/load.h"
 #include "policy/authority/live_sessions.h"
 #include "policy/authority/requests.h"
@@ -87,12 +88,12 @@ void GlassDesk::load(const std::string& folder) {
 
 void GlassDesk::keep_policy(const PolicyVersion& version) {
   if (!folder_ || alone_) return;
-  if (auto kept = folder_->keep_policy(version); !kept) log_line("error", "break-glass: the copy of the policy: " + kept.error().detail);
+  if (auto kept = folder_->keep_policy(version); !kept) os::log_line(os::LogEvent::glass_failed, "break-glass: the copy of the policy: " + kept.error().detail);
 }
 
 void GlassDesk::keep_locks() {
   if (!folder_ || alone_) return;
-  if (auto kept = folder_->keep_locks(authority_.locks.list()); !kept) log_line("error", "break-glass: the copy of the locks: " + kept.error().detail);
+  if (auto kept = folder_->keep_locks(authority_.locks.list()); !kept) os::log_line(os::LogEvent::glass_failed, "break-glass: the copy of the locks: " + kept.error().detail);
 }
 
 bool GlassDesk::begin_alone(const std::string& why) {
@@ -100,7 +101,7 @@ bool GlassDesk::begin_alone(const std::string& why) {
   if (!folder_) return false;
   const auto version = folder_->policy();
   if (!version) {
-    log_line("error", "break-glass: " + version.error().detail);
+    os::log_line(os::LogEvent::glass_failed, "break-glass: " + version.error().detail);
     return false;
   }
   std::vector<policy::SourceFile> files;
@@ -109,7 +110,7 @@ bool GlassDesk::begin_alone(const std::string& why) {
   auto locks = folder_->locks();
   // Without the locks nobody knows who is locked out; a copy that was never written is a gateway that never had one.
   if (!loaded.snapshot || (!locks && locks.error().code != Errc::not_found)) {
-    log_line("error", "break-glass: the copy of the policy or of the locks cannot be used");
+    os::log_line(os::LogEvent::glass_failed, "break-glass: the copy of the policy or of the locks cannot be used");
     return false;
   }
   alone_ = true;
@@ -129,7 +130,7 @@ bool GlassDesk::begin_alone(const std::string& why) {
       authority_.sign_on->enrolled.add_key(kept.sealed->envelope.principal, std::move(own));
     }
   }
-  log_line("error", "only break-glass envelopes open anything now: " + why);
+  os::log_line(os::LogEvent::glass_only, "only break-glass envelopes open anything now: " + why);
   alone_why_ = why;
   return true;
 }
@@ -248,7 +249,7 @@ void GlassDesk::revoke(const Operator& who, const std::string& id, const std::st
         Kept& kept = envelopes_[id];
         kept.spent = "revoked";
         kept.mark = {authority_.now_us(), 0, who.name};
-        if (auto marked = folder_->put_mark(id, "revoked", kept.mark); !marked) log_line("error", "break-glass: " + marked.error().detail);
+        if (auto marked = folder_->put_mark(id, "revoked", kept.mark); !marked) os::log_line(os::LogEvent::glass_failed, "break-glass: " + marked.error().detail);
         ++authority_.generation;
         authority_.live->judge_all();
         const std::string principal = kept.sealed ? kept.sealed->envelope.principal : std::string();
@@ -457,7 +458,7 @@ void GlassDesk::opened(const std::shared_ptr<Opening>& opening, const Appended& 
   if (kept.spent == "revoked") return refuse(opening, "SP-9904", "it was revoked meanwhile");
   kept.spent = "opened";
   // Only for what a restart goes on with; that it is spent stands in the journal.
-  if (auto marked = folder_->put_mark(opening->id, "opened", kept.mark); !marked) log_line("error", "break-glass: " + marked.error().detail);
+  if (auto marked = folder_->put_mark(opening->id, "opened", kept.mark); !marked) os::log_line(os::LogEvent::glass_failed, "break-glass: " + marked.error().detail);
   ++authority_.generation;
   const policy::Envelope& e = kept.sealed->envelope;
   const std::string until = utc_line(kept.mark.until_us);

@@ -4,6 +4,7 @@
 #include <csignal>
 #include <utility>
 
+#include "platform/os/log.h"
 #include "policy/access/moments.h"
 #include "policy/authority/guard_rules.h"
 #include "policy/authority/moderation.h"
@@ -236,7 +237,7 @@ void LiveSessions::punish(Session& session, std::string_view what) {
                       .text("decision", "deny")
                       .text("code", "SP-5006")
                       .flag("alarm", true));
-  log_line("warn", "session " + session.label + " broke the control protocol: " + std::string(what));
+  os::log_line(os::LogEvent::session_protocol_broken, "session " + session.label + " broke the control protocol: " + std::string(what));
   session.row.code = "SP-5006";
   session.state = control::SessionState::ending;
   kill(session);

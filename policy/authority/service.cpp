@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "platform/os/log.h"
 #include "policy/authority/administration.h"
 #include "policy/authority/dialer.h"
 #include "policy/authority/glass.h"
@@ -63,7 +64,7 @@ class Service {
       case control::Envelope::kAttach: return on_attach(std::move(received));
       case control::Envelope::kPing: return on_ping(envelope);
       case control::Envelope::kShutdown: return on_shutdown(std::chrono::milliseconds(envelope.shutdown().grace_ms()));
-      default: log_line("warn", "the keeper sent " + std::string(control::name_of(envelope.body_case())));
+      default: os::log_line(os::LogEvent::service_unexpected_message, "the keeper sent " + std::string(control::name_of(envelope.body_case())));
     }
   }
 
@@ -76,11 +77,12 @@ class Service {
   void on_reload(const control::Envelope& envelope) {
     auto settings = Settings::parse(envelope.reload().config_yaml());
     if (!settings) {
-      log_line("error", "settings: " + settings.error().detail);
+      os::log_line(os::LogEvent::service_settings_refused, "settings: " + settings.error().detail);
       if (!authority_.store) stop(2);
       return;
     }
     authority_.settings = std::move(*settings);
+    os::set_log(authority_.settings.text("log_level", "info"), authority_.settings.text("log_format", "text"));
     authority_.sign_on->memory.set_lasts(std::chrono::duration_cast<std::chrono::seconds>(authority_.settings.duration("factor_memory_ms", std::chrono::milliseconds(0))));
     authority_.listeners.clear();
     for (const std::string& address : authority_.settings.list("listen")) {
@@ -104,7 +106,7 @@ class Service {
     authority_.glass->load(authority_.settings.text("state_dir", ".") + "/glass");
     auto store = Store::open(io_, path, remembered);
     if (!store) {
-      log_line("error", store.error().detail);
+      os::log_line(os::LogEvent::authority_database_failed, store.error().detail);
       remembered = Remembered();
       const std::string why = "the database cannot be opened: " + store.error().detail;
       // What is only in memory is lost at the next start, which tries the file again; nothing that lasts is written meanwhile.
@@ -116,7 +118,7 @@ class Service {
     authority_.store = std::move(*store);
     authority_.store->on_trouble([this](const Error& error) {
       administration_.note_trouble("database: " + error.detail);
-      log_line("error", "database: " + error.detail);
+      os::log_line(os::LogEvent::authority_database_failed, "database: " + error.detail);
     });
     if (!authority_.glass->is_alone()) authority_.locks = policy::Locks(std::move(remembered.locks));
     authority_.tokens->remember(std::move(remembered.tokens));
@@ -157,7 +159,7 @@ class Service {
     EventJson json;
     json.text("newest_outcome", newest).text("decision", accepted ? "allow" : "deny").text("code", accepted ? "" : "SP-8004").flag("alarm", true);
     authority_.note(accepted ? "database.older_accepted" : "database.older_refused", json);
-    log_line("error", "the database is older than the journal, whose newest outcome (" + newest + ") it does not know" + (accepted ? "; accepted by the configuration" : ""));
+    os::log_line(os::LogEvent::authority_database_older, "the database is older than the journal, whose newest outcome (" + newest + ") it does not know" + (accepted ? "; accepted by the configuration" : ""));
     if (accepted) {
       authority_.store->accept_outcome(newest, [](const Result<void>&) {});
     } else {
@@ -176,7 +178,7 @@ class Service {
       // A newer program may be stricter than the one that took this policy in: nobody is let in by guess.
       const std::string why = loaded.problems.empty() ? "" : loaded.problems.front().str();
       administration_.note_trouble("the stored policy is refused: " + why);
-      log_line("error", "the stored policy version " + std::to_string(version.version) + " is refused: " + why);
+      os::log_line(os::LogEvent::authority_policy_refused, "the stored policy version " + std::to_string(version.version) + " is refused: " + why);
       authority_.policy_version = version.version;
       return;
     }
@@ -185,7 +187,7 @@ class Service {
   }
 
   void on_attach(control::Received received) {
-    if (received.descriptors.empty()) return log_line("error", "the keeper attached nothing");
+    if (received.descriptors.empty()) return os::log_line(os::LogEvent::service_unexpected_message, "the keeper attached nothing");
     const control::Attach& attach = received.envelope.attach();
     Fd socket = std::move(received.descriptors.front());
     switch (attach.peer()) {
@@ -207,7 +209,7 @@ class Service {
           waiting_.push_back({attach.session(), std::move(socket), attach.again()});
         }
         break;
-      default: log_line("warn", "the keeper attached a peer that the authority does not know");
+      default: os::log_line(os::LogEvent::service_unexpected_message, "the keeper attached a peer that the authority does not know");
     }
     serve_when_ready();
   }
@@ -220,7 +222,7 @@ class Service {
         [this](control::Received received) {
           const control::Envelope& envelope = received.envelope;
           if (!control::may_travel(control::PEER_LISTENER, control::PEER_AUTHORITY, envelope.body_case()))
-            return log_line("error", "the listener sent " + std::string(control::name_of(envelope.body_case())));
+            return os::log_line(os::LogEvent::service_unexpected_message, "the listener sent " + std::string(control::name_of(envelope.body_case())));
           if (envelope.has_session_started()) authority_.session_links->on_started(envelope.session_started());
           if (envelope.has_session_exited()) authority_.session_links->on_exited(envelope.session_exited());
           if (envelope.has_resume()) authority_.listener->ask_again();
@@ -255,7 +257,7 @@ class Service {
     PolicyClock::Step step;
     if (authority_.policy_clock.look(step)) {
       const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(step.by).count();
-      log_line("error", "the wall clock was set by " + std::to_string(ms) + " ms");
+      os::log_line(os::LogEvent::clock_set, "the wall clock was set by " + std::to_string(ms) + " ms");
       authority_.note("clock.stepped", EventJson()
                                            .number("by_ms", ms)
                                            .number("wall_us", step.wall.time_since_epoch().count())
@@ -299,7 +301,7 @@ class Service {
   }
 
   void on_keeper_gone() {
-    log_line("error", "the keeper is gone; live sessions end");
+    os::log_line(os::LogEvent::keeper_gone, "the keeper is gone; live sessions end");
     authority_.stopping = true;
     cut_all(make_notice("SP-5005"));
     leave_by(clock_.boot() + k_keeper_gone);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "platform/crypto/ulid.h"
+#include "platform/os/log.h"
 #include "policy/authority/channels.h"
 #include "policy/authority/jumps.h"
 #include "policy/authority/live_sessions.h"
@@ -47,7 +48,7 @@ void SessionLinks::remember(std::vector<SessionRow> rows, std::vector<ChannelRow
 
 void SessionLinks::attach(const std::string& label, Fd socket, bool again) {
   if (!crypto::is_ulid(label) || authority_.find(label) != nullptr) {
-    log_line("error", "the keeper attached the session " + label + " twice or without a label");
+    os::log_line(os::LogEvent::service_unexpected_message, "the keeper attached the session " + label + " twice or without a label");
     return;
   }
   auto made = std::make_unique<Session>();

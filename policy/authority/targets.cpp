@@ -6,6 +6,7 @@
 #include "platform/crypto/ssh_certificate.h"
 #include "platform/crypto/ssh_public_key.h"
 #include "platform/model/bytes.h"
+#include "platform/os/log.h"
 #include "policy/authority/glass.h"
 #include "policy/authority/live_sessions.h"
 #include "policy/authority/moderation.h"
@@ -485,7 +486,7 @@ void Targets::on_outcome(Session& session, const control::TargetOutcome& outcome
     case control::TargetOutcome::HOST_KEY_REFUSED:
       json.text("decision", "deny").text("code", "SP-3006").flag("alarm", true);
       session.row.code = "SP-3006";
-      log_line("error", "target " + session.row.target + " showed a wrong host key at " + session.row.address);
+      os::log_line(os::LogEvent::target_host_key_wrong, "target " + session.row.target + " showed a wrong host key at " + session.row.address);
       authority_.note(session, "target.hostkey_refused", json);
       break;
     case control::TargetOutcome::AUTH_FAILED:

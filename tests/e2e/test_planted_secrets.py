@@ -17,7 +17,7 @@ def made(number, dice):
 class Planted(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.lab = lab = Lab(targets=TARGETS + 1, start=False)
+        cls.lab = lab = Lab(targets=TARGETS + 1, start=False, config="log:\n  format: json\n  level: debug\n")
 
         def policy():
             text = lab.default_policy()
