@@ -165,6 +165,7 @@ void serve_explain(const CallPtr& call) {
   question.channel = call->request.argument("channel");
   question.source = call->request.argument("from");
   question.session = call->request.argument("session");
+  question.destination = call->request.argument("destination");
   if (const std::string at = call->request.argument("at"); !at.empty()) {
     auto moment_asked = parse_utc(at);
     if (!moment_asked) return call->refuse(moment_asked.error());
@@ -176,6 +177,7 @@ void serve_explain(const CallPtr& call) {
                        {"code", answer->decision.code},
                        {"why", answer->decision.why},
                        {"rule", answer->decision.rule.str()},
+                       {"held", answer->decision.allowed() && answer->decision.obligations.hold_tunnel},
                        {"text", answer->text}};
     reply["facts"] = json::array(answer->trace.facts.begin(), answer->trace.facts.end());
     reply["steps"] = steps_of(answer->trace);

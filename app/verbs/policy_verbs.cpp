@@ -24,6 +24,7 @@ struct ExplainOptions {
   std::string target;
   std::string account;
   std::string channel;
+  std::string destination;
   std::string from;
   std::string at;
 };
@@ -176,6 +177,7 @@ int run_explain(const Common& common, const ExplainOptions& options) {
                                       {"target", options.target},
                                       {"account", options.account},
                                       {"channel", options.channel},
+                                      {"destination", options.destination},
                                       {"from", options.from},
                                       {"at", options.at}});
   if (query.empty()) return usage_error("explain what? A code (SP-2001), a session, or --as PRINCIPAL --target TARGET");
@@ -184,7 +186,11 @@ int run_explain(const Common& common, const ExplainOptions& options) {
   const int shown = print_text_or_json(common, *answer);
   const json::object* object = answer->if_object();
   const json::value* allowed = object == nullptr ? nullptr : object->if_contains("allowed");
-  if (shown != k_exit_ok || allowed == nullptr || !allowed->is_bool() || allowed->get_bool()) return shown;
+  if (shown != k_exit_ok || allowed == nullptr || !allowed->is_bool()) return shown;
+  if (allowed->get_bool()) {
+    const json::value* held = object->if_contains("held");
+    return held != nullptr && held->is_bool() && held->get_bool() ? k_exit_approval_needed : shown;
+  }
   const json::value* code = object->if_contains("code");
   return code != nullptr && code->is_string() && code->get_string() == "SP-9201" ? k_exit_approval_needed : k_exit_denied;
 }
@@ -218,12 +224,14 @@ void add_policy_verbs(CLI::App& app, Common& common, Outcome& outcome) {
 
   CLI::App& explain = add_verb(app, "explain", "Say who may do what, and why not.",
                                "  sallyport explain SP-2001\n  sallyport explain 01JC3W9M6T5X1Q8Z7R4N2K0HFA\n"
-                               "  sallyport explain --as engineer --target recs-1 --channel shell\n");
+                               "  sallyport explain --as engineer --target recs-1 --channel shell\n"
+                               "  sallyport explain --as engineer --target recs-1 --destination db.internal:5432\n");
   explain.add_option("what", explain_options.what, "a code of a message, or a session");
   explain.add_option("--as", explain_options.principal, "principal");
   explain.add_option("--target", explain_options.target, "target");
   explain.add_option("--account", explain_options.account, "account on the target");
   explain.add_option("--channel", explain_options.channel, "shell, exec, sftp, scp, ... (default: all)");
+  explain.add_option("--destination", explain_options.destination, "where a tunnel from the target leads: HOST:PORT or unix:PATH (channel: tunnel-local unless --channel says otherwise)");
   explain.add_option("--from", explain_options.from, "source address");
   explain.add_option("--at", explain_options.at, "moment, such as 2026-11-22T08:00:00Z (default: now)");
   explain.callback([&] { outcome.status = run_explain(common, explain_options); });

@@ -135,4 +135,24 @@ bool TunnelPattern::matches_socket(std::string_view normalised_path) const {
   return is_suffix_ ? path_is_under(normalised_path, host_) && normalised_path != host_ : normalised_path == host_;
 }
 
+Result<Destination> Destination::parse(std::string_view text) {
+  const auto wrong = [&](std::string_view why) { return fail(Errc::invalid, "destination `" + std::string(text) + "`: " + std::string(why)); };
+  Destination destination;
+  if (text.starts_with("unix:")) {
+    destination.path = std::string(text.substr(5));
+    if (destination.path.empty() || normalise_path(destination.path) != destination.path) return wrong("a socket is an absolute path without `.`, `..` or doubled slashes");
+    return destination;
+  }
+  const std::size_t colon = text.rfind(':');
+  const std::string_view host = text.substr(0, colon);
+  if (colon == std::string_view::npos || host.empty()) return wrong("write HOST:PORT, [IPV6]:PORT or unix:PATH");
+  if (host.front() != '[' && host.find(':') != std::string_view::npos) return wrong("write an IPv6 address in brackets, `[2001:db8::1]:443`");
+  const auto port = parse_port(text.substr(colon + 1));
+  if (!port) return wrong("the port is 1 to 65535");
+  if (canonical_host(host).empty()) return wrong("not a host name or address");
+  destination.host = host.front() == '[' ? host.substr(1, host.size() - 2) : host;
+  destination.port = *port;
+  return destination;
+}
+
 }  // namespace sallyport::policy

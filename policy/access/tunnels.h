@@ -34,6 +34,14 @@ class TunnelPattern {
   std::uint16_t last_port_ = 0;
 };
 
+/// One place that somebody asks about: "db.internal:5432", "[2001:db8::1]:443" or "unix:/run/app.sock".
+struct Destination {
+  [[nodiscard]] static Result<Destination> parse(std::string_view text);
+  std::string host;
+  std::uint16_t port = 0;
+  std::string path;  ///< of a socket; no host and port then
+};
+
 /// A host as rules see it: lower case, without a final dot, addresses in their one spelling. Empty when it is neither an
 /// address nor a host name: things like "0x7f.1" or "127.1", which a resolver might read as an address.
 [[nodiscard]] std::string canonical_host(std::string_view host);

@@ -11,6 +11,8 @@
 #include "platform/crypto/ulid.h"
 #include "platform/model/bytes.h"
 #include "platform/os/log.h"
+#include "policy/access/matching.h"
+#include "policy/access/tunnels.h"
 #include "policy/authority/glass.h"
 #include "policy/authority/live_sessions.h"
 #include "policy/authority/sign_on.h"
@@ -326,9 +328,21 @@ Result<ExplainAnswer> Administration::explain(const ExplainQuestion& question) c
     if (!kind) return fail(Errc::invalid, "no such kind of channel: " + question.channel);
     request.kind = *kind;
   }
+  if (!question.destination.empty()) {
+    const auto destination = policy::Destination::parse(question.destination);
+    if (!destination) return tl::unexpected(destination.error());
+    const bool is_socket = !destination->path.empty();
+    if (question.channel.empty()) request.kind = is_socket ? policy::ChannelKind::tunnel_unix : policy::ChannelKind::tunnel_local;
+    if (!policy::is_tunnel(request.kind) || (request.kind == policy::ChannelKind::tunnel_unix) != is_socket) {
+      return fail(Errc::invalid, "a " + std::string(policy::name_of(request.kind)) + " channel does not lead to " + question.destination);
+    }
+    request.host = destination->host;
+    request.port = destination->port;
+    request.path = destination->path;
+  }
   const policy::Explanation explanation = policy::explain(*authority_.snapshot, authority_.locks, request);
   ExplainAnswer answer{explanation.decision, explanation, explanation.text()};
-  if (question.channel.empty() && explanation.decision.allowed()) {
+  if (question.channel.empty() && question.destination.empty() && explanation.decision.allowed()) {
     answer.text += "\nchannels:\n";
     for (std::size_t i = 0; i < policy::k_channel_kinds; ++i) {
       const auto kind = static_cast<policy::ChannelKind>(i);

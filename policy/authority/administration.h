@@ -45,6 +45,7 @@ struct ExplainQuestion {
   std::string channel;  ///< empty: the session as such, and one line for each kind
   std::string source;
   std::string session;  ///< judge this live session instead
+  std::string destination;  ///< of a tunnel: host:port or unix:PATH
   std::optional<WallTime> at;
 };
 

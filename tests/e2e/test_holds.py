@@ -188,6 +188,9 @@ class Holds(unittest.TestCase):
         local = free_port()
         self.tunnel("-L", f"{local}:127.0.0.1:{self.web.port}", ready=local)
         before = self.web.connections
+        explained = self.lab.run_cli("explain", "--as", "engineer", "--target", "target1", "--account", self.lab.account, "--destination", f"127.0.0.1:{self.web.port}")
+        self.assertEqual(explained.returncode, 5, explained.stdout + explained.stderr)
+        self.assertIn(b"held until", explained.stdout)
         curl = self.start("curl", "-sS", "--max-time", "60", f"http://127.0.0.1:{local}/")
         row = self.waiting(kind="tunnel")[0]
         self.assertIn(f"127.0.0.1:{self.web.port}", row["text"])

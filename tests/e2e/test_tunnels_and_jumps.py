@@ -88,6 +88,27 @@ class Tunnels(unittest.TestCase):
         self.assertEqual(self.other.connections, 0)
         self.assertTrue(self.lab.wait_event("channel.decided", decision="deny", code="SP-2011"))
 
+    def test_explain_says_what_the_tunnels_are_told(self):
+        def explain(*words, principal="engineer"):
+            done = self.lab.run_cli("explain", "--as", principal, "--target", "target1", *map(str, words))
+            return done.returncode, (done.stdout + done.stderr).decode()
+
+        status, text = explain("--destination", f"127.0.0.1:{self.echo.port}")
+        self.assertEqual(status, 0, text)
+        self.assertRegex(text, r"allow")
+        self.assertNotIn("channels:", text)
+        for words, code in (((f"127.0.0.1:{self.other.port}",), "SP-2011"), (("127.0.0.1:22",), "SP-6005"), (("unix:/run/other.sock",), "SP-2011"),
+                            ((f"127.0.0.1:{self.other.port}", "--channel", "tunnel-dynamic"), "SP-2011"), (("[::1]:443",), "SP-2011")):
+            status, text = explain("--destination", *words)
+            self.assertEqual(status, 4, text)
+            self.assertIn(code, text)
+        self.assertEqual(explain("--destination", f"127.0.0.1:{self.echo.port}", principal="auditor")[0], 4)
+        for words in (("db",), ("db:",), ("db:0",), ("db:65536",), ("::1:443",), ("0x7f.1:80",), ("unix:run/x",), ("db:443", "--channel", "shell"),
+                      ("db:443", "--channel", "tunnel-unix"), ("unix:/run/x", "--channel", "tunnel-local")):
+            status, text = explain("--destination", *words)
+            self.assertEqual(status, 2, f"{words}: {text}")
+            self.assertIn(words[0], text)
+
     def test_ssh_inside_a_tunnel_is_an_onward_hop(self):
         done = self.lab.ssh(self.who, arguments=["-W", f"127.0.0.1:{self.hop.port}"], timeout=20)
         self.assertNotIn(b"SSH-2.0-somewhere", done.stdout)
