@@ -14,7 +14,7 @@ constexpr std::size_t k_none = std::string_view::npos;
 constexpr std::array<std::string_view, 5> k_signs = {"SSH-2.0-", "SSH-1.99-", "Permanently added '", "Escape character is '", "Last login: "};
 constexpr std::size_t k_longest_sign = 21;
 constexpr std::uint64_t k_rows_back = 8;
-constexpr int k_patience = 8;
+constexpr std::size_t k_longest_row = 512;
 
 /// What stands between `before` and the next of `ends`.
 [[nodiscard]] std::string between(std::string_view row, std::string_view before, std::string_view ends) {
@@ -31,12 +31,13 @@ std::optional<HopSign> HopSigns::look(const terminal::Screen& screen, std::span<
   // The newest output after what was kept of the older: long output is only looked at with its own beginning joined.
   const std::string joint = tail_ + std::string(fresh.substr(0, k_longest_sign));
   const auto has_sign = [](std::string_view text) { return std::any_of(k_signs.begin(), k_signs.end(), [&](std::string_view sign) { return text.find(sign) != k_none; }); };
-  if (has_sign(fresh) || has_sign(joint)) due_ = k_patience;
+  const bool is_new = has_sign(fresh) || has_sign(joint);
   const std::string_view newest = fresh.size() >= k_longest_sign ? fresh : std::string_view(joint);
   tail_ = std::string(newest.substr(newest.size() - std::min(newest.size(), k_longest_sign)));
   if (auto found = question(screen)) return found;
+  if (is_new) due_ = k_longest_row + fresh.size();
   if (due_ == 0) return std::nullopt;
-  --due_;
+  due_ -= std::min(due_, fresh.size());
   if (shows_text || screen.in_alternate()) return std::nullopt;
   return banner(screen, has_run);
 }

@@ -31,7 +31,7 @@ class HopSigns {
   [[nodiscard]] std::optional<HopSign> banner(const terminal::Screen& screen, bool has_run);
 
   std::string tail_;                          ///< the newest output, in case a sign was cut
-  int due_ = 0;                               ///< so many more pieces of output may complete the row of a sign
+  std::size_t due_ = 0;                       ///< within so many more bytes the row of a sign should be complete
   std::uint64_t asked_line_ = UINT64_MAX;
   std::uint64_t next_line_ = 0;               ///< rows before it were looked at
 };

@@ -396,7 +396,8 @@ void LineGuard::release(Actions& actions, std::int64_t now) {
   }
   if (line_incomplete_ && !in_paste && line_text_.size() < k_longest_block) {
     if (block_.empty()) block_prompt_ = line_prompt_;
-    if (!line_prompt_.empty() && block_.empty()) learn_prompt(line_prompt_);
+    // Another program's prompt must not pass for the shell's: its next lines would be read as the shell's.
+    if (!line_prompt_.empty() && block_.empty() && line_dialect_ == guard::Dialect::shell) learn_prompt(line_prompt_);
     block_ = line_text_;
   } else if (!line_text_.empty()) {
     block_.clear();

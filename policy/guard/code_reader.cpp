@@ -43,6 +43,7 @@ class CodeReader {
   void read(std::string_view code) {
     tokens_ = tokenise(language_, code);
     if (!walk_.spend(tokens_.size() * 40 + 50)) return;
+    if (language_ == Language::python) resolve_imports();
     fold(language_, tokens_);
     bool names_process_module = false;
     bool builds_names = false;
@@ -91,6 +92,20 @@ class CodeReader {
   }
 
  private:
+  /// `from os import system as go`: go is system from there on.
+  void resolve_imports() {
+    constexpr std::size_t k_most = 16;
+    std::size_t found = 0;
+    for (std::size_t i = 1; i + 1 < tokens_.size() && found < k_most; ++i) {
+      if (tokens_[i].value != "as" || tokens_[i].kind != Token::Kind::name || tokens_[i - 1].kind != Token::Kind::name || tokens_[i + 1].kind != Token::Kind::name) continue;
+      ++found;
+      const std::string real = tokens_[i - 1].value;
+      const std::string given = tokens_[i + 1].value;
+      for (std::size_t j = i + 2; j < tokens_.size(); ++j) {
+        if (tokens_[j].kind == Token::Kind::name && tokens_[j].value == given) tokens_[j].value = real;
+      }
+    }
+  }
   [[nodiscard]] const Token& token(std::size_t i) const {
     static const Token k_end{Token::Kind::sign, "", false};
     return i < tokens_.size() ? tokens_[i] : k_end;
@@ -237,8 +252,10 @@ class CodeReader {
     for (std::size_t i = 0; i < tokens_.size(); ++i) {
       const Token& t = tokens_[i];
       if (t.kind == Token::Kind::name) {
-        if (is_one_of(t.value, {"socket", "Socket", "TCPSocket", "UDPSocket", "create_connection", "fsockopen", "pfsockopen", "INET", "net", "IO::Socket", "connect", "socket_create", "open_connection", "createConnection", "telnetlib", "paramiko", "SOCK_STREAM", "tcp", "stream_socket_client", "inet", "sockaddr_in", "NET", "SSHClient", "netmiko", "fabric", "asyncssh"})) {
-          const bool is_certain = is_one_of(t.value, {"create_connection", "fsockopen", "TCPSocket", "telnetlib", "paramiko", "SOCK_STREAM", "stream_socket_client", "open_connection", "createConnection", "sockaddr_in", "INET", "netmiko", "asyncssh", "SSHClient"});
+        if (is_one_of(t.value, {"socket", "Socket", "TCPSocket", "UDPSocket", "create_connection", "fsockopen", "pfsockopen", "INET", "net", "IO::Socket", "connect", "socket_create", "open_connection", "createConnection", "telnetlib", "paramiko", "SOCK_STREAM", "tcp", "stream_socket_client", "inet", "sockaddr_in", "NET", "SSHClient", "netmiko", "fabric", "asyncssh", "winrm", "pypsrp", "pxssh", "SshMachine", "ssh2", "SSH", "rpyc", "execnet", "scrapli", "napalm", "ssh2_connect", "Net::SSH", "Net::OpenSSH"})) {
+          const bool is_certain = is_one_of(t.value, {"create_connection", "fsockopen", "TCPSocket", "telnetlib", "paramiko", "SOCK_STREAM", "stream_socket_client", "open_connection", "createConnection", "sockaddr_in", "INET", "netmiko", "asyncssh", "SSHClient", "winrm", "pypsrp", "pxssh", "SshMachine", "ssh2", "rpyc", "execnet", "scrapli", "napalm", "ssh2_connect", "Net::SSH", "Net::OpenSSH"});
+          if (t.value == "SSH" && is_sign(i - 1, "::")) opens_socket = true;
+          if (t.value == "fabric" && names_any({"Connection", "ThreadingGroup", "SerialGroup"})) opens_socket = true;
           if (is_certain) opens_socket = true;
           if (t.value == "connect" && is_sign(i + 1, "(") && !is_one_of(token(i - 2).value, {"sqlite3", "psycopg2", "pymysql", "MySQLdb", "psycopg", "mysql"})) {
             if (std::any_of(tokens_.begin(), tokens_.end(), [](const Token& other) { return is_one_of(other.value, {"socket", "Socket", "net"}); })) opens_socket = true;

@@ -168,7 +168,7 @@ std::vector<std::string> sql_statements(std::string_view text, bool& is_incomple
   return statements;
 }
 
-void walk_sql(Walk& walk, std::string_view text, std::string_view client, bool& is_incomplete) {
+void walk_sql(Walk& walk, std::string_view text, std::string_view client, bool& is_incomplete, bool is_prompt) {
   if (!walk.spend(16 + text.size())) {
     walk.note(Opaque::unreadable, "this takes too long to read", text);
     return;
@@ -194,7 +194,10 @@ void walk_sql(Walk& walk, std::string_view text, std::string_view client, bool& 
     at = end + 1;
   }
   copy_program(walk, statements);
-  for (std::string& statement : sql_statements(statements, is_incomplete)) emit(walk, {"sql", std::move(statement)});
+  std::vector<std::string> all = sql_statements(statements, is_incomplete);
+  // Typed over several lines, the WHERE may still come; the whole is judged with the line that ends it.
+  if (is_prompt && is_incomplete && !all.empty() && (all.back().starts_with("delete ") || all.back().starts_with("update ") || all.back().starts_with("with "))) all.pop_back();
+  for (std::string& statement : all) emit(walk, {"sql", std::move(statement)});
 }
 
 void walk_redis(Walk& walk, std::string_view text) {
@@ -235,7 +238,7 @@ void walk_prompt(Walk& walk, std::string_view text, Dialect dialect) {
   const std::string clean = sanitise(text);
   switch (dialect) {
     case Dialect::psql:
-    case Dialect::mysql: walk_sql(walk, clean, name_of(dialect), walk.is_incomplete); break;
+    case Dialect::mysql: walk_sql(walk, clean, name_of(dialect), walk.is_incomplete, true); break;
     case Dialect::redis: walk_redis(walk, clean); break;
     case Dialect::python: {
       std::string line = trimmed(clean);

@@ -20,7 +20,8 @@ struct Command;
 /// SQL text as statements: lower case, no comments, strings as '?', single blanks.
 [[nodiscard]] std::vector<std::string> sql_statements(std::string_view text, bool& is_incomplete);
 
-void walk_sql(Walk& walk, std::string_view text, std::string_view client, bool& is_incomplete);
+/// `is_prompt`: typed line by line; a statement without an end may go on with the next.
+void walk_sql(Walk& walk, std::string_view text, std::string_view client, bool& is_incomplete, bool is_prompt = false);
 void walk_redis(Walk& walk, std::string_view text);
 /// Text typed at a prompt of `dialect`.
 void walk_prompt(Walk& walk, std::string_view text, Dialect dialect);

@@ -7,6 +7,7 @@
 #include "policy/guard/dialects.h"
 #include "policy/guard/effects.h"
 #include "policy/guard/matching.h"
+#include "policy/guard/syntax.h"
 #include "policy/guard/walk.h"
 #include "policy/guard/wildcard.h"
 
@@ -181,7 +182,8 @@ Judgement Guard::judge_inside(std::string_view text, Dialect dialect, Origin ori
     if (dialect == Dialect::shell) {
       walk.run(text);
     } else {
-      walk_prompt(walk, text, dialect);
+      const bool goes_on = dialect == Dialect::python && !python_.empty() && !text.starts_with('!') && !text.starts_with('%');
+      walk_prompt(walk, goes_on ? python_ + std::string(text) : std::string(text), dialect);
     }
     out.incomplete = walk.is_incomplete;
     out.enters = walk.enters;
@@ -212,7 +214,24 @@ Judgement Guard::judge_inside(std::string_view text, Dialect dialect, Origin ori
   return out;
 }
 
+void Guard::remember_python(std::string_view text) {
+  constexpr std::size_t k_most = 4096;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    const std::string_view line = text.substr(at, end - at);
+    at = end + 1;
+    const std::size_t equals = line.find('=');
+    const bool assigns = equals != std::string_view::npos && is_name(line.substr(0, std::min(line.find_last_not_of(" \t", equals - std::min<std::size_t>(equals, 1)) + 1, equals)));
+    if (!line.starts_with("import ") && !line.starts_with("from ") && !assigns) continue;
+    // What was let pass with a note would be noted again with every line to come.
+    if (line.size() > k_most / 4 || judge(line, Dialect::python).verdict != Verdict::allow) continue;
+    while (python_.size() + line.size() >= k_most) python_.erase(0, python_.find('\n') + 1);
+    python_ += std::string(line) + "\n";
+  }
+}
+
 void Guard::ran(std::string_view text, Dialect dialect) {
+  if (dialect == Dialect::python && text.size() <= k_longest_text) return remember_python(text);
   if (dialect != Dialect::shell || text.size() > k_longest_text) return;
   try {
     Walk walk(state_, Origin::script);

@@ -105,6 +105,9 @@ struct Variable {
   std::vector<std::string> values;  ///< possible values, at most four
   std::vector<std::string> items;   ///< an array's
   bool is_array = false;
+  bool is_associative = false;
+  char folds = 0;                      ///< 'l', 'u': what is assigned later turns to small or capital letters
+  std::vector<std::string> keys = {};  ///< an associative array's, beside its items
 };
 struct KnownFile {
   std::string content;      ///< empty and `is_content_known` false: only known by path and hash
@@ -170,11 +173,14 @@ class Guard {
   [[nodiscard]] const ShellState& state() const noexcept { return state_; }
 
  private:
+  /// Imports and assignments typed at a Python prompt: what later lines call by name.
+  void remember_python(std::string_view text);
   [[nodiscard]] Judgement judge_inside(std::string_view text, Dialect dialect, Origin origin) const;
 
   std::shared_ptr<const RuleSet> rules_;
   ShellState state_;
   std::vector<std::string> written_;
+  std::string python_;
 };
 
 }  // namespace sallyport::guard

@@ -187,6 +187,11 @@ bool Walk::multiplexer(const Command& command, Output& output) {
 bool Walk::tool_with_commands(const Command& command) {
   const Argv& argv = command.argv;
   const std::string_view name = program_name(argv[0]);
+  // A prompt of its own whose language is not read here: what is typed at it is opaque.
+  if (command.input.kind == Input::Kind::terminal && is_one_of(name, {"gdb", "lldb", "bc", "dc", "ed", "ftp", "lftp", "tftp", "gnuplot", "nslookup", "parted", "fdisk", "gdisk", "virsh", "smbclient", "mdb", "crash", "maxima", "zkCli.sh", "rclone", "jdb", "rpcclient"}) &&
+      std::none_of(argv.begin() + 1, argv.end(), [](const std::string& word) { return is_one_of(word, {"-batch", "--batch", "-c", "-e", "-l", "--version", "--help", "-h", "copy", "sync", "ls", "list"}); })) {
+    enters = Dialect::other;
+  }
   if (name == "make" || name == "gmake") {
     for (const std::string& word : argv) {
       std::string recipe;

@@ -1,5 +1,5 @@
 """A person at a terminal: a stock ssh client in a pty, keys in, screen text out. And a delay line for TCP."""
-import fcntl, os, pty, random, re, select, signal, socket, struct, termios, threading, time
+import fcntl, os, pty, random, re, select, shlex, signal, socket, struct, subprocess, tempfile, termios, threading, time
 
 
 class Terminal:
@@ -69,6 +69,67 @@ class Terminal:
             _, self.status = os.waitpid(self.pid, 0)
             os.close(self.fd)
         return self.status
+
+
+class Tmux:
+    """A person in front of a real terminal emulator: tmux here on this side runs the client, keys go in, its screen is read."""
+
+    def __init__(self, command, columns=100, rows=30):
+        self.folder = tempfile.mkdtemp(prefix="sp-tmux-", dir="/tmp")
+        with open(f"{self.folder}/conf", "w") as conf:
+            conf.write("set -g status off\nset -g escape-time 0\nset -g remain-on-exit on\nset -g history-limit 5000\n")
+        self.tmux("-f", f"{self.folder}/conf", "new-session", "-d", "-x", str(columns), "-y", str(rows), " ".join(shlex.quote(str(part)) for part in command))
+
+    def tmux(self, *arguments):
+        return subprocess.run(["tmux", "-u", "-S", f"{self.folder}/socket", *arguments], check=True, capture_output=True, timeout=20,
+                              env={**os.environ, "TERM": "xterm-256color"}).stdout.decode(errors="replace")
+
+    def screen(self):
+        """What was shown since the start, without blank rows at its end."""
+        return self.tmux("capture-pane", "-p", "-J", "-S", "-").rstrip()
+
+    def type(self, text):
+        if text:
+            self.tmux("send-keys", "-l", text[:-1] + "\\;" if text.endswith(";") else text)  # tmux ends its own command at a last semicolon
+
+    def keys(self, *names):
+        """By name: Enter, Up, C-c, Escape."""
+        self.tmux("send-keys", *names)
+
+    def expect(self, pattern, seconds=15):
+        end = time.monotonic() + seconds
+        while True:
+            shown = self.screen()
+            found = re.search(pattern, shown, re.S)
+            if found:
+                return found
+            if time.monotonic() > end:
+                raise AssertionError(f"no {pattern!r} within {seconds} s on the screen:\n{shown[-2000:]}")
+            time.sleep(0.05)
+
+    def clear(self):
+        """Forgets what was shown; the row of the cursor stays."""
+        self.tmux("send-keys", "-R")
+        self.tmux("clear-history")
+
+    def enter(self, text, expect, seconds=15):
+        """Types a line and waits for rows that the screen did not have before Enter."""
+        self.type(text)
+        time.sleep(0.15)
+        count = len(re.findall(expect, self.screen(), re.S | re.M))
+        self.keys("Enter")
+        end = time.monotonic() + seconds
+        while len(re.findall(expect, self.screen(), re.S | re.M)) <= count:
+            if time.monotonic() > end:
+                raise AssertionError(f"no new {expect!r} within {seconds} s after {text!r} on the screen:\n{self.screen()[-2000:]}")
+            time.sleep(0.05)
+
+    def close(self):
+        try:
+            self.tmux("kill-server")
+        except subprocess.SubprocessError:
+            pass
+        subprocess.run(["rm", "-rf", self.folder], check=False)
 
 
 def plain(text):

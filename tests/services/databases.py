@@ -97,6 +97,6 @@ class MariaDb(Server):
         data = self.folder / "data"
         self.run(self.find("mariadb-install-db"), "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal", "--skip-test-db",
                  *(["--user=nobody"] if os.geteuid() == 0 else []))
-        (self.folder / "init.sql").write_text(f"CREATE USER 'admin'@'%' IDENTIFIED BY '{self.password}'; GRANT ALL ON *.* TO 'admin'@'%'; CREATE DATABASE app;\n")
+        (self.folder / "init.sql").write_text(f"CREATE USER 'admin'@'%' IDENTIFIED BY '{self.password}';\nGRANT ALL ON *.* TO 'admin'@'%';\nCREATE DATABASE app;\n")
         return self.spawn(self.find("mariadbd"), "--no-defaults", f"--datadir={data}", f"--port={self.port}", "--bind-address=127.0.0.1", f"--socket={self.folder}/socket",
                           f"--init-file={self.folder}/init.sql", "--innodb-buffer-pool-size=8M", "--skip-name-resolve", f"--pid-file={self.folder}/pid", **self.user())

@@ -421,6 +421,48 @@ TEST_CASE("a login at another host is seen on the screen", "[gateway][guard]") {
   }
 }
 
+TEST_CASE("a block at another program's prompt does not make that prompt the shell's", "[gateway][guard]") {
+  std::vector<guard::Dialect> dialects;
+  LineGuard::Hooks hooks;
+  hooks.judge = [&](std::string_view text, guard::Dialect dialect) {
+    dialects.push_back(dialect);
+    guard::Judgement judgement;
+    judgement.incomplete = text.ends_with(':');
+    if (text == "python3") judgement.enters = guard::Dialect::python;
+    return judgement;
+  };
+  hooks.ran = [](std::string_view, guard::Dialect) {};
+  hooks.opaque_verdict = [](guard::Opaque) { return guard::Verdict::alert; };
+  LineGuard guard(std::move(hooks), 80, 24);
+  LineGuard::Actions actions;
+  std::int64_t now = 1'000'000;
+  const auto shows = [&](std::string_view output) {
+    guard.shown(bytes_of(output), now, actions);
+    now += 100 * k_ms;
+    guard.tick(now, actions);
+  };
+  const auto line = [&](std::string_view text) {
+    for (const char& key : text) {
+      guard.typed(bytes_of(std::string_view(&key, 1)), now, actions);
+      shows(std::string_view(&key, 1));
+    }
+    guard.typed(bytes_of("\r"), now, actions);
+  };
+  shows("$ ");
+  line("python3");
+  shows("\r\n>>> ");
+  line("for n in x:");
+  shows("\r\n... ");
+  line(" print(n)");
+  shows("\r\n... ");
+  line("");
+  shows("\r\n>>> ");
+  line("import shutil");
+  REQUIRE(dialects.size() >= 4);
+  CHECK(dialects.front() == guard::Dialect::shell);
+  CHECK(dialects.back() == guard::Dialect::python);
+}
+
 TEST_CASE("a login at the target itself is no hop", "[gateway][guard]") {
   Lab lab;
   lab.shows("Linux target 6.1\r\nLast login: Mon Nov 23 07:00:00 2026 from 192.0.2.10\r\n");

@@ -19,6 +19,36 @@ bool notes(const Judgement& j, Opaque kind) {
   return std::any_of(j.findings.begin(), j.findings.end(), [&](const Finding& f) { return f.opaque == kind; });
 }
 
+TEST_CASE("a Python prompt knows what was imported and assigned at it", "[guard]") {
+  auto set = RuleSet::from_bytes(encode(full_document()));
+  REQUIRE(set);
+  Guard guard(*set);
+  const auto verdict = [&](std::string_view text) { return guard.judge(text, Dialect::python).verdict; };
+  CHECK(verdict("go('rm -rf /etc/x')") == Verdict::allow);
+  guard.ran("from os import system as go", Dialect::python);
+  CHECK(verdict("go('rm -rf /etc/x')") == Verdict::deny);
+  CHECK(verdict("go('ls')") == Verdict::allow);
+  guard.ran("where = '/etc/x'", Dialect::python);
+  CHECK(verdict("shutil.rmtree(where)") == Verdict::deny);
+  for (int i = 0; i < 5000; ++i) guard.ran("name" + std::to_string(i) + " = '" + std::string(40, 'x') + "'", Dialect::python);
+  CHECK(verdict("print(1)") == Verdict::allow);
+}
+
+TEST_CASE("a statement typed over several lines is judged with its end", "[guard]") {
+  auto set = RuleSet::from_bytes(encode(full_document()));
+  REQUIRE(set);
+  const Guard guard(*set);
+  for (const Dialect dialect : {Dialect::psql, Dialect::mysql}) {
+    const auto first = guard.judge("update t", dialect);
+    CHECK(first.incomplete);
+    CHECK(first.verdict == Verdict::allow);
+    CHECK(guard.judge("update t\nset a = 1;", dialect).verdict == Verdict::deny);
+    CHECK(guard.judge("update t\nset a = 1\nwhere id = 7;", dialect).verdict == Verdict::allow);
+    CHECK(guard.judge("drop table t", dialect).verdict == Verdict::deny);
+  }
+  CHECK(guard.judge("psql -c 'delete from users'").verdict == Verdict::deny);
+}
+
 }  // namespace
 
 TEST_CASE("every shipped pack is read without a problem and passes the tests inside it", "[guard][packs]") {
