@@ -150,33 +150,40 @@ json::object ocsf_of(const OutgoingEvent& event, const Fields& fields, const std
   out.emplace("metadata", json::object{{"version", "1.3.0"},
                                        {"uid", event.id},
                                        {"event_code", event.name},
+                                       {"profiles", json::array{"host"}},  // it is what adds `actor` and `device` to every class
                                        {"sequence", event.leaf},
                                        {"log_name", "audit"},
                                        {"original_time", std::to_string(event.wall_us)},
                                        {"product", json::object{{"name", "Sallyport"}, {"vendor_name", "Sallyport"}, {"version", version}}}});
   out.emplace("device", json::object{{"hostname", node}, {"type_id", k_other}, {"type", "gateway"}});
-  const std::string actor = actor_of(fields);
-  json::object user{{"name", actor}};
-  out.emplace("actor", json::object{{"user", user}});
+  const std::string who = actor_of(fields);
+  json::object user = who.empty() ? json::object{{"name", "sallyport"}, {"type", "System"}, {"type_id", 3}} : json::object{{"name", who}};
+  json::object actor{{"user", user}};
+  if (!event.session.empty()) actor.emplace("session", json::object{{"uid", event.session}});
+  out.emplace("actor", std::move(actor));
   if (json::object from = endpoint(fields.first({"source", "from"})); !from.empty()) {
     if (const std::string port = fields.text("source_port"); !port.empty() && port.size() < 6 && port.find_first_not_of("0123456789") == std::string::npos) from.emplace("port", std::stoi(port));
     out.emplace("src_endpoint", std::move(from));
   } else if (uid == OcsfClass::api_activity || uid == OcsfClass::ssh_activity) {
     out.emplace("src_endpoint", json::object{{"name", "local"}});
   }
-  if (json::object to = endpoint(fields.text("target")); !to.empty()) {
+  if (json::object to = endpoint(fields.text("target")); !to.empty() && uid != OcsfClass::account_change) {
     to.emplace("name", fields.text("target"));
     out.emplace("dst_endpoint", std::move(to));
   }
   switch (uid) {
     case OcsfClass::authentication:
       out.emplace("user", std::move(user));
-      if (const std::string method = fields.text("method"); !method.empty()) out.emplace("auth_protocol", method);
+      if (const std::string method = fields.text("method"); !method.empty()) {
+        out.emplace("auth_protocol", method);
+        out.emplace("auth_protocol_id", k_other);
+      }
+      if (!event.session.empty()) out.emplace("session", json::object{{"uid", event.session}});
       out.emplace("service", json::object{{"name", event.name.starts_with("auth.") ? "ssh" : "api"}});
       break;
     case OcsfClass::account_change: {
       const std::string subject = fields.first({"locked_principal", "locked_account", "locked_target", "secret", "for", "principal"});
-      out.emplace("user", json::object{{"name", subject}});
+      out.emplace("user", subject.empty() ? user : json::object{{"name", subject}});
       break;
     }
     case OcsfClass::api_activity: {
@@ -184,11 +191,8 @@ json::object ocsf_of(const OutgoingEvent& event, const Fields& fields, const std
       out.emplace("api", json::object{{"operation", act.empty() ? event.name : act}});
       break;
     }
-    case OcsfClass::ssh_activity:
-      if (const std::string account = fields.text("account"); !account.empty()) out.emplace("remote_user", account);
-      break;
+    case OcsfClass::ssh_activity: break;  // the class has no place for the account; it stands in `unmapped`
   }
-  if (!event.session.empty()) out.emplace("session", json::object{{"uid", event.session}});
   out.emplace("unmapped", fields.all());
   return out;
 }

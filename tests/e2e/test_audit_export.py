@@ -39,6 +39,70 @@ class Receiver:
         self.server.server_close()
 
 
+# What OCSF 1.3 says of the classes we use, with the profile `host`: required attributes, of which one at least, all that are known, and activities.
+BASE = {"activity_id", "category_uid", "class_uid", "metadata", "severity_id", "time", "type_uid"}
+KNOWN = BASE | {"activity_name", "category_name", "class_name", "message", "status_id", "status_code", "status_detail", "unmapped", "actor", "device", "src_endpoint"}
+OTHER = {0, 99}
+CLASSES = {3001: (3, {"user"}, set(), {"user"}, set(range(1, 13))),
+           3002: (3, {"user"}, {"service", "dst_endpoint"}, {"user", "service", "dst_endpoint", "session", "auth_protocol", "auth_protocol_id"}, set(range(1, 6))),
+           4007: (4, set(), {"src_endpoint", "dst_endpoint"}, {"dst_endpoint"}, set(range(1, 7))),
+           6003: (6, {"actor", "api", "src_endpoint"}, set(), {"api", "dst_endpoint"}, set(range(1, 5)))}
+# Objects: all attributes we may use with their types, the required ones, of which one at least.
+OBJECTS = {"metadata": ({"version": str, "uid": str, "event_code": str, "sequence": int, "log_name": str, "original_time": str, "profiles": list, "product": dict}, {"version", "product"}, set()),
+           "product": ({"name": str, "vendor_name": str, "version": str}, {"vendor_name"}, set()),
+           "device": ({"hostname": str, "type_id": int, "type": str}, {"type_id"}, {"hostname"}),
+           "actor": ({"user": dict, "session": dict}, set(), {"user", "session"}),
+           "user": ({"name": str, "type": str, "type_id": int}, set(), {"name"}),
+           "session": ({"uid": str}, set(), {"uid"}),
+           "service": ({"name": str}, set(), {"name"}),
+           "api": ({"operation": str}, {"operation"}, set()),
+           "src_endpoint": ({"ip": str, "hostname": str, "name": str, "port": int}, set(), {"ip", "hostname", "name"}),
+           "dst_endpoint": ({"ip": str, "hostname": str, "name": str, "port": int}, set(), {"ip", "hostname", "name"})}
+
+
+def wrong_in(event):
+    """What is wrong with one event by the tables above, as sentences."""
+    wrong = []
+    if event.get("class_uid") not in CLASSES:
+        return [f"class {event.get('class_uid')}"]
+    category, required, one_of, more, activities = CLASSES[event["class_uid"]]
+    wrong += [f"{name} is missing" for name in (BASE | required) - set(event)]
+    wrong += [f"{name} is no attribute of the class" for name in set(event) - KNOWN - more]
+    if one_of and not one_of & set(event):
+        wrong.append(f"none of {one_of}")
+    for name, allowed in (("category_uid", {category}), ("activity_id", activities | OTHER), ("severity_id", set(range(7)) | {99}), ("status_id", {0, 1, 2, 99}),
+                          ("type_uid", {event["class_uid"] * 100 + event.get("activity_id", 0)})):
+        if name in event and event[name] not in allowed:
+            wrong.append(f"{name} is {event[name]}")
+    for name in ("activity_id", "status_id", "auth_protocol_id"):
+        if event.get(name) == 99 and not event.get({"activity_id": "activity_name", "auth_protocol_id": "auth_protocol"}.get(name)):
+            wrong.append(f"{name} is Other, and nothing says what")
+    if not isinstance(event.get("time"), int) or not 10**12 < event["time"] < 10**13:
+        wrong.append("time is not in milliseconds")
+
+    def look(place, name, thing):
+        types, needed, any_of = OBJECTS[name]
+        wrong.extend(f"{place}.{key} is missing" for key in needed - set(thing))
+        wrong.extend(f"{place}.{key} is unknown" for key in set(thing) - set(types))
+        if any_of and not any(thing.get(key) for key in any_of):
+            wrong.append(f"{place} has none of {any_of}")
+        for key, value in thing.items():
+            if key in types and type(value) is not types[key]:
+                wrong.append(f"{place}.{key} is a {type(value).__name__}")
+            elif value == "":
+                wrong.append(f"{place}.{key} is empty")
+            elif isinstance(value, dict):
+                look(f"{place}.{key}", key, value)
+    for name in OBJECTS:
+        if isinstance(event.get(name), dict):
+            look(name, name, event[name])
+        elif name in event:
+            wrong.append(f"{name} is no object")
+    if not {"actor", "device"}.isdisjoint(event) and "host" not in event.get("metadata", {}).get("profiles", []):
+        wrong.append("actor and device need the profile host")
+    return wrong
+
+
 class Export(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -72,7 +136,6 @@ class Export(unittest.TestCase):
         self.assertEqual(self.export(*words, check=True).returncode, 0)
         first = [json.loads(line) for line in out.read_text().splitlines()]
         self.assertLessEqual({3002, 4007, 6003}, {event["class_uid"] for event in first})
-        self.assertEqual([event for event in first if event["type_uid"] != event["class_uid"] * 100 + event["activity_id"]], [])
         self.assertEqual(self.lab.ssh(self.lab.user(), "echo two").returncode, 0)
         self.lab.wait_event("session.ended")
         self.export(*words, check=True)
@@ -85,6 +148,29 @@ class Export(unittest.TestCase):
         broken = self.export(*words)
         self.assertNotEqual(broken.returncode, 0)
         self.assertIn(b"no cursor", broken.stderr)
+
+    def test_every_event_is_what_the_schema_of_its_class_says(self):
+        lab = self.lab
+        lab.ssh(lab.user(), "exit 3")
+        lab.ssh("nobody+deploy+target1", "true")
+        lab.ssh(lab.user(), "true", identity="auditor")
+        lab.run_cli("lock", "set", "--principal", "auditor", "--reason", "a test", check=True)
+        lab.run_cli("lock", "remove", json.loads(lab.run_cli("lock", "list", "-o", "json", check=True).stdout)[0]["id"])
+        lab.run_cli("apply", "-f", lab.folder / "policy", check=True)
+        subprocess.run([BIN / "sallyport", "--config", lab.folder / "sallyport.yaml", "secret", "put", "pw/x"], input=b"long-enough-1", capture_output=True, timeout=30, check=True)
+        lab.run_cli("sessions", check=True)
+        lab.wait_event("secret.put")
+        events = [json.loads(line) for line in self.export("--to", "-", check=True).stdout.splitlines()]
+        self.assertEqual({event["class_uid"] for event in events}, set(CLASSES))
+        self.assertGreater(len(events), 20)
+        for event in events:
+            with self.subTest(event["metadata"]["event_code"]):
+                self.assertEqual(wrong_in(event), [], event)
+        # The tables do see what is wrong.
+        some = next(event for event in events if event["class_uid"] == 3002)
+        for change in ({"user": None}, {"user": {"name": ""}}, {"remote_user": "x"}, {"severity_id": 9}, {"type_uid": 1}, {"time": 17}, {"metadata": {}}, {"activity_id": 77}, {"actor": "x"}):
+            spoiled = {key: value for key, value in {**some, **change}.items() if value is not None}
+            self.assertNotEqual(wrong_in(spoiled), [], change)
 
     def test_cef_is_one_line_for_each_event(self):
         lines = self.export("--to", "-", "--format", "cef", check=True).stdout.decode().splitlines()

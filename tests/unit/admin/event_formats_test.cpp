@@ -48,7 +48,16 @@ TEST_CASE("an OCSF event has what its class requires and keeps every field", "[a
   CHECK(denied.at("severity_id") == 3);
   CHECK(denied.at("status_code") == "SP-2001");
   CHECK(denied.at("dst_endpoint").at("hostname") == "recs-1");
-  CHECK(denied.at("session").at("uid") == "01JC3W9M6T5X1Q8Z7R4N2K0HFB");
+  CHECK(denied.at("actor").at("session").at("uid") == "01JC3W9M6T5X1Q8Z7R4N2K0HFB");
+
+  // What the class has no attribute for stands in `unmapped` only: strict receivers refuse unknown attributes.
+  CHECK_FALSE(denied.contains("remote_user"));
+  CHECK_FALSE(denied.contains("session"));
+  CHECK(denied.at("unmapped").at("account") == "deploy");
+
+  const auto own = ocsf(event_of("vault.unsealed", "{}"));
+  CHECK(own.at("actor").at("user").at("name") == "sallyport");
+  CHECK(own.at("actor").at("user").at("type_id") == 3);
 
   const auto lock = ocsf(event_of("lock.set", R"({"by":"admin","locked_principal":"engineer","reason":"laptop lost"})"));
   CHECK(lock.at("class_uid") == 3001);
