@@ -136,13 +136,40 @@ class Session:
             shown = {} if body is None or kind == 7 else {"body": base64.b64encode(body).decode()}
             print(json.dumps({**out, **({"header": self.info} if kind == 1 else shown)}))
 
+def varint(data, at):
+    value = shift = 0
+    while data[at] & 128:
+        value, shift, at = value | (data[at] & 127) << shift, shift + 7, at + 1
+    return value | data[at] << shift, at + 1
+
+def entries_of(payload):  # both forms of an entries frame (section 5.1)
+    form, count, at, extras, sequence, wall, boot, channel, segment = *struct.unpack_from("<HI", payload, 26), 40, {}, 0, 0, 0, 0, 0
+    for _ in range(count):
+        if not form or payload[at] == 128:
+            at += 1 if form else 0
+            length = struct.unpack_from("<I", payload, at)[0]
+            raw, at = payload[at + 4:at + 4 + length], at + 4 + length
+            sequence, kind, _, _, channel, wall, boot, segment, _, extras[raw[8]] = struct.unpack_from("<QBBHIqqIIQ", raw)
+            yield raw
+            continue
+        mark, kind, at, numbers = payload[at], payload[at + 1], at + 2, []
+        for bit in (64, 0, 32, 4, 8, 16, 0):  # sequence, wall, boot, channel, segment, extra, size
+            number, at = varint(payload, at) if mark & bit or not bit else (None, at)
+            numbers.append(number)
+        away = lambda number: (number >> 1) ^ -(number & 1) if number else 0
+        first, more_wall, more_boot, *ids, more_extra, size = numbers
+        boot, wall = boot + away(more_wall) + away(more_boot), wall + away(more_wall)
+        sequence, channel, segment = (old if new is None else new for old, new in ((sequence + 1, first), (channel, ids[0]), (segment, ids[1])))
+        extras[kind] = (extras.get(kind, 0) + away(more_extra)) % 2**64
+        end = at + size + 16
+        yield struct.pack("<QBBHIqqIIQ", sequence, kind, mark & 3, 0, channel, wall, boot, segment, size, extras[kind]) + payload[at:end]
+        at = end
+
 def take(kind, payload, sessions, log, newest, keys):
     if kind == 1:
-        label, count, at = payload[:26].decode("ascii"), struct.unpack_from("<I", payload, 28)[0], 40
-        for _ in range(count):
-            length = struct.unpack_from("<I", payload, at)[0]
-            sessions.setdefault(label, Session(label)).add(payload[at + 4:at + 4 + length])
-            at += 4 + length
+        label = payload[:26].decode("ascii")
+        for raw in entries_of(payload):
+            sessions.setdefault(label, Session(label)).add(raw)
     elif kind in (2, 3):
         log.append(bytes([kind]) + payload)
         if struct.unpack_from("<Q", payload)[0] != len(log.roots) - 1:

@@ -18,6 +18,7 @@ constexpr std::uint32_t k_version = 1;
 constexpr std::uint32_t k_frame_magic = 0x31465053;
 constexpr std::size_t k_entries_fixed = seal::k_label_bytes + 2 + 4 + 8;
 constexpr std::size_t k_event_fixed = 60;
+constexpr std::uint16_t k_short_form = 1;
 constexpr std::size_t k_head_bytes = 88;
 constexpr std::uint16_t k_flag_ended = 1;
 constexpr std::uint16_t k_flag_truncated = 2;
@@ -129,17 +130,24 @@ std::optional<EntriesReader> EntriesReader::open(ByteView payload) {
   Taker taker(payload);
   EntriesReader reader;
   const auto label = taker.label();
-  const auto zero = taker.number<std::uint16_t>();
+  const auto form = taker.number<std::uint16_t>();
   reader.count_ = taker.number<std::uint32_t>();
   reader.ring_end_ = taker.number<std::uint64_t>();
-  if (taker.failed() || !label || zero != 0) return std::nullopt;
+  if (taker.failed() || !label || form > k_short_form) return std::nullopt;
   reader.label_ = *label;
   reader.rest_ = taker.rest();
+  reader.short_ = form == k_short_form;
   return reader;
 }
 
 std::optional<ByteView> EntriesReader::next() {
   if (given_ == count_ || !whole_) return std::nullopt;
+  if (short_) {
+    const auto entry = take_short_entry(rest_, before_, scratch_);
+    whole_ = entry.has_value();
+    if (entry) ++given_;
+    return entry;
+  }
   Taker taker(rest_);
   const auto length = taker.number<std::uint32_t>();
   const ByteView entry = taker.take(length);
@@ -155,16 +163,41 @@ std::optional<ByteView> EntriesReader::next() {
 EntriesWriter::EntriesWriter(Bytes& out, const seal::Label& label, std::uint64_t frame_number)
     : out_(out), frame_at_(begin_frame(out, FrameType::entries, frame_number)) {
   append_label(out_, label);
-  append_number(out_, std::uint16_t{0});
+  append_number(out_, k_short_form);
   append_number(out_, std::uint32_t{0});
   append_number(out_, std::uint64_t{0});
 }
 
 void EntriesWriter::add(ByteView entry) {
-  append_number(out_, static_cast<std::uint32_t>(entry.size()));
+  if (is_worth_shortening(entry)) {
+    put_short_entry(out_, before_, entry);
+    ++count_;
+    return;
+  }
+  const std::size_t at = begin_entry();
   append_bytes(out_, entry);
+  end_entry(at);
+}
+
+std::size_t EntriesWriter::begin_entry() {
+  out_.resize(out_.size() + k_whole_entry_prefix);
+  return out_.size();
+}
+
+void EntriesWriter::end_entry(std::size_t begun_at) {
+  const ByteView entry = ByteView(out_).subspan(begun_at);
+  if (is_worth_shortening(entry)) {
+    shortened_.assign(entry.begin(), entry.end());
+    take_back(begun_at);
+    put_short_entry(out_, before_, shortened_);
+  } else {
+    before_.take_whole(entry);
+    put_whole_entry_prefix(out_.data() + begun_at - k_whole_entry_prefix, entry.size());
+  }
   ++count_;
 }
+
+void EntriesWriter::take_back(std::size_t begun_at) { out_.resize(begun_at - k_whole_entry_prefix); }
 
 bool EntriesWriter::finish(std::uint64_t ring_end) {
   if (count_ == 0) {

@@ -12,6 +12,7 @@
 #include "platform/model/bytes.h"
 #include "platform/model/result.h"
 #include "platform/seal/entry.h"
+#include "recorder/journal/short_entries.h"
 
 namespace sallyport::recorder {
 
@@ -64,7 +65,8 @@ class EntriesReader {
   [[nodiscard]] const seal::Label& label() const noexcept { return label_; }
   [[nodiscard]] std::uint64_t ring_end() const noexcept { return ring_end_; }
   [[nodiscard]] std::uint32_t count() const noexcept { return count_; }
-  /// The next entry; nothing at the end, or when the payload does not hold what it announced (then is_whole() is false).
+  /// The next entry, good until the next call; nothing at the end, or when the payload does not hold what it announced (then
+  /// is_whole() is false).
   [[nodiscard]] std::optional<ByteView> next();
   [[nodiscard]] bool is_whole() const noexcept { return whole_ && (given_ < count_ || rest_.empty()); }
 
@@ -74,7 +76,10 @@ class EntriesReader {
   std::uint32_t count_ = 0;
   std::uint32_t given_ = 0;
   bool whole_ = true;
+  bool short_ = false;
   ByteView rest_;
+  EntryBefore before_;
+  Bytes scratch_;
 };
 
 /// Writes an entries frame straight into a buffer, entry by entry. Nothing else may be appended to it meanwhile.
@@ -82,6 +87,11 @@ class EntriesWriter {
  public:
   EntriesWriter(Bytes& out, const seal::Label& label, std::uint64_t frame_number);
   void add(ByteView entry);
+  /// For an entry that is written where it belongs: what tells its length goes before `begun_at`, which this returns; then append it to `out`, and
+  /// either end it or take back everything from there on.
+  [[nodiscard]] std::size_t begin_entry();
+  void end_entry(std::size_t begun_at);
+  void take_back(std::size_t begun_at);
   [[nodiscard]] std::uint32_t count() const noexcept { return count_; }
   /// False: it held no entry and was taken back.
   bool finish(std::uint64_t ring_end);
@@ -90,6 +100,8 @@ class EntriesWriter {
   Bytes& out_;
   std::size_t frame_at_;
   std::uint32_t count_ = 0;
+  EntryBefore before_;
+  Bytes shortened_;
 };
 
 enum class SaidBy : std::uint8_t { keeper = 1, vault = 2, authority = 3, recorder = 4 };

@@ -45,12 +45,64 @@ std::uint32_t frame_crc(ByteView header, ByteView payload) noexcept {
 std::optional<EntriesFrame> EntriesFrame::parse(ByteView payload) {
   if (payload.size() < k_entries_fixed) return std::nullopt;
   const auto label = seal::label_of(text_of(payload.first(seal::k_label_bytes)));
-  if (!label || get_number<std::uint16_t>(&payload[26]) != 0) return std::nullopt;
+  if (!label || get_number<std::uint16_t>(&payload[26]) > 1) return std::nullopt;
   EntriesFrame frame;
   frame.label_ = *label;
   frame.count_ = get_number<std::uint32_t>(&payload[28]);
   frame.rest_ = payload.subspan(k_entries_fixed);
+  frame.short_ = get_number<std::uint16_t>(&payload[26]) == 1;
   return frame;
+}
+
+std::uint64_t EntriesFrame::varint() {
+  std::uint64_t value = 0;
+  for (std::size_t i = 0; i < 10 && i < rest_.size(); ++i) {
+    const auto byte = std::to_integer<std::uint64_t>(rest_[i]);
+    if (i == 9 && byte > 1) break;
+    value += (byte & 127) << (7 * i);
+    if ((byte & 128) != 0) continue;
+    rest_ = rest_.subspan(i + 1);
+    return value;
+  }
+  overrun_ = true;
+  return 0;
+}
+
+std::int64_t EntriesFrame::difference() {
+  const std::uint64_t value = varint();
+  const auto half = static_cast<std::int64_t>(value / 2);
+  return (value & 1) != 0 ? -half - 1 : half;
+}
+
+bool EntriesFrame::expand(StoredEntry& entry) {
+  const auto plus = [](auto number, std::int64_t more) { return static_cast<decltype(number)>(static_cast<std::uint64_t>(number) + static_cast<std::uint64_t>(more)); };
+  if (rest_.size() < 2) return false;
+  const auto mark = std::to_integer<unsigned>(rest_[0]);
+  const auto kind = std::to_integer<std::uint8_t>(rest_[1]);
+  if ((mark & 128U) != 0 || kind >= last_extra_.size()) return false;
+  rest_ = rest_.subspan(2);
+  seal::EntryHeader header = last_;
+  header.sequence = (mark & 64U) != 0 ? varint() : header.sequence + 1;
+  header.kind = static_cast<seal::EntryKind>(kind);
+  header.flags = mark & 3U;
+  const std::int64_t wall = difference();
+  header.wall_us = plus(header.wall_us, wall);
+  header.boot_us = plus(plus(header.boot_us, wall), (mark & 32U) != 0 ? difference() : 0);
+  const std::uint64_t channel = (mark & 4U) != 0 ? varint() : header.channel;
+  const std::uint64_t segment = (mark & 8U) != 0 ? varint() : header.segment;
+  header.extra = plus(last_extra_[kind], (mark & 16U) != 0 ? difference() : 0);
+  const std::uint64_t size = varint();
+  if (overrun_ || channel > UINT32_MAX || segment > UINT32_MAX || size > seal::k_max_body || rest_.size() < size + crypto::k_aead_tag_size) return false;
+  header.channel = static_cast<std::uint32_t>(channel);
+  header.segment = static_cast<std::uint32_t>(segment);
+  header.size = static_cast<std::uint32_t>(size);
+  expanded_.resize(seal::k_entry_overhead + header.size);
+  seal::write_entry_header(header, std::span(expanded_).first<seal::k_entry_header_bytes>());
+  std::copy_n(rest_.begin(), expanded_.size() - seal::k_entry_header_bytes, expanded_.begin() + seal::k_entry_header_bytes);
+  rest_ = rest_.subspan(expanded_.size() - seal::k_entry_header_bytes);
+  entry.header = header;
+  entry.whole = expanded_;
+  return true;
 }
 
 std::optional<StoredEntry> EntriesFrame::next() {
@@ -59,14 +111,26 @@ std::optional<StoredEntry> EntriesFrame::next() {
     return std::nullopt;
   }
   sound_ = false;
+  StoredEntry entry;
+  const bool is_whole = !short_ || (!rest_.empty() && rest_.front() == std::byte{128});
+  if (!is_whole) {
+    if (!expand(entry)) return std::nullopt;
+    last_ = entry.header;
+    last_extra_[static_cast<std::size_t>(entry.header.kind)] = entry.header.extra;
+    ++given_;
+    sound_ = true;
+    return entry;
+  }
+  if (short_) rest_ = rest_.subspan(1);
   if (rest_.size() < 4) return std::nullopt;
   const auto length = get_number<std::uint32_t>(rest_.data());
   if (length < seal::k_entry_overhead || length > seal::k_max_entry || length > rest_.size() - 4) return std::nullopt;
-  StoredEntry entry;
   entry.whole = rest_.subspan(4, length);
   const auto header = seal::read_entry_header(entry.header_bytes());
   if (!header || header->size != length - seal::k_entry_overhead) return std::nullopt;
   entry.header = *header;
+  last_ = *header;
+  if (static_cast<std::size_t>(header->kind) < last_extra_.size()) last_extra_[static_cast<std::size_t>(header->kind)] = header->extra;
   rest_ = rest_.subspan(4 + length);
   ++given_;
   sound_ = true;

@@ -5,6 +5,7 @@
 // wrong in the same way where it is checked. Only the entry header (platform/seal) is shared.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -64,7 +65,7 @@ class EntriesFrame {
 
   [[nodiscard]] const seal::Label& label() const noexcept { return label_; }
   [[nodiscard]] std::uint32_t count() const noexcept { return count_; }
-  /// The next entry; nothing at the end, or when the rest is not what it must be: then is_sound() is false.
+  /// The next entry, good until the next call; nothing at the end, or when the rest is not what it must be: then is_sound() is false.
   [[nodiscard]] std::optional<StoredEntry> next();
   /// To be asked after next() gave nothing: all announced entries were there and nothing is left over.
   [[nodiscard]] bool is_sound() const noexcept { return sound_; }
@@ -72,9 +73,19 @@ class EntriesFrame {
  private:
   seal::Label label_{};
   std::uint32_t count_ = 0;
+  /// Of the short form: the header is made from what the entry before had.
+  [[nodiscard]] bool expand(StoredEntry& entry);
+  [[nodiscard]] std::uint64_t varint();
+  [[nodiscard]] std::int64_t difference();
+
   std::uint32_t given_ = 0;
   ByteView rest_;
   bool sound_ = true;
+  bool short_ = false;
+  bool overrun_ = false;  ///< a number was none, or the bytes ended in it
+  seal::EntryHeader last_;
+  std::array<std::uint64_t, 64> last_extra_{};
+  Bytes expanded_;
 };
 
 struct AuditEvent {

@@ -204,15 +204,10 @@ class Replay(Base):
             return self.lab.run_cli("play", session, "--journal", folder, "--forget", "--reason", "test")
 
         data, at, place = (journal / first).read_bytes(), 0, 64
-        while place < len(data):  # the output's entry: the largest sealed one of the session
+        while place < len(data):  # in the seal of the last entry of the session's first frame with output
             size, kind = struct.unpack_from("<II", data, place + 8)
-            if kind == 1 and data[place + 24:place + 50] == session.encode():
-                entry = place + 24 + 40
-                while entry < place + 24 + size:
-                    length = struct.unpack_from("<I", data, entry)[0]
-                    if data[entry + 4 + 8] == 4:
-                        at = entry + 4 + 48
-                    entry += 4 + length
+            if kind == 1 and data[place + 24:place + 50] == session.encode() and (at == 0 or size < 600):
+                at = place + 24 + size - 8
             place += 24 + size
         self.assertGreater(at, 0)
         def flip(where):

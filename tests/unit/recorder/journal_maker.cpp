@@ -7,6 +7,8 @@
 
 #include "platform/crypto/crc32c.h"
 #include "platform/crypto/ulid.h"
+#include "recorder/journal/frame.h"
+#include "recorder/replay/frames.h"
 
 namespace sallyport::test {
 namespace {
@@ -26,6 +28,23 @@ Bytes typed_leaf(const MadeFrame& frame) {
 }
 
 }  // namespace
+
+std::vector<Bytes> entries_in(ByteView payload) {
+  std::vector<Bytes> entries;
+  if (auto frame = replay::EntriesFrame::parse(payload))
+    while (const auto entry = frame->next()) entries.push_back(copy_of(entry->whole));
+  return entries;
+}
+
+void put_entries(Bytes& payload, const std::vector<Bytes>& entries) {
+  payload.resize(40);
+  seal::put_number(payload.data() + 26, std::uint16_t{0});
+  seal::put_number(payload.data() + 28, static_cast<std::uint32_t>(entries.size()));
+  for (const Bytes& entry : entries) {
+    put(payload, static_cast<std::uint32_t>(entry.size()));
+    put(payload, entry);
+  }
+}
 
 TemporaryFolder::TemporaryFolder() {
   char name[] = "/tmp/sallyport-test-XXXXXX";
@@ -98,43 +117,42 @@ MadeSession& JournalMaker::begin(const std::string& header_json, std::size_t rin
 }
 
 void JournalMaker::drain(MadeSession& session) {
+  const auto put_frame = [&](std::vector<Bytes>& entries) {
+    MadeFrame frame{1, {}};
+    if (short_form) {
+      recorder::EntriesWriter writer(frame.payload, *seal::label_of(session.id.view()), 1);
+      for (const Bytes& entry : entries) writer.add(entry);
+      REQUIRE(writer.finish(session.ring->position()));
+      frame.payload.erase(frame.payload.begin(), frame.payload.begin() + recorder::k_frame_header_bytes);
+    } else {
+      put(frame.payload, session.id.view());
+      put(frame.payload, std::uint16_t{0});
+      put(frame.payload, std::uint32_t{0});
+      put(frame.payload, session.ring->position());
+      put_entries(frame.payload, entries);
+    }
+    frames.push_back(std::move(frame));
+    entries.clear();
+  };
   for (;;) {
-    Bytes entries;
-    std::uint32_t count = 0;
-    for (;; ++count) {
+    std::vector<Bytes> entries;
+    for (;;) {
       Bytes entry;
       const auto next = session.ring->next(entry);
       REQUIRE(next != seal::RingConsumer::Next::broken);
       if (next == seal::RingConsumer::Next::nothing) break;
       const auto header = *seal::read_entry_header(ByteView(entry).first<48>());
       if (header.segment > session.segment) {  // the head over what is before the new segment
-        if (count > 0) {
-          MadeFrame frame{1, {}};
-          put(frame.payload, session.id.view());
-          put(frame.payload, std::uint16_t{0});
-          put(frame.payload, count);
-          put(frame.payload, session.ring->position());
-          put(frame.payload, entries);
-          frames.push_back(std::move(frame));
-          entries.clear();
-          count = 0;
-        }
+        if (!entries.empty()) put_frame(entries);
         head(session, 1);
         session.segment = header.segment;
       }
       session.tree.append(entry);
-      put(entries, static_cast<std::uint32_t>(entry.size()));
-      put(entries, entry);
+      entries.push_back(std::move(entry));
     }
     session.ring->free_up_to(session.ring->position());
-    if (count == 0) return;
-    MadeFrame frame{1, {}};
-    put(frame.payload, session.id.view());
-    put(frame.payload, std::uint16_t{0});
-    put(frame.payload, count);
-    put(frame.payload, session.ring->position());
-    put(frame.payload, entries);
-    frames.push_back(std::move(frame));
+    if (entries.empty()) return;
+    put_frame(entries);
   }
 }
 
@@ -206,11 +224,7 @@ void rebuild_log(std::vector<MadeFrame>& frames, const std::string& origin, cons
   for (MadeFrame& frame : frames) {
     if (frame.type == 1) {
       auto& tree = sessions[std::string(text_of(ByteView(frame.payload).first(26)))];
-      for (std::size_t at = 40; at < frame.payload.size();) {
-        const auto length = seal::get_number<std::uint32_t>(&frame.payload[at]);
-        tree.append(ByteView(frame.payload).subspan(at + 4, length));
-        at += 4 + length;
-      }
+      for (const Bytes& entry : entries_in(frame.payload)) tree.append(entry);
     } else if (frame.type == 2 || frame.type == 3) {
       seal::put_number(frame.payload.data(), log.size() + 1);
       if (frame.type == 3) {

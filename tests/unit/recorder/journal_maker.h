@@ -45,6 +45,10 @@ struct MadeFrame {
 /// Writes frames as journal files with right numbers and checksums; a new file after `frames_per_file` frames.
 void write_journal(const std::filesystem::path& folder, const std::vector<MadeFrame>& frames, std::size_t frames_per_file = 1000);
 
+/// The entries of an entries payload, whichever form it has; and others in their place, in form 0.
+[[nodiscard]] std::vector<Bytes> entries_in(ByteView payload);
+void put_entries(Bytes& payload, const std::vector<Bytes>& entries);
+
 struct MadeSession {
   SessionId id;
   Secret key;
@@ -78,6 +82,7 @@ class JournalMaker {
 
   [[nodiscard]] crypto::NoteKey note_key() const { return crypto::make_note_key(origin, key.public_key()); }
 
+  bool short_form = false;  ///< of the entries frames that drain() makes
   StepClock clock;
   std::string origin;
   crypto::Ed25519PrivateKey key;

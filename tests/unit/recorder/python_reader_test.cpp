@@ -39,10 +39,11 @@ TEST_CASE("the Python reader verifies and decodes a journal, and finds what was 
     return;
   }
   const std::string source = slurp(SALLYPORT_SOURCE_DIR "/docs/format/sallyport_reader.py");
-  CHECK(std::count(source.begin(), source.end(), '\n') <= 200);
+  CHECK(std::count(source.begin(), source.end(), '\n') <= 230);
 
   using Put = seal::SessionLog::Put;
   JournalMaker made;
+  made.short_form = true;
   auto& session = made.begin(R"({"principal":"engineer","target":"recs-1"})");
   auto& log = *session.log;
   std::string text;
@@ -94,7 +95,7 @@ TEST_CASE("the Python reader verifies and decodes a journal, and finds what was 
   // Changed inside, with every checksum put right; rolled back; signed by another key.
   auto frames = made.frames;
   for (auto& frame : frames)
-    if (frame.type == 1) frame.payload[40 + 4 + 50] ^= std::byte{1};
+    if (frame.type == 1) frame.payload.back() ^= std::byte{1};
   std::filesystem::remove_all(journal);
   write_journal(journal, frames, 4);
   CHECK(run_reader(journal + trust).status == 8);

@@ -30,7 +30,8 @@ constexpr std::string_view k_roll_back = "roll-back (no outside checkpoint)";
 
 /// Three sessions, interleaved; all ended; a checkpoint in the middle and one at the end.
 struct Fixture {
-  Fixture() {
+  explicit Fixture(bool short_form = false) {
+    made.short_form = short_form;
     auto& one = made.begin(R"({"principal":"engineer","account":"deploy","target":"recs-1"})");
     auto& two = made.begin(R"({"principal":"auditor","account":"deploy","target":"recs-2"})");
     made.event("session.started", R"({"principal":"engineer"})", one.id.str());
@@ -386,15 +387,6 @@ class Attacker {
     return attack;
   }
 
-  std::vector<std::pair<std::size_t, std::size_t>> entries_of(const MadeFrame& frame) {
-    std::vector<std::pair<std::size_t, std::size_t>> places;
-    for (std::size_t at = 40; at < frame.payload.size();) {
-      const std::size_t size = 4 + seal::get_number<std::uint32_t>(&frame.payload[at]);
-      places.emplace_back(at, size);
-      at += size;
-    }
-    return places;
-  }
 
   Attack change_frames() {
     switch (pick(10)) {
@@ -410,20 +402,18 @@ class Attacker {
       }
       case 2: {  // one entry out of the middle, count put right
         MadeFrame& frame = frames_[pick_frame({1})];
-        const auto places = entries_of(frame);
-        const auto [at, size] = places[pick(places.size())];
-        frame.payload.erase(frame.payload.begin() + static_cast<std::ptrdiff_t>(at), frame.payload.begin() + static_cast<std::ptrdiff_t>(at + size));
-        seal::put_number(frame.payload.data() + 28, static_cast<std::uint32_t>(places.size() - 1));
+        auto entries = entries_in(frame.payload);
+        entries.erase(entries.begin() + static_cast<std::ptrdiff_t>(pick(entries.size())));
+        put_entries(frame.payload, entries);
         return {"remove an entry"};
       }
       case 3: {  // two entries change places
         MadeFrame& frame = frames_[pick_frame({1})];
-        const auto places = entries_of(frame);
-        if (places.size() < 2) return {};
-        const std::size_t first = pick(places.size() - 1);
-        const auto begin = frame.payload.begin() + static_cast<std::ptrdiff_t>(places[first].first);
-        const auto middle = begin + static_cast<std::ptrdiff_t>(places[first].second);
-        std::rotate(begin, middle, middle + static_cast<std::ptrdiff_t>(places[first + 1].second));
+        auto entries = entries_in(frame.payload);
+        if (entries.size() < 2) return {};
+        const std::size_t first = pick(entries.size() - 1);
+        std::swap(entries[first], entries[first + 1]);
+        put_entries(frame.payload, entries);
         return {"reorder entries"};
       }
       case 4: {  // the label of a frame becomes another session's
@@ -497,7 +487,7 @@ TEST_CASE("random attacks are found, or are of the kind that only an outside che
   const int rounds = wanted != nullptr ? std::atoi(wanted) : 500;
   const char* seeded = std::getenv("SALLYPORT_ATTACK_SEED");
   const std::uint64_t seed = seeded != nullptr ? std::strtoull(seeded, nullptr, 10) : 20261122;
-  Fixture fixture;
+  Fixture fixture(true);
   AttackedLog log{fixture.made.frames, {}, fixture.made.origin, &fixture.made.key};
   for (const auto& session : fixture.made.sessions) log.sessions.push_back(session->id.str());
   Attacker attacker(log, seed);
