@@ -1,4 +1,4 @@
-"""The side-door matrix: every way in x {allowed, denied, needs a second factor, locked}, each with its audited event.
+"""The side-door matrix: every way in x {allowed, denied, needs a second factor, waits for approval or presence, locked}, each with its audited event.
 
 A door is (name, what policy calls it, how it is tried). Trying gives True when the door let something through.
 """
@@ -189,6 +189,20 @@ class SideDoors(unittest.TestCase):
                 before = self.newest()
                 self.assertFalse(getattr(self.doors, door)(), door)
                 wait_for(lambda: [e for e in self.lab.events() if int(e["number"]) > before and (e.get("decision") == "deny" or e.get("result") in ("refused", "partial"))], 5, 0.2)
+
+    def test_no_door_opens_while_nobody_answers(self):
+        log = self.lab.targets[0].folder / "log"
+        for line, kind in (("approval: {approvers: seniors, within: 1s}", "access"), ("moderation: {moderators: seniors, within: 1s}", "presence")):
+            text = self.policy(ALL).replace("  - name: operator\n", f"  - name: operator\n    {line}\n", 1)
+            self.lab.apply(text + "groups:\n  - {name: seniors, members: [approver, auditor]}\n")
+            logins, connections = log.read_text().count("Accepted publickey"), self.echo.connections
+            for door, _ in DOORS:
+                with self.subTest(door, kind=kind):
+                    before = self.newest()
+                    self.assertFalse(getattr(self.doors, door)(), door)
+                    wait_for(lambda: {"request.created", "request.expired"} <= {e["name"] for e in self.lab.events() if int(e["number"]) > before and e.get("kind") == kind}, 10, 0.2)
+            self.assertEqual(log.read_text().count("Accepted publickey"), logins, "the target saw a login")
+            self.assertEqual(self.echo.connections, connections, "a destination saw a connection")
 
     def test_no_door_opens_while_the_target_is_locked(self):
         self.lab.apply(self.policy(ALL))
