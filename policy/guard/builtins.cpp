@@ -1,6 +1,7 @@
 // The shell's own commands that change what later words mean.
 #include <algorithm>
 #include <array>
+#include <cctype>
 
 #include "policy/guard/argv_words.h"
 #include "policy/guard/decoders.h"
@@ -34,15 +35,25 @@ bool is_program_folder(std::string_view path) {
 
 void Walk::declare(const Command& command) {
   bool is_array = false;
+  bool is_associative = false;
   bool is_reference = false;
+  char folds = 0;
   for (std::size_t i = 1; i < command.argv.size(); ++i) {
     const std::string& word = command.argv[i];
     if (word.starts_with('-')) {
       is_reference = is_reference || word.find('n') != std::string::npos;
-      is_array = is_array || word.find('a') != std::string::npos || word.find('A') != std::string::npos;
+      is_associative = is_associative || word.find('A') != std::string::npos;
+      is_array = is_array || is_associative || word.find('a') != std::string::npos;
+      for (const char c : word) folds = c == 'l' || c == 'u' ? c : folds;
       continue;
     }
     const std::size_t prefix = assignment_prefix(word);
+    if (is_associative || folds != 0) {
+      Variable& made = overlay_.variables.try_emplace(word.substr(0, prefix == 0 ? std::string::npos : prefix - 1), Variable()).first->second.emplace();
+      made.is_array = is_array;
+      made.is_associative = is_associative;
+      made.folds = folds;
+    }
     if (prefix == 0) continue;
     std::string_view name = std::string_view(word).substr(0, prefix - 1);
     std::string value = plain(std::string_view(word).substr(prefix));
@@ -54,9 +65,10 @@ void Walk::declare(const Command& command) {
       if (const Variable* meant = find_variable(value); meant != nullptr && !meant->values.empty()) value = meant->values[0];
     }
     if (value.starts_with('(') && value.ends_with(')')) {
-      set_array(name, split_blanks(std::string_view(value).substr(1, value.size() - 2), " \t\n"));
+      if (!is_associative) set_array(name, split_blanks(std::string_view(value).substr(1, value.size() - 2), " \t\n"));  // else: read as it stands
     } else {
-      set_variable(name, std::move(value));
+      set_variable(name, value);
+      run_by_name(name, value);
     }
   }
 }
@@ -150,6 +162,21 @@ void Walk::remember_copies(const Command& command) {
         overlay_.files[absolute(to + "/" + std::string(program_name(from)))] = KnownFile{{}, {}, std::string(program_name(resolved)), false, false};
       }
     }
+  }
+}
+
+void Walk::look_into_names(std::string_view expression) {
+  for (std::size_t at = 0; at < expression.size();) {
+    const std::size_t start = at;
+    while (at < expression.size() && (std::isalnum(static_cast<unsigned char>(expression[at])) != 0 || expression[at] == '_')) ++at;
+    if (at == start) {
+      ++at;
+      continue;
+    }
+    const Variable* known = find_variable(expression.substr(start, at - start));
+    if (known == nullptr || !spend(8)) continue;
+    const std::vector<std::string> values = known->values;
+    for (const std::string& value : values) look_into_subscript(value);
   }
 }
 

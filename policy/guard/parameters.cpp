@@ -47,8 +47,17 @@ std::optional<std::vector<std::string>> Expansion::values_of(std::string_view na
   }
   // The index is expanded even where there is nothing to index.
   const bool is_whole = index == "@" || index == "*";
-  const std::string number = index.empty() || is_whole ? "0" : walk_.arithmetic(index);
   const Variable* found = walk_.find_variable(base);
+  if (found != nullptr && found->is_associative && !index.empty() && !is_whole) {
+    const Variable known = *found;
+    const std::string key = walk_.expand_string(index);
+    if (has_hole(key)) return std::vector<std::string>{std::string(1, k_hole)};
+    const auto at = std::find(known.keys.begin(), known.keys.end(), key);
+    if (at == known.keys.end()) return std::nullopt;
+    return std::vector<std::string>{known.items[static_cast<std::size_t>(at - known.keys.begin())]};
+  }
+  const std::string number = index.empty() || is_whole ? "0" : walk_.arithmetic(index);
+  found = walk_.find_variable(base);
   if (found == nullptr) return std::nullopt;
   if (found->is_array) {
     if (is_whole) {
@@ -122,6 +131,10 @@ void Expansion::parameter(std::string_view inside, bool is_quoted, bool glued) {
       return;
     }
     if (values && name.ends_with(']') && is_list) {  // the indices
+      if (const Variable* keyed = walk_.find_variable(name.substr(0, name.find('['))); keyed != nullptr && keyed->is_associative) {
+        put_list(keyed->keys, is_quoted, false);
+        return;
+      }
       fields_.add(k_hole);
       return;
     }

@@ -11,6 +11,12 @@ bool is_shell_name(std::string_view name) {
   return is_one_of(name, {"sh", "bash", "dash", "zsh", "ksh", "ash", "mksh", "ksh93", "rbash", "lksh", "yash", "posh", "fish", "csh", "tcsh", "pwsh", "elvish", "nu", "xonsh", "oil", "osh", "static-sh", "bash-static", "sash"});
 }
 
+/// These lend a shell their own standing; nobody opens a shell of her own with them.
+bool is_odd_wrapper(std::string_view nest) {
+  return is_one_of(nest, {"taskset", "ionice", "rlwrap", "chrt", "stdbuf", "setsid", "flock", "xargs", "timeout", "setarch", "numactl", "unbuffer", "logsave", "nohup", "time", "strace", "ltrace", "systemd-inhibit", "dbus-run-session", "choom", "prlimit", "uclampset", "cpulimit", "catchsegv", "hyperfine", "perf",
+                          "valgrind", "faketime", "torsocks", "proxychains", "proxychains4", "tsocks", "firejail", "schedtool", "softlimit", "chpst", "pidnsenv"});
+}
+
 /// Programs that are no wrappers: a shell started by them is an escape from what they are for.
 bool is_escape(std::string_view nest) {
   for (const std::string_view wrapper : {"alias", "function", "eval", "sudo", "env", "nice", "nohup", "timeout", "time", "command", "exec", "builtin", "setsid", "stdbuf", "script", "tmux", "screen", "su -c", "sh -c", "bash -c", "$( )", "ionice",
@@ -132,12 +138,18 @@ bool Walk::shell_program(const Command& command, Output& output) {
   if (reads_input) overlay_.arguments = set_arguments(i);
   const Overlay before = saved();
   switch (command.input.kind) {
-    case Input::Kind::nothing: break;
+    case Input::Kind::nothing:
+      if (!nest_.empty() && nest_.back() == "xargs" && argv.size() == 1) {  // -a leaves the terminal to it
+        Command escape;
+        escape.argv = {"shell-escape", nest_.back(), std::string(name)};
+        emit(std::move(escape));
+      }
+      break;
     case Input::Kind::terminal:
       note(Opaque::nested_shell, "a shell inside the shell", joined(argv, 0));
       enters = Dialect::shell;
-      // A shell out of another program: not how anybody opens one.
-      if (!nest_.empty() && is_escape(nest_.back())) {
+      // A shell out of another program: not how anybody opens one. By its whole path through `env` or `nice`: nor that.
+      if (!nest_.empty() && (is_escape(nest_.back()) || is_odd_wrapper(nest_.back()) || (argv[0].starts_with('/') && is_one_of(nest_.back(), {"env", "nice", "command", "exec", "builtin"})))) {
         Command escape;
         escape.argv = {"shell-escape", nest_.back(), std::string(name)};
         emit(std::move(escape));

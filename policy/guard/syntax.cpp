@@ -98,6 +98,8 @@ std::uint32_t ShellParser::list(std::string_view ends) {
     } else if (peek() == ';') {
       ++at_;
     } else if (peek() == '&') {
+      node(self).in_background.resize(node(self).children.size());
+      node(self).in_background.back() = true;
       ++at_;
     } else if (peek() == '\n') {
       continue;

@@ -34,6 +34,7 @@ struct Node {
   std::vector<RedirectNode> redirects;
   std::vector<std::uint32_t> children;        ///< pipeline: stages; sequence: items; if/while: parts in order; case: bodies
   std::vector<Joint> joints;                  ///< sequence: how item i is reached
+  std::vector<bool> in_background;            ///< sequence: `&` after item i; as long as the last of them
   std::vector<bool> pipes_stderr;             ///< pipeline: `|&` after stage i
   std::string_view name;                      ///< for variable, function name
   std::string_view source;                    ///< simple: from its first word; function: the body; arithmetic: the expression

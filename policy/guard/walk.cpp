@@ -48,6 +48,7 @@ void Walk::run(std::string_view text) {
   is_incomplete = script.is_incomplete;
   if (script.is_error) note(Opaque::unreadable, budget_ == 0 ? "this takes too long to read" : "this is not understood as shell text", clean);
   (void)node(script, script.root, input);
+  if (commands.size() > 15) note_sweep();
   if (budget_ == 0) note(Opaque::unreadable, "this takes too long to read", clean);
 }
 
@@ -124,6 +125,8 @@ Output Walk::node(const Script& script, std::uint32_t index, const Input& input)
       bomb.argv = {"fork-bomb", std::string(self.name)};
       emit(std::move(bomb));
     }
+    // Called by the shell itself, for any name that is not found.
+    if (self.name == "command_not_found_handle" || self.name == "command_not_found_handler") (void)run_text(self.source, Input{}, self.name);
     return {};
   }
   ++depth_;
@@ -188,7 +191,7 @@ Output Walk::node(const Script& script, std::uint32_t index, const Input& input)
         if (!own.text || *own.consumed == last || *own.consumed >= own.text->size() || budget_ == 0) break;
         last = *own.consumed;
       }
-      if (!self.children.empty()) note_endless_loop(script, self.children[0], first);
+      if (self.children.size() > 1) note_endless_loop(script, self.children[0], self.children[1], first);
       break;
     }
     case NodeKind::for_words: {
@@ -202,7 +205,7 @@ Output Walk::node(const Script& script, std::uint32_t index, const Input& input)
       break;
     }
     case NodeKind::for_arithmetic:
-      (void)expand_here_document(self.source);
+      look_into_names(expand_here_document(self.source));
       output = child(0);
       break;
     case NodeKind::choice:
@@ -210,7 +213,7 @@ Output Walk::node(const Script& script, std::uint32_t index, const Input& input)
       for (std::size_t i = 0; i < self.children.size(); ++i) output += branch(i);
       break;
     case NodeKind::test: (void)expand_words(self.words); break;
-    case NodeKind::arithmetic: (void)expand_here_document(self.source); break;
+    case NodeKind::arithmetic: look_into_names(expand_here_document(self.source)); break;
     case NodeKind::simple:
     case NodeKind::function: break;
   }
@@ -268,6 +271,7 @@ Output Walk::simple_once(const Node& node, const Input& input) {
     std::vector<std::string> argv = expand_words(node.words);
     const bool was_resolved = is_resolved_;
     if (choice_ == 0 && node.words.size() > 1) note_secret_variables(node.words);
+    if (choice_ == 0 && node.words.size() > 1) note_upload(node.words);
     if (node.words.empty()) {
       const std::size_t this_choice = choice_;
       for (const std::string_view raw : node.assignments) assign(raw, &command.assignments);
@@ -291,7 +295,13 @@ Output Walk::simple_once(const Node& node, const Input& input) {
       if (!command.assignments.empty() || !redirects.empty()) emit(command);
       output.clear();
     } else {
+      const bool declares = command.argv[0] == "declare" || command.argv[0] == "typeset" || command.argv[0] == "local" || command.argv[0] == "readonly";
       output = dispatch(std::move(command));
+      // Lists are read as they stand: their words lose their quotes when they are expanded.
+      for (std::size_t i = 1; declares && i < node.words.size(); ++i) {
+        const std::size_t prefix = assignment_prefix(node.words[i]);
+        if (prefix != 0 && node.words[i].substr(prefix).starts_with('(')) assign(node.words[i], nullptr);
+      }
     }
     write_output(redirects, output);
     if (choice_ == 0) first = std::move(output);
@@ -349,7 +359,9 @@ Output Walk::dispatch(Command command) {
     if (const KnownFile* file = find_file(word)) {
       if (!file->program.empty()) {
         Command real = command;
-        real.argv[0] = file->program;
+        // A link to busybox is the part of it that the link is named after.
+        const bool is_many = (file->program == "busybox" || file->program == "toybox") && name != file->program;
+        real.argv[0] = is_many ? name : file->program;
         real.is_resolved = true;
         if (depth_ < k_deepest) {
           ++depth_;

@@ -101,6 +101,7 @@ class Walk {
   [[nodiscard]] std::vector<std::string> expand_words(const std::vector<std::string_view>& raw);
   [[nodiscard]] std::string expand_string(std::string_view raw);         ///< no splitting
   [[nodiscard]] std::string expand_here_document(std::string_view raw);  ///< as in double quotes
+  void look_into_names(std::string_view expression);                     ///< what the variables of an arithmetic text hold
   void look_into_subscript(std::string_view name);                       ///< commands in `a[$(command)]`, where a program takes a name
   [[nodiscard]] std::string arithmetic(std::string_view expression);     ///< digits, or a hole
 
@@ -115,9 +116,13 @@ class Walk {
   void note_open_folder(std::string_view word);
   void note_secret_variables(const std::vector<std::string_view>& words);
   /// A loop without a condition whose commands, from `first` on, write or make things and never end or pause it.
-  void note_endless_loop(const Script& script, std::uint32_t condition, std::size_t first);
+  void note_endless_loop(const Script& script, std::uint32_t condition, std::uint32_t body, std::size_t first);
+  void note_upload(const std::vector<std::string_view>& words);
+  void note_sweep();
   void take_redirects(const Node& node, Input& input, std::vector<Redirect>& redirects);
   void write_output(const std::vector<Redirect>& redirects, Output& output);
+  /// Variables whose text a shell runs by itself: at a prompt, or when it starts.
+  void run_by_name(std::string_view name, const std::string& value);
   void assign(std::string_view raw, std::vector<std::pair<std::string, std::string>>* seen);
   /// Variables that differ from `other` may have either value from now on.
   void merge(const Overlay& other);
@@ -159,6 +164,9 @@ class Walk {
   bool is_resolved_ = false;      ///< set by an expansion that had to work
   std::set<std::string> emitted_texts_;
 };
+
+/// `declare -l` and `-u`: in small or capital letters; any other `folds`: as it is.
+[[nodiscard]] std::string folded(std::string text, char folds);
 
 /// The name of a program: the last part of its path, `\`-free.
 [[nodiscard]] std::string_view program_name(std::string_view word);

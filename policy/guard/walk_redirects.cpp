@@ -105,6 +105,9 @@ void Walk::assign(std::string_view raw, std::vector<std::pair<std::string, std::
   const std::string_view value = raw.substr(prefix);
   if (value.starts_with('(') && value.ends_with(')')) {
     std::vector<std::string_view> words;
+    std::vector<std::string> keys;
+    const Variable* before = find_variable(name);
+    const bool is_associative = before != nullptr && before->is_associative;
     std::size_t at = 1;
     while (at + 1 < value.size()) {
       if (value[at] == ' ' || value[at] == '\n' || value[at] == '\t') {
@@ -115,15 +118,26 @@ void Walk::assign(std::string_view raw, std::vector<std::pair<std::string, std::
       if (end == std::string_view::npos || end <= at) break;
       std::string_view word = value.substr(at, end - at);
       if (word.starts_with('[')) {  // [key]=value
-        if (const std::size_t equals = word.find("]="); equals != std::string_view::npos) word.remove_prefix(equals + 2);
+        if (const std::size_t equals = word.find("]="); equals != std::string_view::npos) {
+          if (is_associative) keys.push_back(expand_string(word.substr(1, equals - 1)));
+          word.remove_prefix(equals + 2);
+        }
       }
       words.push_back(word);
       at = end;
     }
-    std::vector<std::string> items = expand_words(words);
-    if (adds) {
-      if (const Variable* before = find_variable(name); before != nullptr && before->is_array) items.insert(items.begin(), before->items.begin(), before->items.end());
+    if (is_associative) {
+      Variable made = adds ? *before : Variable();
+      made.is_array = made.is_associative = true;
+      for (std::size_t i = 0; i < std::min(words.size(), keys.size()); ++i) {
+        made.items.push_back(expand_string(words[i]));
+        made.keys.push_back(std::move(keys[i]));
+      }
+      overlay_.variables[std::string(name)] = std::move(made);
+      return;
     }
+    std::vector<std::string> items = expand_words(words);
+    if (adds && before != nullptr && before->is_array) items.insert(items.begin(), before->items.begin(), before->items.end());
     set_array(name, std::move(items));
     return;
   }
@@ -144,6 +158,23 @@ void Walk::assign(std::string_view raw, std::vector<std::pair<std::string, std::
   if (seen != nullptr) seen->emplace_back(std::string(name), values[0]);
   if (const std::size_t open = name.find('['); open != std::string_view::npos) {  // a[2]=x
     const std::string_view base = name.substr(0, open);
+    if (base == "BASH_ALIASES") {
+      overlay_.aliases[expand_string(name.substr(open + 1, name.size() - open - 2))] = plain(values[0]);
+      return;
+    }
+    if (const Variable* before = find_variable(base); before != nullptr && before->is_associative) {
+      Variable made = *before;
+      std::string key = expand_string(name.substr(open + 1, name.size() - open - 2));
+      const auto known = std::find(made.keys.begin(), made.keys.end(), key);
+      if (known != made.keys.end()) {
+        made.items[static_cast<std::size_t>(known - made.keys.begin())] = values[0];
+      } else if (made.keys.size() < 512) {
+        made.keys.push_back(std::move(key));
+        made.items.push_back(values[0]);
+      }
+      overlay_.variables[std::string(base)] = std::move(made);
+      return;
+    }
     const std::string index = arithmetic(name.substr(open + 1, name.size() - open - 2));
     std::vector<std::string> items;
     if (const Variable* before = find_variable(base); before != nullptr && before->is_array) items = before->items;
@@ -155,7 +186,24 @@ void Walk::assign(std::string_view raw, std::vector<std::pair<std::string, std::
     set_array(base, std::move(items));
     return;
   }
-  overlay_.variables[std::string(name)] = Variable{std::move(values), {}, false};
+  Variable made;
+  if (const Variable* before = find_variable(name)) made.folds = before->folds;
+  for (std::string& one : values) made.values.push_back(folded(std::move(one), made.folds));
+  const std::string first = made.values[0];
+  overlay_.variables[std::string(name)] = std::move(made);
+  run_by_name(name, first);
+}
+
+void Walk::run_by_name(std::string_view name, const std::string& value) {
+  if (value.empty() || has_hole(value)) return;
+  if (name == "PROMPT_COMMAND") (void)run_text(plain(value), Input{}, "PROMPT_COMMAND");
+  if (name == "PS0" || name == "PS1" || name == "PS2" || name == "PS4") (void)expand_here_document(value);
+  if ((name == "BASH_ENV" || name == "ENV") && find_file(value) != nullptr) {
+    Command started;
+    started.argv = {"bash"};
+    Output ignored;
+    (void)run_file(value, {}, started, name, ignored);
+  }
 }
 
 }  // namespace sallyport::guard

@@ -1,10 +1,19 @@
 // What is known of the shell while a text is followed: variables, arguments, folders, files, and the overlay that a subshell leaves behind.
 #include <algorithm>
+#include <cctype>
 
 #include "policy/guard/walk.h"
 #include "policy/guard/wildcard.h"
 
 namespace sallyport::guard {
+
+std::string folded(std::string text, char folds) {
+  for (char& c : text) {
+    if (folds == 'l') c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    if (folds == 'u') c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  }
+  return text;
+}
 
 const Variable* Walk::find_variable(std::string_view name) const {
   if (const auto found = overlay_.variables.find(name); found != overlay_.variables.end()) return found->second ? &*found->second : nullptr;
@@ -46,7 +55,10 @@ const Variable* Walk::find_variable(std::string_view name) const {
 
 void Walk::set_variable(std::string_view name, std::string value) {
   if (value.size() > 64 * 1024) value.resize(64 * 1024);
-  overlay_.variables[std::string(name)] = Variable{{std::move(value)}, {}, false};
+  Variable made;
+  if (const Variable* before = find_variable(name)) made.folds = before->folds;
+  made.values = {folded(std::move(value), made.folds)};
+  overlay_.variables[std::string(name)] = std::move(made);
 }
 
 void Walk::set_array(std::string_view name, std::vector<std::string> items) {
