@@ -1,5 +1,5 @@
 """The search index in a real PostgreSQL: found as in SQLite, nothing readable in its files and logs, every refusal named, dropped and built anew."""
-import json, os, pathlib, shutil, signal, subprocess, tempfile, unittest
+import json, os, pathlib, shutil, signal, sqlite3, subprocess, tempfile, unittest
 
 from lab import BIN, Lab, wait_for
 import postgres
@@ -131,6 +131,22 @@ class SearchInPostgres(unittest.TestCase):
         self.assertEqual(self.search("ledger"), [], "places that no line has")
         self.index("--rebuild")
         self.assertTrue(self.search("ledger"))
+
+    def test_3_files_that_are_wrong_are_named_as_well(self):
+        file = self.folder / "wrong.sqlite"
+        for change, words in ((lambda: file.write_bytes(b"NOT A DATABASE " * 512), "not a database"), (lambda: sqlite3.connect(file).execute("PRAGMA user_version = 99"), "version 99"),
+                              (lambda: sqlite3.connect(file, isolation_level=None).execute("UPDATE search_about SET value = zeroblob(32)"), "another key"),
+                              (lambda: sqlite3.connect(file, isolation_level=None).execute("UPDATE search_line SET sealed = zeroblob(40)"), "a line of the search index is damaged"),
+                              (lambda: file.write_bytes(file.read_bytes()[:5000]), "")):
+            self.index("--rebuild", "--database", file)
+            self.assertTrue(self.search("ledger", "--database", file))
+            for tail in ("-wal", "-shm"):
+                pathlib.Path(str(file) + tail).unlink(missing_ok=True)
+            change()
+            done = self.cli("search", "ledger", "--reason", "test", "--database", file)
+            self.assertEqual(done.returncode, 8, done.stderr)
+            self.assertIn("SP-4205", done.stderr)
+            self.assertIn(words, done.stderr)
 
     def test_4_a_server_that_is_not_trusted_or_not_there(self):
         self.index()
