@@ -17,6 +17,7 @@ namespace {
 
 constexpr std::string_view k_suffix = ".ring";
 constexpr std::string_view k_refused_suffix = ".refused";
+constexpr std::uint64_t k_worth_another_look = 64 * 1024;
 /// A producer that died between an entry and its head leaves the head behind by one slot and one pad at most.
 constexpr std::uint64_t k_head_may_lag = 2 * (seal::k_max_entry + seal::k_slot_header_bytes + seal::k_slot_align);
 
@@ -265,6 +266,11 @@ void RingDesk::written() {
       ring->consumer->free_up_to(ring->trail->ring_end);
       if (ring->consumer->take_want_space() || ring->owes_word) news_.ring_space(ring->session, ring->trail->last_sequence, false);
       if (std::exchange(ring->owes_word, false)) ring->owes_durable = has_synced_ = wants_sync_ = true;
+      // A stream goes on while it is written: looking again at once saves its bell and our sleep.
+      if (!ring->is_rung && !ring->is_over && !ring->is_through && ring->consumer->head_hint() >= ring->trail->ring_end + k_worth_another_look) {
+        ring->is_rung = true;
+        rung_.push_back(ring);
+      }
     }
     if (ring->trail != nullptr) ring->written_sequence = ring->trail->last_sequence;
     if (ring->waits_durable && ring->written_sequence > ring->durable_sequence) wants_sync_ = true;

@@ -2,6 +2,10 @@
 
 #include <algorithm>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 namespace sallyport::gateway {
 namespace {
 
@@ -16,6 +20,29 @@ constexpr int k_longest_skip = 12;
 
 bool is_base64(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '/' || c == '+' || c == '='; }
 
+#if defined(__x86_64__)
+__attribute__((target("avx2"))) __m256i lower_case(const unsigned char* data) {
+  return _mm256_or_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(data)), _mm256_set1_epi8(0x20));
+}
+
+/// Which of the 32 bytes here begin a "key".
+__attribute__((target("avx2"))) __m256i keys_at(const unsigned char* data) {
+  const __m256i k = _mm256_cmpeq_epi8(lower_case(data), _mm256_set1_epi8('k'));
+  const __m256i e = _mm256_cmpeq_epi8(lower_case(data + 1), _mm256_set1_epi8('e'));
+  const __m256i y = _mm256_cmpeq_epi8(lower_case(data + 2), _mm256_set1_epi8('y'));
+  return _mm256_and_si256(_mm256_and_si256(k, e), y);
+}
+
+/// Passes over the blocks of 64 bytes in which none begins, as long as two more bytes follow the block.
+__attribute__((target("avx2"))) std::size_t skip_blocks_avx2(const unsigned char* data, std::size_t from, std::size_t size) {
+  for (; from + 64 + 2 <= size; from += 64) {
+    const __m256i any = _mm256_or_si256(keys_at(data + from), keys_at(data + from + 32));
+    if (_mm256_testz_si256(any, any) == 0) break;
+  }
+  return from;
+}
+#endif
+
 /// Where the next "key" begins in any case; bytes.size() when there is none. Written for the compiler's vectors: bulk passes here.
 std::size_t find_key(ByteView bytes, std::size_t from) {
   constexpr std::size_t k_block = 64;
@@ -23,6 +50,10 @@ std::size_t find_key(ByteView bytes, std::size_t from) {
   const auto is_key = [data](std::size_t at) {
     return static_cast<unsigned char>(((data[at] | 0x20) == 'k') & ((data[at + 1] | 0x20) == 'e') & ((data[at + 2] | 0x20) == 'y'));
   };
+#if defined(__x86_64__)
+  static const bool has_avx2 = __builtin_cpu_supports("avx2") != 0;
+  if (has_avx2) from = skip_blocks_avx2(data, from, bytes.size());
+#endif
   for (; from + k_block + 2 <= bytes.size(); from += k_block) {
     unsigned char any = 0;
     for (std::size_t i = 0; i < k_block; ++i) any = static_cast<unsigned char>(any | is_key(from + i));
@@ -100,11 +131,14 @@ void StreamMask::mark_patterns(ByteView bytes, std::vector<std::uint8_t>& why) {
   }
 }
 
-void StreamMask::plan(const seal::MaskSet& set, ByteView data, bool patterns, std::uint64_t offset) {
+bool StreamMask::plan(const seal::MaskSet& set, ByteView data, bool patterns, std::uint64_t offset) {
   offset_ = offset;
   std::vector<std::uint8_t> marked;
   if (patterns) mark_patterns(data, marked);
-  if (set.empty() && held_.empty() && marked.empty()) return plan_clear(data);
+  if (set.empty() && held_.empty() && marked.empty()) {
+    pass(data);
+    return steps_.empty();
+  }
   // What is written, what is held, what came now: as one.
   Bytes all = before_;
   const std::size_t held_at = all.size();
@@ -174,11 +208,14 @@ void StreamMask::plan(const seal::MaskSet& set, ByteView data, bool patterns, st
   const std::size_t final_end = held_.empty() ? all.size() : begin < data_at ? begin : clear_end;
   const std::size_t keep = std::min(final_end, k_before);
   before_.assign(all.begin() + static_cast<std::ptrdiff_t>(final_end - keep), all.begin() + static_cast<std::ptrdiff_t>(final_end));
+  return false;
 }
 
-void StreamMask::plan_clear(ByteView data) {
-  steps_.push_back({Step::Kind::clear, offset_, data.size(), 0, copy_of(data)});
+void StreamMask::keep(ByteView data) { steps_.push_back({Step::Kind::clear, offset_ - data.size(), data.size(), 0, copy_of(data)}); }
+
+void StreamMask::pass(ByteView data) {
   offset_ += data.size();
+  if (!steps_.empty()) keep(data);
   const ByteView last = data.last(std::min(data.size(), k_before));
   before_.insert(before_.end(), last.begin(), last.end());
   if (before_.size() > k_before) before_.erase(before_.begin(), before_.end() - static_cast<std::ptrdiff_t>(k_before));

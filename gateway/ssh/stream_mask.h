@@ -40,8 +40,11 @@ class StreamMask {
   };
 
   /// Plans how the stream's next bytes are written; the steps are appended. `patterns`: private keys and access keys as well.
-  /// `offset` is where the stream stands, held bytes included.
-  void plan(const seal::MaskSet& set, ByteView data, bool patterns, std::uint64_t offset);
+  /// `offset` is where the stream stands, held bytes included. True: no step was made, these bytes are written as they are; what
+  /// cannot be written now is given to keep().
+  [[nodiscard]] bool plan(const seal::MaskSet& set, ByteView data, bool patterns, std::uint64_t offset);
+  /// Makes a step of bytes that plan() let pass.
+  void keep(ByteView data);
   /// The stream is over: what is held was no value.
   void finish();
   /// Steps that are still to be done; the caller takes them off the front.
@@ -57,7 +60,7 @@ class StreamMask {
   };
   void mark_patterns(ByteView bytes, std::vector<std::uint8_t>& why);
   void remember(ByteView bytes);
-  void plan_clear(ByteView data);
+  void pass(ByteView data);
 
   std::deque<Step> steps_;
   std::vector<Held> held_;

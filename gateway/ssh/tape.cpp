@@ -184,7 +184,13 @@ Tape::Put Tape::put_masked(Channel& channel, StreamTape& tape, seal::Stream stre
   if (!tape.mask) tape.mask = std::make_unique<StreamMask>();
   if (tape.mask->steps().empty()) {
     tape.planned = std::min(data.size() - done, seal::k_max_data);
-    tape.mask->plan(mask_, data.subspan(done, tape.planned), channel.pty || !tape.fast, log_->offset(channel.id, stream));
+    const auto part = data.subspan(done, tape.planned);
+    if (tape.mask->plan(mask_, part, channel.pty || !tape.fast, log_->offset(channel.id, stream))) {
+      const Put put = took(log_->append_data(channel.id, stream, part));
+      if (put == Put::stored) done += std::exchange(tape.planned, 0);
+      else tape.mask->keep(part);  // is_busy() from now on: these bytes come again and are not looked at twice
+      return put;
+    }
   }
   const Put put = run_steps(channel, tape, stream);
   if (put == Put::stored) done += std::exchange(tape.planned, 0);

@@ -221,14 +221,19 @@ void RingProducer::commit() noexcept {
   const std::uint64_t half = capacity_ / 2;
   if (head_ - tail_ > half && head_ / half != last_half_) {
     load_tail();
-    if (head_ - tail_ > half) {
+    // Whoever heard the last bell frees what stood there then; until it did, another one would tell it nothing new.
+    if (head_ - tail_ > half && tail_ >= rung_at_) {
       last_half_ = head_ / half;
       bell_ = true;
     }
   }
 }
 
-bool RingProducer::bell_needed() noexcept { return std::exchange(bell_, false); }
+bool RingProducer::bell_needed() noexcept {
+  if (!std::exchange(bell_, false)) return false;
+  rung_at_ = head_;
+  return true;
+}
 
 // ---------------------------------------------------------------------------------------------------- consumer
 

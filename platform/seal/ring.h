@@ -93,6 +93,7 @@ class RingProducer {
   std::uint64_t reserved_pad_ = 0;
   std::uint32_t reserved_bytes_ = 0;
   std::uint64_t last_half_ = 0;
+  std::uint64_t rung_at_ = 0;  ///< the head when the recorder was last told
   bool bell_ = false;
   bool holding_ = false;
   bool sound_ = true;

@@ -56,43 +56,58 @@ Journal::Drained Journal::drain(SessionTrail& trail, seal::RingConsumer& ring) {
   Drained drained;
   const std::size_t began_at = pending_.size();
   const std::uint64_t announced = ring.head_hint();
-  std::optional<EntriesWriter> frame;
-  const auto close_frame = [&] {
-    if (frame && frame->finish(trail.ring_end)) ++next_frame_;
-    frame.reset();
-  };
-  for (;;) {
-    entry_.clear();
-    const auto next = ring.next(entry_);
-    if (next != seal::RingConsumer::Next::entry) {
-      if (next == seal::RingConsumer::Next::broken) drained.trouble = ring.trouble();
-      // The head is stored after the entry: what it announced must stand there.
-      else if (announced > ring.position()) drained.trouble = "its head runs ahead of what stands in it";
-      break;
+  Bytes first;  // of the next segment: the head of the one before it comes between their frames
+  do {
+    EntriesWriter frame(pending_, trail.label, next_frame_);
+    const auto took = [&] {
+      trail.ring_end = ring.position();
+      ++drained.entries;
+      drained.more = pending_.size() - began_at >= k_drain_share;
+    };
+    if (!first.empty()) {
+      frame.add(first);
+      first.clear();
+      took();
     }
-    const auto header = SessionTrail::header_of(entry_);
-    if (header && header->sequence <= trail.last_sequence) {
-      trail.ring_end = ring.position();  // journalled already: draining twice changes nothing
-      continue;
+    while (!drained.more) {
+      // From the ring straight into its frame; what turns out not to belong there is cut off again.
+      const std::size_t at = frame.begin_entry();
+      const auto next = ring.next(pending_);
+      const ByteView entry = ByteView(pending_).subspan(at);
+      if (next != seal::RingConsumer::Next::entry) {
+        frame.take_back(at);
+        if (next == seal::RingConsumer::Next::broken) drained.trouble = ring.trouble();
+        // The head is stored after the entry: what it announced must stand there.
+        else if (announced > ring.position()) drained.trouble = "its head runs ahead of what stands in it";
+        break;
+      }
+      const auto header = SessionTrail::header_of(entry);
+      if (header && header->sequence <= trail.last_sequence) {
+        frame.take_back(at);
+        trail.ring_end = ring.position();  // journalled already: draining twice changes nothing
+        continue;
+      }
+      if (header && header->segment > trail.segment && trail.last_sequence > trail.head_entries) {
+        first = copy_of(entry);
+        frame.take_back(at);
+        break;
+      }
+      if (const auto wrong = trail.take(entry)) {
+        frame.take_back(at);
+        drained.trouble = *wrong;
+        break;
+      }
+      frame.end_entry(at);
+      took();
     }
-    if (header && header->segment > trail.segment && trail.last_sequence > trail.head_entries) {
-      close_frame();
-      append_head(trail, HeadWhy::segment);
-    }
-    if (const auto wrong = trail.take(entry_)) {
+    if (frame.finish(trail.ring_end)) ++next_frame_;
+    if (first.empty()) break;
+    append_head(trail, HeadWhy::segment);
+    if (const auto wrong = trail.take(first)) {
       drained.trouble = *wrong;
       break;
     }
-    if (!frame) frame.emplace(pending_, trail.label, next_frame_);
-    frame->add(entry_);
-    trail.ring_end = ring.position();
-    ++drained.entries;
-    if (pending_.size() - began_at >= k_drain_share) {
-      drained.more = true;
-      break;
-    }
-  }
-  close_frame();
+  } while (true);
   return drained;
 }
 

@@ -121,7 +121,6 @@ class Journal {
   std::uint64_t checkpointed_leaves_ = 0;
 
   Bytes pending_;
-  Bytes entry_;  ///< the copy that is checked
   std::vector<std::shared_ptr<const Fd>> unsynced_;
   Recovery recovery_;
 };

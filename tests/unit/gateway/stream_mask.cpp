@@ -60,7 +60,11 @@ std::string run(const seal::MaskSet& set, const std::string& stream, const std::
   std::size_t begin = 0, sent = 0;
   for (std::size_t i = 0; i <= cuts.size(); ++i) {
     const std::size_t end = i < cuts.size() ? cuts[i] : stream.size();
-    mask.plan(set, bytes_of(std::string_view(stream).substr(begin, end - begin)), patterns, sent);
+    const auto part = bytes_of(std::string_view(stream).substr(begin, end - begin));
+    if (mask.plan(set, part, patterns, sent)) {
+      REQUIRE(mask.steps().empty());
+      mask.keep(part);
+    }
     sent += end - begin;
     store.take(mask);
     REQUIRE(store.written == end);  // every byte stands before it is released

@@ -150,6 +150,25 @@ TEST_CASE("more than half full rings once per half lap", "[platform][ring]") {
   CHECK(bells == 1);
 }
 
+TEST_CASE("who was rung and has freed nothing yet is not rung again, but for a hold", "[platform][ring]") {
+  RingFixture ring;
+  int bells = 0;
+  while (ring.put(10'000, 1))
+    if (ring.producer->bell_needed()) ++bells;
+  CHECK(bells == 1);                     // at half
+  CHECK(ring.producer->bell_needed());  // and because there is no room
+  Bytes out;
+  while (ring.consumer->next(out) == RingConsumer::Next::entry) {
+  }
+  ring.consumer->free_up_to(ring.consumer->position());
+  bells = 0;
+  for (int i = 0; i < 12; ++i) {
+    REQUIRE(ring.put(10'000, 1));
+    if (ring.producer->bell_needed()) ++bells;
+  }
+  CHECK(bells == 1);  // what was told before is freed: the next half rings
+}
+
 TEST_CASE("an entry at human pace lets an empty ring begin anew", "[platform][ring]") {
   RingFixture ring;
   Bytes out;
