@@ -34,6 +34,17 @@ void serve_status(const CallPtr& call) {
     body["recorder"] = status->recorder_healthy ? "healthy" : status->recorder_reason;
     body["journal_sequence"] = status->journal_sequence;
     body["journal_free_bytes"] = status->journal_free_bytes;
+    const auto& journal = call->administration.authority().journal;
+    body["recorder_waiting"] = journal.unanswered();
+    body["store"] = journal.status().store();
+    std::uint64_t guard_hits = 0;
+    std::uint64_t denied = 0;
+    for (const auto& [event, count] : journal.counts()) {
+      if (event.first == "guard.judged") guard_hits += count;
+      if (event.second) denied += count;
+    }
+    body["guard_hits"] = guard_hits;
+    body["denied"] = denied;
     body["newest_checkpoint"] = status->newest_checkpoint;
     body["vault"] = !status->vault_problem.empty() ? status->vault_problem : status->sealed ? "sealed" : "unsealed";
     body["seal_source"] = status->seal_source;

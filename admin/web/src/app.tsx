@@ -20,6 +20,7 @@ import { Targets } from "./pages/targets";
 import { TerminalPage } from "./pages/terminal";
 import { Tokens } from "./pages/tokens";
 import { follow, go, usePlace } from "./route";
+import { leaveAll, usePresence } from "./presence";
 import { ProveAgain } from "./prove_again";
 import type { WhoAmI } from "./types";
 import { Empty, Page, ProblemBox } from "./ui";
@@ -60,6 +61,7 @@ function View({ path, who }: { path: string; who: WhoAmI }) {
 
 export function App() {
   const { path } = usePlace();
+  const present = usePresence();
   const [who, setWho] = useState<WhoAmI>();
   const [asking, setAsking] = useState(true);
   const [back] = useState(cameBack);
@@ -111,7 +113,7 @@ export function App() {
           type="button"
           class="quiet"
           onClick={() => {
-            void session.end();
+            void leaveAll().then(session.end);
             token.clear();
             setWho(undefined);
           }}
@@ -122,6 +124,15 @@ export function App() {
       <ProveAgain />
       <main id="main" tabIndex={-1}>
         <ProblemBox problem={back.problem} />
+        {present.length > 0 && (
+          <p class="present" role="status">
+            You are present in{" "}
+            {present.map((id) => (
+              <a href={`/sessions/${id}`}>{id}</a>
+            ))}
+            . Closing this tab is leaving.
+          </p>
+        )}
         <View path={path} who={who} />
       </main>
     </div>

@@ -13,6 +13,16 @@ export function since(utc: string, until = Date.now()): string {
   return `${Math.floor(seconds / 86_400)} d ${Math.floor((seconds % 86_400) / 3600)} h`;
 }
 
+/** "key:1700000000000000,totp:1700000001000000v": each factor and when it was given, in microseconds. */
+export function factors(text: string): string {
+  return text
+    .split(",")
+    .map((each) => /^([a-z-]+):(\d{13,17})(h?)(v?)$/.exec(each))
+    .map((found) => (found ? `${found[1]}${found[4] ? ", its holder checked" : ""} at ${clock(new Date(Number(found[2]) / 1000).toISOString())}` : ""))
+    .filter(Boolean)
+    .join("; ");
+}
+
 export function bytes(count: number): string {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   let unit = 0;

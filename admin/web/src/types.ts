@@ -21,6 +21,10 @@ export interface Status {
   newest_checkpoint: string;
   vault: string;
   seal_source: string;
+  recorder_waiting: number;
+  store: string;
+  guard_hits: number;
+  denied: number;
   trouble?: string;
 }
 export interface Session {

@@ -135,15 +135,16 @@ export function Table<T>(props: { caption: string; columns: Column<T>[]; rows: T
   return (
     <div class="table">
       <div class="scroll" tabIndex={0} role="region" aria-label={props.caption}>
-        <table>
+        <table role="table">
           <caption class="hidden">{props.caption}</caption>
-          <thead>
-            <tr>
+          <thead role="rowgroup">
+            <tr role="row">
               {columns.map((column, index) => {
                 const mine = by?.column === index;
                 return (
                   <th
                     scope="col"
+                    role="columnheader"
                     class={`${column.wide ? "wide" : ""} ${column.right ? "right" : ""}`}
                     aria-sort={mine ? (by.down ? "descending" : "ascending") : "none"}
                   >
@@ -156,11 +157,11 @@ export function Table<T>(props: { caption: string; columns: Column<T>[]; rows: T
               })}
             </tr>
           </thead>
-          <tbody>
+          <tbody role="rowgroup">
             {sorted.slice(0, shown).map((row) => (
-              <tr key={props.id(row)}>
+              <tr key={props.id(row)} role="row">
                 {columns.map((column) => (
-                  <td class={`${column.wide ? "wide" : ""} ${column.right ? "right" : ""}`}>{column.show ? column.show(row) : column.text(row)}</td>
+                  <td role="cell" data-name={column.name} class={`${column.wide ? "wide" : ""} ${column.right ? "right" : ""}`}>{column.show ? column.show(row) : column.text(row)}</td>
                 ))}
               </tr>
             ))}

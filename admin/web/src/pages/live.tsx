@@ -117,6 +117,10 @@ function Numbers({ status, sessions }: { status?: Status; sessions?: Session[] }
     ["Not yet proven", String(status?.unproven_connections ?? "–")],
     ["Moved by running sessions", bytes(moved)],
     ["Recorder", status?.recorder ?? "–", status && status.recorder !== "healthy" ? "bad" : undefined],
+    ["Events not yet recorded", String(status?.recorder_waiting ?? "–"), status && status.recorder_waiting > 1000 ? "bad" : undefined],
+    ["Object store", status ? status.store || "none" : "–", status && /refused|trouble/.test(status.store) ? "bad" : undefined],
+    ["Guard hits", String(status?.guard_hits ?? "–")],
+    ["Denied", String(status?.denied ?? "–")],
     ["Vault", status?.vault ?? "–", status && status.vault !== "unsealed" ? "bad" : undefined],
     ["Locks", String(status?.locks ?? "–")],
   ];

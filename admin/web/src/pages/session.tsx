@@ -1,10 +1,11 @@
 // One session: who, where, how it was proven, what it did.
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 
 import { call } from "../api";
-import { bytes, clock, quoted, since } from "../text";
+import { joinSession, leaveSession, usePresence } from "../presence";
+import { bytes, clock, factors, quoted, since } from "../text";
 import type { AuditEvent, Explanation, Session } from "../types";
-import { AskReason, CopyLine, Decision, Empty, Fields, Page, ProblemBox, Table } from "../ui";
+import { AskReason, CopyLine, Decision, Empty, Equivalent, Fields, Page, ProblemBox, Table } from "../ui";
 import { useAction, useLoad } from "../use";
 import { Outcome } from "./sessions";
 
@@ -21,7 +22,7 @@ export function SessionPage({ id, mayAct }: { id: string; mayAct: boolean }) {
         ["From", session.peer],
         ["Started", clock(session.started)],
         ["Lasted", since(session.started, session.ended ? Date.parse(session.ended) : Date.now())],
-        ["Proven by", session.factors],
+        ["Proven by", factors(session.factors ?? "")],
         ["Key", session.key],
         ["Credential at the target", session.credential],
         ["Algorithms, client", session.client_algorithms],
@@ -85,6 +86,7 @@ export function SessionPage({ id, mayAct }: { id: string; mayAct: boolean }) {
         <CopyLine label="verify" text={`sallyport verify ${quoted(id)}`} />
         <CopyLine label="export" text={`sallyport export ${quoted(id)} > ${id}.cast`} />
       </section>
+      <Equivalent cli={`sallyport events --session ${quoted(id)}`} api={`GET /v1/sessions/${id}, GET /v1/explain?session=${id}`} />
     </Page>
   );
 }
@@ -96,33 +98,21 @@ const ACTS = {
 } as const;
 type Act = keyof typeof ACTS;
 
-/** Being there: as the session's moderator, or to watch. The gateway is told every few seconds that one still is. */
+/** Being there: as the session's moderator, or to watch. */
 function Presence({ id }: { id: string }) {
   const [asking, setAsking] = useState(false);
-  const [seat, setSeat] = useState<string>();
-  const path = `/v1/sessions/${id}/join`;
+  const present = usePresence().includes(id);
   const join = useAction(async (reason: string) => {
-    const made = await call<{ seat: string }>(path, { method: "POST", body: { reason } });
-    setSeat(made.seat);
+    await joinSession(id, reason);
     setAsking(false);
   });
-  const leave = useAction(async () => {
-    if (seat) await call(path, { method: "DELETE", body: { seat } });
-    setSeat(undefined);
-  });
-  useEffect(() => {
-    if (!seat) return;
-    const timer = window.setInterval(() => {
-      call(path, { method: "POST", body: { seat } }).catch(() => setSeat(undefined));
-    }, 4000);
-    return () => clearInterval(timer);
-  }, [seat, path]);
+  const leave = useAction(async () => leaveSession(id));
   return (
     <section aria-labelledby="presence">
       <h2 id="presence">Presence</h2>
-      <p role="status">{seat ? "You are present in this session. Leaving this page is leaving the session." : "You are not present in this session."}</p>
+      <p role="status">{present ? "You are present in this session, also while you watch it. Closing this tab is leaving it." : "You are not present in this session."}</p>
       <div class="acts">
-        {seat ? (
+        {present ? (
           <button type="button" disabled={leave.busy} onClick={() => void leave.run()}>
             Leave the session
           </button>

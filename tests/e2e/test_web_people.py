@@ -1,0 +1,138 @@
+"""The page in a real Chromium, two people at once: joining a moderated session, acts that wait, what every page looks like."""
+import pathlib, subprocess, time, unittest
+
+from browser import MISSING, Browser
+from lab import free_port, wait_for
+from test_holds import Counting
+from test_moderated import JOIN, Client
+
+PLACES = ("/search", "/terminal", "/account", "/requests", "/tokens", "/sessions")
+
+
+@unittest.skipIf(MISSING, MISSING)
+class People(Browser):
+    TARGETS = 2
+
+    @classmethod
+    def policy(cls, lab):
+        cls.inside = Counting()
+        cls.addClassCleanup(lambda: (cls.inside.shutdown(), cls.inside.server_close()))
+        cls.place = lab.folder / "place"
+        cls.place.mkdir(exist_ok=True)
+        cls.place.chmod(0o777)
+        text = lab.default_policy(channels="shell, exec", extra="groups:\n  - {name: seniors, members: [approver]}\n")
+        text = text.replace("targets: {labels: {env: lab}}", "targets: {names: [target1]}").replace("  - name: operator\n", "  - name: operator\n    moderation: {moderators: seniors}\n", 1)
+        held = (f"  - name: held\n    allow:\n      - {{channels: [exec], targets: {{names: [target2]}}, accounts: [{lab.account}]}}\n"
+                f"      - channels: [sftp]\n        targets: {{names: [target2]}}\n        accounts: [{lab.account}]\n        approve: {{approvers: seniors}}\n"
+                f"        files: [{{path: {cls.place}, allow: [up, down, change], approve: true}}]\n"
+                f"      - channels: [tunnel-local]\n        targets: {{names: [target2]}}\n        accounts: [{lab.account}]\n        approve: {{approvers: seniors}}\n        tunnels: [\"127.0.0.1:{cls.inside.port}\"]\n")
+        text = text.replace("  - name: administrator\n", held + "  - {name: watcher, admin: [audit, view, lock]}\n  - name: administrator\n")
+        return text.replace("{role: operator, principals: [engineer]}", "{role: operator, principals: [engineer]}\n  - {role: held, principals: [engineer]}\n  - {role: watcher, principals: [approver]}")
+
+    def start(self, *command):
+        client = subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.addCleanup(lambda: (client.kill(), client.wait(), [f.close() for f in (client.stdin, client.stdout, client.stderr) if f]))
+        return client
+
+    def test_1_a_session_that_waits_is_joined_watched_spoken_to_held_and_left(self):
+        me = dict(person="approver")
+        self.sign_in("approver")
+        client = Client(self, self.lab.ssh_command(self.lab.user("target1"), arguments=("-tt",)))
+        client.shows(b"waiting for one of seniors to join")
+        session = JOIN.search(client.text).group(1).decode()
+        self.drive("visit", path=f"/sessions/{session}", **me)
+        self.drive("press", name="Join the session", **me)
+        self.drive("fill", label="Reason (it", value="four eyes", **me)
+        self.drive("shot", name="join", **me)
+        self.drive("press", name="Join it", **me)
+        self.drive("see", text="You are present in this session", **me)
+        client.shows(b"approver has joined this session as its moderator")
+        self.assertTrue(self.lab.wait_event("moderation.joined", session=session, by="approver"))
+        client.type(b"echo typed-$((40+2))\n")
+        client.shows(b"typed-42")
+        self.drive("shot", name="present", **me)
+        self.assertEqual(self.drive("axe", **me), [])
+        # She goes on being there while she watches; the recording shows what the engineer sees.
+        self.drive("press", role="link", name="Watch it now", **me)
+        self.drive("fill", label="Reason", value="four eyes", **me)
+        self.drive("key", key="Enter", **me)
+        self.drive("on_screen", text="typed-42", timeout=40000, **me)
+        client.type(b"echo later-$((50+5))\n")
+        self.drive("on_screen", text="later-55", timeout=40000, **me)
+        self.drive("see", text="Closing this tab is leaving", **me)
+        self.drive("shot", name="watch", **me)
+        time.sleep(10)  # longer than a seat lasts that nobody keeps
+        self.assertEqual(self.lab.events("moderation.left", session=session), [])
+        self.drive("visit", path=f"/sessions/{session}", **me)
+        self.drive("press", name="Say something", **me)
+        self.drive("fill", label="Text (it is shown", value="look at the load first", **me)
+        self.drive("press", name="Say it", **me)
+        client.shows(b"look at the load first")
+        self.drive("press", name="Hold", exact=True, **me)
+        self.drive("fill", label="Reason (it", value="one moment", **me)
+        self.drive("press", name="Hold it", **me)
+        client.shows(b"holds this session")
+        client.type(b"echo held-$((1+1))\n")
+        time.sleep(2)
+        self.assertNotIn(b"held-2", client.text)
+        self.drive("press", name="Let it go on", **me)
+        self.drive("fill", label="Reason (it", value="seen", **me)
+        self.drive("press", name="Go on", exact=True, **me)
+        client.shows(b"held-2")
+        self.drive("press", name="Leave the session", **me)
+        client.shows(b"SP-9803")
+        self.assertNotEqual(client.wait(40), 0)
+        self.assertTrue(self.lab.wait_event("moderation.left", session=session, by="approver"))
+
+    def approve(self, what):
+        me = dict(person="approver")
+        self.sign_in("approver")
+        self.drive("visit", path="/requests", **me)
+        self.drive("see", text=what, timeout=30000, **me)
+        self.drive("press", name="Approve the request of engineer", **me)
+        self.drive("fill", label="Reason (it", value="seen with her", **me)
+        self.drive("shot", name=f"approve-{what.split('/')[-1][:12]}", **me)
+        self.drive("key", key="Enter", **me)
+
+    def test_2_an_upload_waits_for_the_page(self):
+        source = self.lab.folder / "up.txt"
+        source.write_text("release notes\n")
+        batch = self.lab.folder / "batch"
+        batch.write_text(f"put {source} {self.place}/notes.txt\n")
+        client = self.start("sftp", *self.lab.ssh_options(), "-P", self.lab.port, "-b", batch, f"{self.lab.user('target2')}@127.0.0.1")
+        self.approve(f"{self.place}/notes.txt")
+        self.assertEqual(client.wait(40), 0)
+        self.assertEqual((self.place / "notes.txt").read_text(), "release notes\n")
+
+    def test_3_a_tunnel_waits_for_the_page(self):
+        port = free_port()
+        self.start("ssh", *self.lab.ssh_options(), "-p", self.lab.port, "-N", "-L", f"{port}:127.0.0.1:{self.inside.port}", f"{self.lab.user('target2')}@127.0.0.1")
+
+        def listens():
+            import socket
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", port)) == 0
+        wait_for(listens, 20, 0.2)
+        fetch = self.start("curl", "-sS", "--max-time", "60", f"http://127.0.0.1:{port}/")
+        time.sleep(1)
+        self.approve(f"127.0.0.1:{self.inside.port}")
+        self.assertEqual(fetch.communicate(timeout=60)[0], b"inside")
+
+    def test_4_every_place_is_clean_and_fits_a_phone(self):
+        session = self.lab.events("session.ended")[-1]["session"]
+        for name, width, scheme in (("light", 1280, "light"), ("dark", 1280, "dark"), ("phone", 360, "dark")):
+            self.drive("open", person=name, width=width, scheme=scheme)
+            self.drive("sign_in", person=name, token=self.tokens["admin"])
+            self.drive("see", person=name, text="Running sessions")
+            for place in (*PLACES, f"/sessions/{session}", f"/sessions/{session}/replay", "/nothing"):
+                with self.subTest(place=place, look=name):
+                    self.drive("visit", person=name, path=place)
+                    self.drive("see", person=name, text="Nothing here" if place == "/nothing" else "Same from a terminal")
+                    time.sleep(0.5)
+                    self.assertEqual(self.drive("axe", person=name), [])
+                    self.assertFalse(self.drive("overflows", person=name))
+                    self.drive("shot", person=name, name=f"{name}-{'replay' if place.endswith('replay') else 'session' if session in place else place.strip('/')}")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
