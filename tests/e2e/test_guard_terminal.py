@@ -269,6 +269,17 @@ class Guarded(unittest.TestCase):
         time.sleep(1)
         t.line("whoami\r", rf"\n\r?{self.lab.account}\r?\n")
 
+    def test_wrong_rules_are_named_and_the_old_ones_stay(self):
+        t = self.terminal()
+        folder = self.lab.folder / "wrong"
+        folder.mkdir(exist_ok=True)
+        for wrong, said in (('pattern: "^rm ("', "missing"), ('patern: "^rm"', "patern")):
+            (folder / "policy.yaml").write_text(self.policy(GUARD.replace('pattern: "^rm .*/data( |$)"', wrong)))
+            done = self.lab.run_cli("apply", "-f", folder)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertRegex((done.stdout + done.stderr).decode(), rf"(?s)policy\.yaml:\d+:\d+.*{said}")
+            self.denied(t, "rm -rf /data\r")
+
     # ------------------------------------------------------------------ delay
     def test_verdicts_are_the_same_at_every_delay(self):
         target = self.lab.targets[0]
