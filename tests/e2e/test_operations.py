@@ -232,6 +232,11 @@ class Running(unittest.TestCase):
             used |= set(re.findall(r"sallyport_[a-z_]+", file.read_text()))
         used |= set(re.findall(r"sallyport_[a-z_]+", (ROOT / "deploy" / "grafana" / "sallyport.json").read_text()))
         self.assertEqual({name for name in used if name.encode() not in names}, set())
+        board = json.loads((ROOT / "deploy" / "grafana" / "sallyport.json").read_text())
+        panels = [panel for panel in board["panels"] if panel.get("type") != "row"]
+        self.assertTrue(panels and board["title"] and board["schemaVersion"])
+        self.assertEqual(len({panel["id"] for panel in panels}), len(panels))
+        self.assertEqual([panel["title"] for panel in panels if not all(target.get("expr") for target in panel.get("targets", [{}]))], [])
         if not shutil.which("promtool"):
             self.skipTest("promtool is not installed")
         checked = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, timeout=30)
