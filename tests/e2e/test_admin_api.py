@@ -318,6 +318,8 @@ class AdminApi(unittest.TestCase):
         self.assertLess(int(headers["RateLimit-Remaining"]), int(headers["RateLimit-Limit"]))
         self.assertIn("max-age", headers["Strict-Transport-Security"])
         self.assertEqual(self.call("POST", "/v1/locks", raw=json.dumps({"reason": "x" * 300_000}))[0], 413)
+        for depth in (40, 100_000):
+            self.assertEqual(self.call("POST", "/v1/locks", raw='{"reason":' + "[" * depth + "]" * depth + "}")[0], 400, depth)
 
     def test_tokens_are_bound_scoped_and_end(self):
         elsewhere = self.make_token("admin", "--network", "10.0.0.0/8")
