@@ -1,6 +1,8 @@
 """Who may look at what: one's own session, what was typed, by tokens over HTTPS; recordings as file lists and captures."""
-import base64, http.client, json, os, pathlib, shutil, socket, ssl, subprocess, threading, time, unittest
+import base64, http.client, json, os, pathlib, shutil, socket, ssl, subprocess, sys, threading, time, unittest
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[2] / "docs" / "format"))
+import sallyport_reader  # noqa: E402
 from lab import BIN, Lab, free_port, wait_for
 
 
@@ -57,13 +59,12 @@ class Rights(unittest.TestCase):
 
     def wrapped_of(self, session):
         header = json.loads(self.lab.run_cli("-o", "json", "sessions", session, check=True).stdout)[0]
-        journal = b"".join(path.read_bytes() for path in sorted((self.lab.folder / "state" / "recorder" / "journal").glob("*.journal")))
+        folder = self.lab.folder / "state" / "recorder" / "journal"
         self.assertEqual(header["session"], session)
-        # The session's first entry: label, ..., then u32 length, entry; its body is u32 n, n bytes of JSON, the wrapped key.
-        at = journal.find(session.encode() + b"\0\0")
-        entry = at + 26 + 2 + 4 + 8 + 4
-        size = int.from_bytes(journal[entry + 36:entry + 40], "little")
-        body = journal[entry + 48:entry + 48 + size]
+        # The body of the session's first entry: u32 n, n bytes of JSON, the wrapped key.
+        first = next(raw for kind, payload in sallyport_reader.frames(folder) if kind == 1 and payload[:26] == session.encode()
+                     for raw in sallyport_reader.entries_of(payload))
+        body = first[48:-16]
         return base64.b64encode(body[4 + int.from_bytes(body[:4], "little"):]).decode()
 
     def test_own_sessions_and_typed_input(self):
