@@ -7,7 +7,7 @@ namespace sallyport::guard {
 namespace {
 
 constexpr std::size_t k_most_steps = 2000;
-constexpr std::size_t k_most_tried = std::size_t{1} << 18U;  ///< bits, one for each fork at each letter
+constexpr std::size_t k_most_tried = std::size_t{1} << 16U;  ///< bits, one for each fork at each letter
 constexpr std::size_t k_most_open = 4096;
 constexpr int k_deepest = 16;
 constexpr int k_most_times = 64;
@@ -253,6 +253,7 @@ class SmallPatternReader {
     rest_.remove_prefix(1);
     if (c == '{') {
       const auto number = [&]() -> std::optional<int> {
+        if (rest_.size() > 1 && rest_[0] == '0' && is_digit(rest_[1])) return std::nullopt;  // no count to RE2, but letters
         int value = 0;
         std::size_t digits = 0;
         for (; !rest_.empty() && is_digit(rest_.front()) && digits < 3; ++digits) {
@@ -266,8 +267,13 @@ class SmallPatternReader {
       least = most = *from;
       if (rest_.starts_with(',')) {
         rest_.remove_prefix(1);
-        const auto to = number();
-        most = to.value_or(-1);
+        if (!rest_.starts_with('}')) {
+          const auto to = number();
+          if (!to) return false;
+          most = *to;
+        } else {
+          most = -1;
+        }
       }
       if (!rest_.starts_with('}') || least > k_most_times || most > k_most_times || (most >= 0 && most < least)) return false;
       rest_.remove_prefix(1);
