@@ -142,7 +142,7 @@ class OnwardHops(unittest.TestCase):
                     t.wait_end()
                     continue
                 t.expect(r"SP-9111.*[$#] $")  # the client that was stopped throws away what is typed before it is gone
-                t.quiet()
+                t.quiet(2)
                 t.line("echo al''ive\r", r"\n\r?alive\r?\n")
                 # What only shows such text is left alone.
                 t.line(f"cat {home}/go; printf 'SSH-2.0-x\\nLast login: Mon from 10.0.0.9\\n'; echo en''d\r", r"\n\r?end\r?\n")
