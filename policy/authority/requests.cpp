@@ -196,7 +196,8 @@ void Requests::open_for(Session& session, RequestRow row, std::uint32_t channel,
     const RequestRow& other = open->row;
     const bool same = other.state == "pending" && other.kind == row.kind && other.principal == row.principal && other.target == row.target &&
                       other.account == row.account && other.role == row.role && other.text == row.text;
-    if (!same || (row.kind != "access" && other.session != session.label)) continue;
+    // What is good for one session alone is asked for by each.
+    if (!same || (other.session != session.label && (row.kind != "access" || other.lasts_s == 0))) continue;
     return add_waiter(*open, session, channel, std::move(decided));
   }
   if (count_pending(row.principal) >= k_most_pending || open_.size() >= k_most_open) {
@@ -245,10 +246,10 @@ void Requests::add_waiter(Open& open, const Session& session, std::uint32_t chan
     std::erase(here->waiters, late);
     late->decided(Verdict{control::ApprovalAnswer::EXPIRED, make_notice("SP-9203", "nobody decided within 10 minutes"), here->row});
   });
-  tell_waiters(open);
+  tell_waiters(open, waiter.get());
 }
 
-void Requests::tell_waiters(const Open& open) {
+void Requests::tell_waiters(const Open& open, const Waiter* only) {
   if (!open.stored) return;
   const RequestRow& row = open.row;
   std::string text = row.kind == "presence" ? "waiting for one of " + row.approvers + " to join: ssh NAME@gateway join " + row.session
@@ -256,6 +257,7 @@ void Requests::tell_waiters(const Open& open) {
   if (const std::size_t yes = yes_of(row); yes > 0) text += ", " + std::to_string(yes) + " said yes";
   text += " (until " + utc_line(row.decide_by_us) + ", Ctrl-C gives up)";
   for (const auto& waiter : open.waiters) {
+    if (only != nullptr && waiter.get() != only) continue;
     const Session* session = authority_.find(waiter->session);
     if (session == nullptr || session->link == nullptr) continue;
     control::Envelope told;

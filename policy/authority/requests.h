@@ -105,7 +105,8 @@ class Requests {
   /// The person who asks is the session's; what is the same question joins what is open.
   void open_for(Session& session, RequestRow row, std::uint32_t channel, Decided decided);
   void add_waiter(Open& open, const Session& session, std::uint32_t channel, Decided decided);
-  void tell_waiters(const Open& open);
+  /// All of them, or one.
+  void tell_waiters(const Open& open, const Waiter* only = nullptr);
   void tell_others_of(const std::string& session, std::uint32_t channel);
   void watch(Open& open);
   void on_time(const std::string& id);

@@ -92,6 +92,28 @@ class Approvals(unittest.TestCase):
         self.assertLess(created["sequence"], granted[0]["sequence"])
         self.assertLess(granted[0]["sequence"], dialled[0]["sequence"])
 
+    def test_two_sessions_that_wait_for_the_same_access(self):
+        lab = self.lab
+        # Good for one session: each asks for itself.
+        lab.apply(policy(lab, "{approvers: seniors}"))
+        first, request = self.open_waiting("echo first")
+        second, other = self.open_waiting("echo second")
+        self.assertNotEqual(request, other)
+        self.assertEqual(self.bare("approver", "approve", other).returncode, 0)
+        self.assertEqual((second.wait(20), second.stdout.read()), (0, b"second\n"))
+        self.assertIsNone(first.poll())
+        self.assertEqual(self.bare("approver", "approve", request).returncode, 0)
+        self.assertEqual((first.wait(20), first.stdout.read()), (0, b"first\n"))
+        # Good for a time: one request, and what it gives is there for both. Each is told once.
+        lab.apply(policy(lab, "{approvers: seniors, lasts: 1h}"))
+        first, request = self.open_waiting("echo first")
+        second, other = self.open_waiting("echo second")
+        self.assertEqual(request, other)
+        self.assertEqual(self.bare("approver", "approve", request).returncode, 0)
+        self.assertEqual((first.wait(20), first.stdout.read()), (0, b"first\n"))
+        self.assertEqual((second.wait(20), second.stdout.read()), (0, b"second\n"))
+        self.assertNotIn(b"waiting for the approval", first.stderr.read())
+
     def test_a_denial_and_a_lapse_and_a_vanished_client(self):
         lab = self.lab
         lab.apply(policy(lab, "{approvers: seniors, within: 3s}"))
