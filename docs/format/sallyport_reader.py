@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Reads and verifies a Sallyport journal, from docs/format/journal.md alone and with none of Sallyport's code.
   sallyport_reader.py JOURNAL_FOLDER [--vkey LINE|FILE] [--checkpoint FILE]           verify, list the sessions
-  sallyport_reader.py JOURNAL_FOLDER --session LABEL --key HEX                        ... and decode one, as JSON lines
+  sallyport_reader.py JOURNAL_FOLDER --session LABEL --key HEX                        ... and decode one, as JSON lines;
   sallyport_reader.py --bundle FILE [--vkey LINE|FILE]                                a slice, with sallyport_bundle.py beside this file
   sallyport_reader.py JOURNAL_FOLDER --session LABEL --recipient-key K.pem --recipient-cert C.pem
 Needs Python 3.8, libcrypto 3, libzstd and, to unwrap keys, the `openssl` command. Exit status: 0 verified, 8 something was found.
 """
-import argparse, base64, ctypes, ctypes.util, glob, hashlib, hmac, json, os, re, struct, subprocess, sys, tempfile
+import argparse, base64, ctypes, ctypes.util, functools, glob, hashlib, hmac, json, os, re, struct, subprocess, sys
 
 crypto, zstd = (ctypes.CDLL(ctypes.util.find_library(name)) for name in ("crypto", "zstd"))
 for name in ("EVP_PKEY_new_raw_public_key", "EVP_MD_CTX_new", "EVP_CIPHER_CTX_new", "EVP_aes_256_gcm"):
@@ -14,45 +14,27 @@ for name in ("EVP_PKEY_new_raw_public_key", "EVP_MD_CTX_new", "EVP_CIPHER_CTX_ne
 P, Z = ctypes.c_void_p, ctypes.c_size_t
 zstd.ZSTD_getFrameContentSize.restype, zstd.ZSTD_decompress.restype = ctypes.c_ulonglong, Z
 KINDS = ["?", "header", "event", "data_in", "data_out", "data_err", "typed", "line_key", "line_dropped", "bulk_marker", "resize", "exit", "end"]
-findings, CRC = [], []
+HEADER, findings = "<QBBHIqqIIQ", []
+CRC = [functools.reduce(lambda crc, _: (crc >> 1) ^ (0x82F63B78 if crc & 1 else 0), range(8), byte) for byte in range(256)]
+find = lambda text: (findings.append(text), print("FOUND", text, file=sys.stderr))
+crc32c = lambda data: functools.reduce(lambda crc, byte: CRC[(crc ^ byte) & 255] ^ (crc >> 8), data, 0xFFFFFFFF) ^ 0xFFFFFFFF
 sha = lambda data: hashlib.sha256(data).digest()
+mac = lambda key, data: hmac.new(key, data, hashlib.sha256).digest()
+hkdf = lambda key, salt, info: mac(mac(salt or bytes(32), key), info + b"\1")  # RFC 5869, 32 bytes
 checkpoint = lambda note: (int(note.split("\n")[1]), base64.b64decode(note.split("\n")[2]))  # its size and root
-
-def find(text):
-    findings.append(text)
-    print("FOUND", text, file=sys.stderr)
-
-for i in range(256):
-    for _ in range(8):
-        i = (i >> 1) ^ (0x82F63B78 if i & 1 else 0)
-    CRC.append(i)
-
-def crc32c(data):
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc = CRC[(crc ^ byte) & 255] ^ (crc >> 8)
-    return crc ^ 0xFFFFFFFF
 
 class Tree:  # RFC 9162 section 2.1; the roots of the perfect subtrees, and the root at every size so far
     def __init__(self):
         self.peaks, self.roots = [], [sha(b"")]
-
     def append(self, leaf):
         node, size = sha(b"\0" + leaf), len(self.roots) - 1
         while size & 1:
             node, size = sha(b"\1" + self.peaks.pop() + node), size >> 1
         self.peaks.append(node)
-        root = self.peaks[-1]
-        for peak in reversed(self.peaks[:-1]):
-            root = sha(b"\1" + peak + root)
-        self.roots.append(root)
-
-def hkdf(key, salt, info):  # RFC 5869, 32 bytes
-    return hmac.new(hmac.new(salt or bytes(32), key, hashlib.sha256).digest(), info + b"\1", hashlib.sha256).digest()
+        self.roots.append(functools.reduce(lambda root, peak: sha(b"\1" + peak + root), reversed(self.peaks)))
 
 def gcm_open(key, sequence, aad, body, tag):  # None: broken
-    context, out, got = P(crypto.EVP_CIPHER_CTX_new()), ctypes.create_string_buffer(len(body) + 16), ctypes.c_int()
-    nonce = struct.pack("<Q", sequence) + bytes(4)
+    context, out, got, nonce = P(crypto.EVP_CIPHER_CTX_new()), ctypes.create_string_buffer(len(body) + 16), ctypes.c_int(), struct.pack("<Q", sequence) + bytes(4)
     right = crypto.EVP_DecryptInit_ex(context, P(crypto.EVP_aes_256_gcm()), None, key, nonce) == crypto.EVP_CIPHER_CTX_ctrl(context, 0x11, 16, tag) == 1
     right = right and crypto.EVP_DecryptUpdate(context, None, ctypes.byref(got), aad, len(aad)) == 1
     right = right and (not body or crypto.EVP_DecryptUpdate(context, out, ctypes.byref(got), body, len(body)) == 1)
@@ -61,7 +43,7 @@ def gcm_open(key, sequence, aad, body, tag):  # None: broken
     return out.raw[:len(body)] if right else None
 
 def unzstd(frame):
-    size = zstd.ZSTD_getFrameContentSize(frame, Z(len(frame)))
+    size = zstd.ZSTD_getFrameContentSize(frame, Z(len(frame)))  # or an error, as a huge number
     out = ctypes.create_string_buffer(min(size, 32768) + 1)
     return out.raw[:size] if size <= 32768 and zstd.ZSTD_decompress(out, Z(size), frame, Z(len(frame))) == size else None
 
@@ -73,7 +55,7 @@ def signed_by(note, vkey):  # C2SP signed-note, Ed25519
     for line in note[len(body) + 1:].splitlines():
         words = line.split(" ")
         blob = base64.b64decode(words[2]) if len(words) == 3 and words[:2] == ["\u2014", name] else b""
-        if blob[:4].hex() == key_id and len(blob) == 68:
+        if len(blob) == 68 and blob[:4].hex() == key_id:
             pkey, context = P(crypto.EVP_PKEY_new_raw_public_key(1087, None, raw[1:], Z(32))), P(crypto.EVP_MD_CTX_new())
             crypto.EVP_DigestVerifyInit(context, None, None, None, pkey)
             return crypto.EVP_DigestVerify(context, blob[4:], Z(64), body.encode(), Z(len(body.encode()))) == 1
@@ -100,29 +82,27 @@ def frames(folder):  # (type, payload) of every frame, in order
 class Session:
     def __init__(self, label):
         self.label, self.tree, self.entries, self.previous, self.final, self.info = label, Tree(), [], bytes(16), None, {}
-
     def add(self, raw):
-        sequence, kind, flags, _, channel, wall, boot, segment, size, extra = struct.unpack_from("<QBBHIqqIIQ", raw)
+        sequence, kind, flags, _, channel, wall, _, segment, size, extra = struct.unpack_from(HEADER, raw)
         if len(raw) != 64 + size or sequence != len(self.entries) + 1:
             find(f"session {self.label}: entry {sequence} where {len(self.entries) + 1} belongs")
         aad, body, tag = self.label.encode() + raw[:48] + self.previous, raw[48:48 + size], raw[48 + size:]
         if not flags & 2 and sha(b"sallyport plain entry v1" + aad + body)[:16] != tag:
             find(f"session {self.label}: entry {sequence}: the tag is wrong")
         if kind == 1:
-            length = struct.unpack_from("<I", body)[0]
-            self.info, self.wrapped = json.loads(body[4:4 + length]), body[4 + length:]
+            end = 4 + struct.unpack_from("<I", body)[0]
+            self.info, self.wrapped = json.loads(body[4:end]), body[end:]
         self.entries.append((sequence, kind, flags, channel, wall, segment, extra, aad, body, tag))
-        self.tree.append(raw)
         self.previous = tag
+        self.tree.append(raw)
 
     def decode(self, key):
         chain, at, segments, lines = hkdf(key, self.label.encode(), b"sallyport chain v1"), 0, {}, {}
         for segment in sorted({entry[5] for entry in self.entries}):
             while at <= segment:
                 segments[at], chain, at = hkdf(chain, b"", b"sallyport segment v1"), hkdf(chain, b"", b"sallyport next v1"), at + 1
-        for sequence, kind, flags, channel, wall, segment, extra, aad, body, tag in self.entries:
-            if kind in (7, 8):
-                lines[channel, extra] = (kind, gcm_open(segments[segment], sequence, aad, body, tag))
+        for sequence, kind, _, channel, _, segment, extra, *sealed in (entry for entry in self.entries if entry[1] in (7, 8)):
+            lines[channel, extra] = (kind, gcm_open(segments[segment], sequence, *sealed))
         for sequence, kind, flags, channel, wall, segment, extra, aad, body, tag in self.entries:
             out = {"sequence": sequence, "kind": KINDS[kind] if kind < len(KINDS) else kind, "channel": channel, "wall": wall, "extra": extra}
             fate, line_key = lines.get((channel, extra), (0, None)) if kind in (6, 50) else (7, segments[segment])
@@ -136,40 +116,35 @@ class Session:
             shown = {} if body is None or kind == 7 else {"body": base64.b64encode(body).decode()}
             print(json.dumps({**out, **({"header": self.info} if kind == 1 else shown)}))
 
-def varint(data, at):
-    value = shift = 0
-    while data[at] & 128:
-        value, shift, at = value | (data[at] & 127) << shift, shift + 7, at + 1
-    return value | data[at] << shift, at + 1
-
 def entries_of(payload):  # both forms of an entries frame (section 5.1)
-    form, count, at, extras, sequence, wall, boot, channel, segment = *struct.unpack_from("<HI", payload, 26), 40, {}, 0, 0, 0, 0, 0
+    form, count, at, extras = *struct.unpack_from("<HI", payload, 26), 40, [0] * 256
+    sequence = wall = boot = channel = segment = 0
+    def varint():
+        nonlocal at
+        begin, at = at, [i for i in range(at, at + 10) if payload[i] < 128][0] + 1
+        return sum((byte & 127) << 7 * i for i, byte in enumerate(payload[begin:at]))
+    difference = lambda number: (number >> 1) ^ -(number & 1)
     for _ in range(count):
         if not form or payload[at] == 128:
-            at += 1 if form else 0
-            length = struct.unpack_from("<I", payload, at)[0]
-            raw, at = payload[at + 4:at + 4 + length], at + 4 + length
-            sequence, kind, _, _, channel, wall, boot, segment, _, extras[raw[8]] = struct.unpack_from("<QBBHIqqIIQ", raw)
-            yield raw
-            continue
-        mark, kind, at, numbers = payload[at], payload[at + 1], at + 2, []
-        for bit in (64, 0, 32, 4, 8, 16, 0):  # sequence, wall, boot, channel, segment, extra, size
-            number, at = varint(payload, at) if mark & bit or not bit else (None, at)
-            numbers.append(number)
-        away = lambda number: (number >> 1) ^ -(number & 1) if number else 0
-        first, more_wall, more_boot, *ids, more_extra, size = numbers
-        boot, wall = boot + away(more_wall) + away(more_boot), wall + away(more_wall)
-        sequence, channel, segment = (old if new is None else new for old, new in ((sequence + 1, first), (channel, ids[0]), (segment, ids[1])))
-        extras[kind] = (extras.get(kind, 0) + away(more_extra)) % 2**64
-        end = at + size + 16
-        yield struct.pack("<QBBHIqqIIQ", sequence, kind, mark & 3, 0, channel, wall, boot, segment, size, extras[kind]) + payload[at:end]
-        at = end
+            at += 5 if form else 4
+            raw = payload[at:at + struct.unpack_from("<I", payload, at - 4)[0]]
+            sequence, _, _, _, channel, wall, boot, segment, _, extras[raw[8]] = struct.unpack_from(HEADER, raw)
+            at += len(raw)
+        else:
+            mark, kind, at = payload[at], payload[at + 1], at + 2
+            sequence, moved = varint() if mark & 64 else sequence + 1, difference(varint())
+            wall, boot = wall + moved, boot + moved + (difference(varint()) if mark & 32 else 0)
+            channel, segment = varint() if mark & 4 else channel, varint() if mark & 8 else segment
+            extras[kind], size = (extras[kind] + (difference(varint()) if mark & 16 else 0)) % 2**64, varint()
+            raw = struct.pack(HEADER, sequence, kind, mark & 3, 0, channel, wall, boot, segment, size, extras[kind]) + payload[at:at + size + 16]
+            at += size + 16
+        yield raw
 
 def take(kind, payload, sessions, log, newest, keys):
     if kind == 1:
-        label = payload[:26].decode("ascii")
+        session = sessions.setdefault(payload[:26].decode("ascii"), Session(payload[:26].decode("ascii")))
         for raw in entries_of(payload):
-            sessions.setdefault(label, Session(label)).add(raw)
+            session.add(raw)
     elif kind in (2, 3):
         log.append(bytes([kind]) + payload)
         if struct.unpack_from("<Q", payload)[0] != len(log.roots) - 1:
@@ -192,12 +167,12 @@ def main():
     parser.add_argument("journal", nargs="?")
     for option in ("--bundle", "--vkey", "--checkpoint", "--session", "--key", "--recipient-key", "--recipient-cert"):
         parser.add_argument(option)
-    args = parser.parse_args()
+    args, sessions, log, newest = parser.parse_args(), {}, Tree(), [0]
     vkey = open(args.vkey).read().strip() if args.vkey and os.path.exists(args.vkey) else args.vkey
     if args.bundle:
         from sallyport_bundle import bundle
         return bundle(args.bundle, vkey)
-    sessions, log, newest, keys = {}, Tree(), [0], [vkey] if vkey else []
+    keys = [vkey] if vkey else []
     for number, (kind, payload) in enumerate(frames(args.journal), 1):
         try:
             take(kind, payload, sessions, log, newest, keys)
@@ -211,10 +186,8 @@ def main():
     if args.session:
         session = sessions[args.session]
         if not args.key:
-            with tempfile.NamedTemporaryFile() as wrapped:
-                wrapped.write(session.wrapped), wrapped.flush()
-                args.key = subprocess.run(["openssl", "cms", "-decrypt", "-inform", "DER", "-binary", "-in", wrapped.name, "-recip", args.recipient_cert,
-                                           "-inkey", args.recipient_key], check=True, capture_output=True).stdout.hex()
+            args.key = subprocess.run(["openssl", "cms", "-decrypt", "-inform", "DER", "-binary", "-recip", args.recipient_cert, "-inkey", args.recipient_key],
+                                      input=session.wrapped, check=True, capture_output=True).stdout.hex()
         session.decode(bytes.fromhex(args.key))
     for label, session in sessions.items() if not args.session else ():
         print(label, {3: "complete", 4: "truncated"}.get(session.final, "open"), len(session.entries), "entries", session.info.get("principal"), session.info.get("target"))
