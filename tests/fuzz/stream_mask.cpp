@@ -44,7 +44,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::size_t length = std::min<std::size_t>(std::to_integer<std::size_t>(rest[0]) % 32, rest.size() - 1);
     std::string piece(text_of(rest.subspan(1, length)));
     for (char& c : piece) c = static_cast<char>('a' + (static_cast<unsigned char>(c) & 1));
-    mask.plan(set, bytes_of(piece), true, sent);
+    if (mask.plan(set, bytes_of(piece), true, sent)) mask.keep(bytes_of(piece));
     sent += piece.size();
     take();
     if (written != sent) std::abort();
