@@ -1,4 +1,4 @@
-// GET /v1/events?since=N&limit=M: what the authority wrote to the journal since it started, at most the newest 4096. The
+// GET /v1/events?since=N&limit=M&session=LABEL: what the authority wrote to the journal since it started, at most the newest 4096. The
 // journal itself holds everything (`sallyport events` reads it); this is for looking on. `complete` is false when events
 // between `since` and the first one given are no longer held here. Accept: text/event-stream gives them as they are written.
 #include <boost/json.hpp>
@@ -9,6 +9,7 @@ namespace sallyport::admin {
 namespace {
 
 constexpr std::size_t k_at_once = 200;
+constexpr std::uint32_t k_most = 4096;
 
 json::object object_of(const authority::RecentEvent& event) {
   boost::system::error_code parse_error;
@@ -22,14 +23,25 @@ json::object object_of(const authority::RecentEvent& event) {
                       {"fields", parse_error ? json::value(nullptr) : std::move(fields)}};
 }
 
+/// It happened in this session, or speaks of it.
+bool is_of(const json::object& event, std::string_view session) {
+  const auto names = [&](const json::object& object) {
+    const json::value* one = object.if_contains("session");
+    return one != nullptr && one->is_string() && std::string_view(one->get_string()) == session;
+  };
+  return names(event) || (event.at("fields").is_object() && names(event.at("fields").get_object()));
+}
+
 }  // namespace
 
 void serve_events(const CallPtr& call) {
   if (!call->may(policy::AdminRight::audit)) return;
   const auto since = call->number("since", 0);
   if (!since) return;
-  const std::uint32_t limit = call->limit(200, 4096);
+  const std::uint32_t limit = call->limit(200, k_most);
   if (limit == 0) return;
+  const std::string session = call->request.argument("session");
+  if (session.size() > 64) return call->refuse(Error{Errc::invalid, "session is the label of one session"});
   if (wants_stream(*call)) {
     auto last = std::make_shared<std::uint64_t>(static_cast<std::uint64_t>(*since));
     const std::string seen = call->request.header("last-event-id");
@@ -46,9 +58,11 @@ void serve_events(const CallPtr& call) {
   }
   json::array rows;
   std::uint64_t last = static_cast<std::uint64_t>(*since);
-  for (const authority::RecentEvent& event : call->administration.recent_events(last, limit)) {
+  for (const authority::RecentEvent& event : call->administration.recent_events(last, session.empty() ? limit : k_most)) {
+    if (rows.size() == limit) break;
     last = event.number;
-    rows.push_back(object_of(event));
+    json::object row = object_of(event);
+    if (session.empty() || is_of(row, session)) rows.push_back(std::move(row));
   }
   const std::uint64_t oldest = call->administration.oldest_event();
   call->reply(json::object{{"events", std::move(rows)}, {"next", last}, {"oldest", oldest}, {"complete", oldest <= static_cast<std::uint64_t>(*since) + 1}});

@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "admin/api/call.h"
+#include "admin/api/web_login.h"
 #include "policy/authority/authority.h"
 #include "policy/authority/moderation.h"
 
@@ -72,12 +73,17 @@ void list(const CallPtr& call) {
   });
 }
 
+/// Who is present as its moderator may speak, hold and end, as over ssh; everybody else needs the right `lock`.
+bool may_act(const CallPtr& call) {
+  return call->administration.authority().moderation->may_act(call->who, call->parts[2]) || call->may(policy::AdminRight::lock);
+}
+
 /// POST /v1/sessions/{session}/message, /hold, /release
 void tell(const CallPtr& call) {
   const std::string& label = call->parts[2];
   const std::string& what = call->parts[3];
   if (what != "message" && what != "hold" && what != "release") return call->refuse(Error{Errc::not_found, "there is nothing at " + call->request.path});
-  if (!call->may(policy::AdminRight::lock)) return;
+  if (!may_act(call)) return;
   const bool says = what == "message";
   const auto body = says ? call->body({{"text", Field::Type::text, true, 500}}) : call->body({{"reason", Field::Type::text, true, 500}});
   if (!body) return;
@@ -102,6 +108,8 @@ void join(const CallPtr& call) {
     if (!known) return call->refuse(Error{Errc::not_found, "no seat of yours has this id; the session may have ended"});
     return call->reply(json::object{{"session", label}, {"seat", seat}, {"left", leaves}});
   }
+  // Staying and leaving ask for no fresh factor: a moderator who stays for an hour would be gone after ten minutes.
+  if (!call->who.dry_run && !is_fresh_enough(call)) return;
   const std::string reason = text_of(*body, "reason");
   if (reason.empty()) return call->refuse(Error{Errc::invalid, ""}, "SP-7005");
   if (call->who.dry_run) {
@@ -110,7 +118,10 @@ void join(const CallPtr& call) {
   }
   moderation.join(call->who, label, reason, nullptr, 0, [call, label](const Result<std::string>& made) {
     if (!made) return call->refuse(made.error(), made.error().code == Errc::denied ? "SP-9802" : "");
-    call->reply(json::object{{"session", label}, {"seat", *made}, {"left", false}});
+    const auto& seats = *call->administration.authority().moderation;
+    const auto session = seats.find_to_join(label);
+    const bool acts = session && seats.may_act(call->who, (*session)->label);
+    call->reply(json::object{{"session", label}, {"seat", *made}, {"left", false}, {"may_act", acts}});
   });
 }
 
@@ -142,7 +153,7 @@ void serve_sessions(const CallPtr& call) {
     });
     return;
   }
-  if (!call->may(policy::AdminRight::lock)) return;
+  if (!may_act(call)) return;
   const auto body = call->body({{"reason", Field::Type::text, false, 1024}});
   if (!body) return;
   call->administration.end_session(call->who, label, text_of(*body, "reason"), [call, label](const Result<void>& ended) {

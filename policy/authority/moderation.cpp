@@ -112,7 +112,7 @@ Result<Moderation::Seat> Moderation::rights_of(const Operator& who, const Sessio
     std::vector<policy::Grant> room;
     for (const policy::Grant& grant : policy::grants_of(compiled, owner->second, authority_.groups_of(session.identity->principal.view()), room)) {
       const policy::Role& role = authority_.snapshot->roles()[grant.role];
-      if (!role.moderation || !is_in(role.moderation->moderators)) continue;
+      if (!role.moderation || !who.has_scope("approve") || !is_in(role.moderation->moderators)) continue;
       seat.grace = seat.roles.empty() ? role.moderation->grace : std::min(seat.grace, role.moderation->grace);
       seat.roles.push_back(role.name);
       seat.may_take_over = seat.may_take_over || role.moderation->take_over;
@@ -120,7 +120,7 @@ Result<Moderation::Seat> Moderation::rights_of(const Operator& who, const Sessio
     std::sort(seat.roles.begin(), seat.roles.end());
   }
   const auto has = [&](policy::AdminRight right) {
-    return policy::decide_admin(*authority_.snapshot, authority_.locks, {person->name, right, authority_.now(), false, added}).allowed();
+    return who.has_scope(policy::name_of(right)) && policy::decide_admin(*authority_.snapshot, authority_.locks, {person->name, right, authority_.now(), false, added}).allowed();
   };
   if (seat.roles.empty() && !has(policy::AdminRight::view)) return fail(Errc::denied, "`" + who.principal + "` moderates no role of that session and may not view recordings");
   seat.may_act = !seat.roles.empty() || has(policy::AdminRight::lock);
@@ -198,6 +198,13 @@ bool Moderation::still_here(const Operator& who, const std::string& id) {
   if (found == seats_.end() || found->second->who.principal != who.principal || found->second->has_left) return false;
   renew(*found->second);
   return true;
+}
+
+bool Moderation::may_act(const Operator& who, const std::string& session) const {
+  return !who.principal.empty() && who.has_scope("approve") && std::any_of(seats_.begin(), seats_.end(), [&](const auto& one) {
+    const Seat& seat = *one.second;
+    return seat.session == session && seat.who.principal == who.principal && !seat.has_left && seat.may_act;
+  });
 }
 
 bool Moderation::leave(const Operator& who, const std::string& id) {

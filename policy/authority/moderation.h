@@ -70,6 +70,8 @@ class Moderation {
   void join(const Operator& who, const std::string& label, const std::string& reason, const Session* own, std::uint32_t channel, SeatDone done);
   /// False: there is no such seat of hers.
   [[nodiscard]] bool still_here(const Operator& who, const std::string& seat);
+  /// She is present in it, and as more than a watcher.
+  [[nodiscard]] bool may_act(const Operator& who, const std::string& session) const;
   [[nodiscard]] bool leave(const Operator& who, const std::string& seat);
   void on_keys(Session& own, const control::JoinedKeys& keys);
   [[nodiscard]] std::vector<const Seat*> seats_of(const std::string& session) const;

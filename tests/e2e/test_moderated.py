@@ -270,6 +270,42 @@ class Moderated(unittest.TestCase):
         self.assertEqual(client.wait(), 255)
         client.shows(b"SP-9803")
 
+    def by_token(self, token, method, path, body):
+        done = subprocess.run(["curl", "-sS", "--max-time", "30", "--unix-socket", self.lab.folder / "run/admin.sock", "-X", method, "-H", f"Authorization: Bearer {token}", "-H", "Content-Type: application/json", "-d",
+                               json.dumps(body), f"http://localhost/v1/sessions/{path}"], capture_output=True, check=True)
+        return json.loads(done.stdout)
+
+    def test_8_over_the_api_a_moderator_speaks_holds_and_ends_as_over_ssh(self):
+        def token(name, *more):
+            return json.loads(self.lab.run_cli("-o", "json", "token", "create", "--for", "approver", "--name", name, *more, check=True).stdout)["token"]
+        whole, narrow = token("whole"), token("narrow", "--scope", "audit")
+        client, session = self.open(arguments=("-tt",))
+        reason = {"reason": "four eyes"}
+        # She has no right of an administrator, and is not there yet; and a token that is to read is no second person.
+        for path, body in (("message", {"text": "hello"}), ("hold", reason), ("release", reason)):
+            self.assertEqual(self.by_token(whole, "POST", f"{session}/{path}", body)["status"], 403, path)
+        self.assertEqual(self.by_token(whole, "DELETE", session, reason)["status"], 403)
+        self.assertEqual(self.by_token(narrow, "POST", f"{session}/join", reason)["code"], "SP-9802")
+        seat = self.by_token(whole, "POST", f"{session}/join", reason)
+        self.assertTrue(seat["may_act"], seat)
+        client.type(b"echo up-$((40+2))\n")
+        client.shows(b"up-42")
+        self.assertEqual(self.by_token(narrow, "POST", f"{session}/hold", reason)["status"], 403)
+        self.assertEqual(self.by_token(whole, "POST", f"{session}/message", {"text": "look twice"}).get("done"), "message")
+        client.shows(b"approver says: look twice")
+        self.assertEqual(self.by_token(whole, "POST", f"{session}/hold", reason).get("done"), "hold")
+        client.shows(b"approver holds this session")
+        self.assertEqual(self.by_token(whole, "POST", f"{session}/release", reason).get("done"), "release")
+        # The events of one session, and no others.
+        events = self.lab.admin("GET", f"/v1/events?limit=4096&session={session}")[1]["events"]
+        self.assertIn("moderation.joined", {event["name"] for event in events})
+        self.assertEqual({event["session"] or event["fields"]["session"] for event in events}, {session})
+        self.assertEqual(self.lab.admin("GET", "/v1/events?session=" + "x" * 65)[0], 400)
+        self.assertEqual(self.by_token(whole, "POST", f"{session}/join", {"seat": seat["seat"]})["left"], False)
+        self.assertTrue(self.by_token(whole, "DELETE", session, {"reason": "enough"})["ended"])
+        self.assertNotEqual(client.wait(), 0)
+        client.shows(b"SP-2016")
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -107,6 +107,10 @@ class WebLogin(unittest.TestCase):
         time.sleep(4.3)
         status, _, body = self.call("POST", "/v1/tokens", {"name": "t"}, cookie, csrf)
         self.assertEqual((status, body["code"]), (403, "SP-9303"))
+        # Joining a session asks for it, too; staying in it does not.
+        self.assertEqual(self.call("POST", "/v1/sessions/none/join", {"reason": "four eyes"}, cookie, csrf)[2]["code"], "SP-9303")
+        for method in ("POST", "DELETE"):
+            self.assertEqual(self.call(method, "/v1/sessions/none/join", {"seat": "none"}, cookie, csrf)[0], 404, method)
         self.assertEqual(self.call("GET", "/v1/session", cookie=cookie)[2]["step_up"], "password")
         self.assertEqual(self.call("POST", "/v1/session/factor", {"factor": "wrong"}, cookie, csrf)[2]["code"], "SP-9305")
         self.assertEqual(self.call("POST", "/v1/session/factor", {"factor": "correct horse"}, cookie, csrf)[0], 200)

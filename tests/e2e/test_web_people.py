@@ -26,7 +26,7 @@ class People(Browser):
                 f"      - channels: [sftp]\n        targets: {{names: [target2]}}\n        accounts: [{lab.account}]\n        approve: {{approvers: seniors}}\n"
                 f"        files: [{{path: {cls.place}, allow: [up, down, change], approve: true}}]\n"
                 f"      - channels: [tunnel-local]\n        targets: {{names: [target2]}}\n        accounts: [{lab.account}]\n        approve: {{approvers: seniors}}\n        tunnels: [\"127.0.0.1:{cls.inside.port}\"]\n")
-        text = text.replace("  - name: administrator\n", held + "  - {name: watcher, admin: [audit, view, lock]}\n  - name: administrator\n")
+        text = text.replace("  - name: administrator\n", held + "  - {name: watcher, admin: [audit, view]}\n  - name: administrator\n")
         return text.replace("{role: operator, principals: [engineer]}", "{role: operator, principals: [engineer]}\n  - {role: held, principals: [engineer]}\n  - {role: watcher, principals: [approver]}")
 
     def start(self, *command):

@@ -5,6 +5,7 @@ import { call } from "./api";
 
 interface Seat {
   seat: string;
+  mayAct: boolean;
   timer: number;
 }
 const seats = new Map<string, Seat>();
@@ -21,9 +22,9 @@ function forget(session: string): void {
 }
 
 export async function joinSession(session: string, reason: string): Promise<void> {
-  const { seat } = await call<{ seat: string }>(path(session), { method: "POST", body: { reason } });
+  const { seat, may_act } = await call<{ seat: string; may_act: boolean }>(path(session), { method: "POST", body: { reason } });
   const still = () => call(path(session), { method: "POST", body: { seat } }).catch(() => forget(session));
-  seats.set(session, { seat, timer: window.setInterval(() => void still(), EVERY_MS) });
+  seats.set(session, { seat, mayAct: may_act, timer: window.setInterval(() => void still(), EVERY_MS) });
   tell();
 }
 
@@ -32,6 +33,9 @@ export async function leaveSession(session: string): Promise<void> {
   forget(session);
   if (seat) await call(path(session), { method: "DELETE", body: { seat } });
 }
+
+/** Present as more than a watcher. */
+export const actsIn = (session: string): boolean => seats.get(session)?.mayAct ?? false;
 
 export async function leaveAll(): Promise<void> {
   await Promise.allSettled([...seats.keys()].map(leaveSession));

@@ -2,7 +2,7 @@
 import { useState } from "preact/hooks";
 
 import { call } from "../api";
-import { joinSession, leaveSession, usePresence } from "../presence";
+import { actsIn, joinSession, leaveSession, usePresence } from "../presence";
 import { bytes, clock, factors, quoted, since } from "../text";
 import type { AuditEvent, Explanation, Session } from "../types";
 import { AskReason, CopyLine, Decision, Empty, Equivalent, Fields, Page, ProblemBox, Table } from "../ui";
@@ -11,9 +11,10 @@ import { Outcome } from "./sessions";
 
 export function SessionPage({ id, mayAct }: { id: string; mayAct: boolean }) {
   const { data: session, problem } = useLoad<Session>(`/v1/sessions/${id}`, 3);
-  const events = useLoad<{ events: AuditEvent[] }>("/v1/events?limit=4096", 3);
+  const events = useLoad<{ events: AuditEvent[]; complete: boolean }>(`/v1/events?limit=4096&session=${id}`, 3);
+  const acts = usePresence().includes(id) && actsIn(id);
   const why = useLoad<Explanation>(`/v1/explain?session=${id}`);
-  const mine = (events.data?.events ?? []).filter((event) => event.session === id || event.fields?.session === id);
+  const mine = events.data?.events ?? [];
   const facts: [string, string | undefined][] = session
     ? [
         ["Principal", session.principal],
@@ -46,7 +47,7 @@ export function SessionPage({ id, mayAct }: { id: string; mayAct: boolean }) {
             </div>
           ))}
       </dl>
-      {session && !session.ended && session.principal && mayAct && <Acts id={id} />}
+      {session && !session.ended && session.principal && (mayAct || acts) && <Acts id={id} />}
       {!session?.ended && <Presence id={id} />}
       {why.data?.text && (
         <section aria-labelledby="why">
@@ -56,6 +57,7 @@ export function SessionPage({ id, mayAct }: { id: string; mayAct: boolean }) {
       )}
       <section aria-labelledby="did">
         <h2 id="did">Audit events</h2>
+        {mine.length > 0 && events.data && !events.data.complete && <p>These are the ones that the gateway's memory holds. Older ones are in the journal; read it with the lines below.</p>}
         {mine.length === 0 ? (
           <Empty>The gateway's memory holds no event of this session any more; the journal does. Read it with the lines below.</Empty>
         ) : (
@@ -86,7 +88,7 @@ export function SessionPage({ id, mayAct }: { id: string; mayAct: boolean }) {
         <CopyLine label="verify" text={`sallyport verify ${quoted(id)}`} />
         <CopyLine label="export" text={`sallyport export ${quoted(id)} > ${id}.cast`} />
       </section>
-      <Equivalent cli={`sallyport events --session ${quoted(id)}`} api={`GET /v1/sessions/${id}, GET /v1/explain?session=${id}`} />
+      <Equivalent cli={`sallyport events --session ${quoted(id)}`} api={`GET /v1/sessions/${id}, GET /v1/events?session=${id}, GET /v1/explain?session=${id}`} />
     </Page>
   );
 }
