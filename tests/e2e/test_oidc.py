@@ -3,6 +3,7 @@ import http.client, json, os, pathlib, re, signal, ssl, subprocess, threading, t
 
 from browser import CHROMIUM, MISSING, Browser
 from lab import BIN, ROOT, Lab, ended, free_port, wait_for
+from test_login import argon2id
 from oidc import BentProvider, CLIENT, Provider, SECRET, Visitor, b64, missing
 
 CALLBACK = "/v1/login/oidc/callback"
@@ -236,6 +237,88 @@ class SignOn(Shared, unittest.TestCase):
         doctor = json.loads(self.lab.run_cli("-o", "json", "doctor").stdout)
         rows = {row["check"]: row for row in (doctor if isinstance(doctor, list) else doctor["rows"])}
         self.assertNotEqual(rows["identity provider"]["result"], "ok")
+
+    def test_8_offered_by_address_and_not_for_ever(self):
+        if not self.op.process:
+            self.op.start()
+        secret = self.lab.folder / "client_secret"
+        old = self.lab.extra_config, self.lab.policy_text
+
+        def again(extra, text):
+            self.lab.stop_gateway()
+            self.lab.extra_config, self.lab.policy_text = extra, text
+            self.lab.write_config()
+            self.lab.start_gateway()
+            self.lab.apply(text())
+        self.addCleanup(again, *old)
+        hashed = argon2id(b"correct horse")
+        again(settings(self.op.issuer, self.op.ca, secret, self.api_port, "  ssh: offer\n  principal_domain: example.test\n  groups_last: 12s\n"),
+              lambda: policy(self.lab).replace("{name: engineer, type: person,", "{name: engineer, type: person, factors: 2, enrol: [totp],").replace("{name: admin, type: person,", f"{{name: admin, type: person, password: \"{hashed}\","))
+        mailed = {"password": "e", "claims": {"preferred_username": "engineer@example.test", "groups": ["idp-ops"]}}
+        self.op.set(engineer=mailed, admin={"password": "a", "claims": {"preferred_username": "admin@example.test.evil", "groups": []}})
+        self.addCleanup(self.op.set, **{name: ACCOUNTS[name] for name in ("engineer", "admin")})
+        askpass = self.lab.folder / "askpass"
+        askpass.write_text('#!/bin/sh\necho "$1" >>"$ASKED"\nprintf "%s\\n" "$ANSWER"\n')
+        askpass.chmod(0o700)
+        asked = self.lab.folder / "asked"
+
+        def begin(user, *command, answer="", **options):
+            asked.write_text("")
+            line = self.lab.ssh_command(user, *command, BatchMode="no", LogLevel="INFO", NumberOfPasswordPrompts="1", **options)
+            client = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                      env={**os.environ, "SSH_ASKPASS": str(askpass), "SSH_ASKPASS_REQUIRE": "force", "DISPLAY": "none", "ASKED": str(asked), "ANSWER": answer})
+            self.addCleanup(ended, client)
+            client.shown = b""
+
+            def read():
+                for line in iter(client.stderr.readline, b""):
+                    client.shown += line
+            threading.Thread(target=read, daemon=True).start()
+            return client
+        interactive = {"PubkeyAuthentication": "no", "PreferredAuthentications": "keyboard-interactive"}
+        # A password is asked for; who gives it needs no provider, who gives none is sent there.
+        client = begin("admin", "whoami", answer="correct horse", **interactive)
+        self.assertEqual(client.wait(40), 0, client.shown)
+        self.assertIn("Password (none: sign on by browser):", asked.read_text())
+        self.assertNotIn(b"(or open ", client.shown)
+        client = begin("admin", "whoami", **interactive)
+        Visitor(self.op.ca).use_code(self.shown_address(client), "admin", "a")
+        self.assertNotEqual(client.wait(40), 0)
+        self.assertIn("is not of example.test", self.lab.wait_event("sign_on.refused", code="SP-9703", named="admin@example.test.evil")[0]["reason"])
+        # Two factors: a sign-on alone is one, with her key it is two.
+        client = begin("engineer", "whoami", **interactive)
+        Visitor(self.op.ca).use_code(self.shown_address(client), "engineer", "e")
+        self.assertNotEqual(client.wait(40), 0)
+        self.assertEqual(client.stdout.read(), b"")
+        self.assertTrue(self.lab.wait_event("sign_on.proven", principal="engineer", named="engineer@example.test"))
+        client = begin(self.lab.user(), "echo two", PreferredAuthentications="publickey,keyboard-interactive")
+        Visitor(self.op.ca).use_code(self.shown_address(client), "engineer", "e")
+        self.assertEqual(client.wait(40), 0, client.shown)
+        self.assertEqual(client.stdout.read(), b"two\n")
+        self.assertEqual(set(self.lab.wait_event("auth.succeeded", principal="engineer", factors="key,sign-on")[-1]["factors"].split(",")), {"key", "sign-on"})
+        # What the provider said of her groups is forgotten after groups_last, and ends what runs.
+        client = begin(self.lab.user(), "sleep 100", PreferredAuthentications="publickey,keyboard-interactive")
+        Visitor(self.op.ca).use_code(self.shown_address(client), "engineer", "e")
+        self.assertNotEqual(client.wait(60), 0)
+        wait_for(lambda: b"SP-2" in client.shown, 5)
+
+    def test_9_plain_http_only_on_this_machine_and_only_when_asked_for(self):
+        secret = self.lab.folder / "client_secret"
+        base = (self.lab.folder / "sallyport.yaml").read_text().split("admin:")[0]
+
+        def check(issuer, more=""):
+            file = self.lab.folder / "plain.yaml"
+            file.write_text(base + settings(issuer, self.op.ca, secret, self.api_port, more))
+            done = subprocess.run([BIN / "sallyport", "--config", file, "config", "check"], capture_output=True, timeout=30, stdin=subprocess.DEVNULL)
+            return done.returncode, (done.stderr + done.stdout).decode()
+        for issuer, more, words in (("http://localhost:9", "", "oidc.plain_loopback allows"), ("http://idp.example.test", "  plain_loopback: true\n", "must be https://"),
+                                    ("http://127.0.0.1.example.test", "  plain_loopback: true\n", "must be https://"), ("http://localhost@idp.example.test", "  plain_loopback: true\n", "without user")):
+            status, said = check(issuer, more)
+            self.assertEqual(status, 2, (issuer, said))
+            self.assertIn("oidc.issuer", said)
+            self.assertIn(words, said)
+        for issuer in ("http://localhost:9", "http://127.0.0.1:9", "http://[::1]:9"):
+            self.assertEqual(check(issuer, "  plain_loopback: true\n")[0], 0, issuer)
 
 
 @unittest.skipIf(missing() or MISSING, missing() or MISSING)
