@@ -125,6 +125,31 @@ class Enrolment(unittest.TestCase):
         self.assertNotEqual(self.gw("admin", "keys", "add", key, identity="admin").returncode, 0)
         self.assertTrue(self.lab.wait_event("enrolment.refused", code="SP-9307", decision="deny"))
 
+    def test_2b_a_code_is_enrolled_later_by_who_logs_in_with_a_key(self):
+        self.assertIn(b"SP-9305", self.gw("engineer", "enrol", "totp", "123456").stderr)
+        self.assertIn(b"SP-9307", self.gw("admin", "enrol", "totp", identity="admin").stderr)
+        # One try for each secret that was shown.
+        shown = self.gw("engineer", "enrol", "totp")
+        self.assertEqual(shown.returncode, 0, shown.stderr)
+        wasted = self.seed_of(shown.stdout.decode())[1]
+        self.assertIn(b"SP-9305", self.gw("engineer", "enrol", "totp", "000000").stderr)
+        self.assertIn(b"SP-9305", self.gw("engineer", "enrol", "totp", self.code(wasted)).stderr)
+        seed = self.seed_of(self.gw("engineer", "enrol", "totp").stdout.decode())[1]
+        done = self.gw("engineer", "enrol", "totp", self.code(seed))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        codes = re.findall(r"^  ((?:[a-z2-7]{4}-){3}[a-z2-7]{4})$", done.stdout.decode(), re.M)
+        self.assertEqual(len(codes), 10)
+        self.assertTrue(json.loads(self.lab.run_cli("-o", "json", "principal", "enrolled", "engineer", check=True).stdout)["totp"])
+        # From here on a change wants it.
+        key = (self.lab.folder / "id_other.pub").read_text().strip()
+        self.assertIn(b"SP-9308", self.gw("engineer", "keys", "add", key).stderr)
+        self.assertIn(b"SP-9308", self.gw("engineer", "enrol", "totp").stderr)
+        again = self.gw("engineer", "enrol", "totp", "--code", codes[0])
+        self.assertEqual(again.returncode, 0, again.stderr)
+        self.assertTrue(self.lab.wait_event("enrolment.changed", **{"for": "engineer", "what": "one-time code"}))
+        self.lab.run_cli("principal", "forget", "engineer", check=True)
+        self.assertEqual(self.gw("engineer", "whoami").returncode, 0)
+
     def test_3_a_restart_and_the_policy_decide_what_counts(self):
         self.lab.stop_gateway()
         self.lab.start_gateway()

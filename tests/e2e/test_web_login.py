@@ -118,6 +118,35 @@ class WebLogin(unittest.TestCase):
         self.assertTrue(self.lab.wait_event("auth.proven_again", principal="engineer"))
         self.assertTrue(self.lab.wait_event("web.step_up_asked", code="SP-9303", decision="deny"))
 
+    def test_2b_a_certificate_for_who_has_just_logged_in(self):
+        self.lab.add_key("short")
+        del self.lab.people["short"]
+        key = (self.lab.folder / "id_short.pub").read_text().strip()
+        cookie, csrf, _, _ = self.log_in("engineer", code=False)
+        ask = lambda **more: self.call("POST", "/v1/certificates", {"public_key": key, **more}, cookie, csrf)
+        self.assertEqual(self.call("POST", "/v1/certificates", {"public_key": key}, cookie)[2]["code"], "SP-9302")
+        for wrong in ({"public_key": "ssh-ed25519 nonsense"}, {"public_key": "x" * 9000}, {"lasts": "20h"}, {"lasts": "soon"}, {"source": "everywhere"}, {"principal": "admin"}):
+            self.assertEqual(ask(**wrong)[0], 400, wrong)
+        status, _, made = ask(lasts="1h", source="127.0.0.1")
+        self.assertEqual(status, 201, made)
+        certificate = self.lab.folder / "id_short-cert.pub"
+        certificate.write_text(made["certificate"] + "\n")
+        said = subprocess.run(["ssh-keygen", "-Lf", certificate], capture_output=True, check=True).stdout.decode()
+        for part in ("login:engineer", "source-address 127.0.0.1"):
+            self.assertIn(part, said)
+        self.assertEqual(said.split("Principals:")[1].split("Critical")[0].split(), ["engineer"])
+        self.assertEqual(self.lab.ssh(self.lab.user(), "echo by-certificate", identity="short").stdout, b"by-certificate\n")
+        self.assertNotEqual(self.lab.ssh("admin", "whoami", identity="short").returncode, 0)
+        self.assertEqual(self.lab.wait_event("certificate.issued", **{"for": "engineer"})[0]["source_address"], "127.0.0.1")
+        # Bound to somewhere else it is worth nothing here.
+        certificate.write_text(ask(source="10.9.8.0/24")[2]["certificate"] + "\n")
+        self.assertNotEqual(self.lab.ssh("engineer", "whoami", identity="short").returncode, 0)
+        # A token proves no factor; an old one is none, either.
+        token = self.call("POST", "/v1/tokens", {"name": "no factor"}, cookie, csrf)[2]["token"]
+        self.assertEqual(self.call("POST", "/v1/certificates", {"public_key": key}, Authorization=f"Bearer {token}")[2]["code"], "SP-9309")
+        time.sleep(4.3)
+        self.assertEqual(ask()[2]["code"], "SP-9303")
+
     def test_3_what_is_wrong_opens_nothing_and_is_audited(self):
         for user, password in (("admin", "wrong"), ("nobody", "correct horse"), ("engineer+target1", "correct horse"), ("admin", "")):
             status, headers, body = self.call("POST", "/v1/login", {"user": user, "password": password})
