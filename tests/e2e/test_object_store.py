@@ -199,9 +199,13 @@ class ObjectStore(store_suite.StoreSuite):
         lab = self.lab("forgetful", endpoint=f"http://127.0.0.1:{proxy.port}", more=f"  retention: {KEEP}\n")
         wait_for(lambda: lab_events(lab, "store.refused"), 20, 0.5)
         self.assertIn("ignored its lock", json.dumps(lab_events(lab, "store.refused")))
-        refused = lab.ssh(lab.user(), "echo not held")
-        self.assertNotEqual(refused.returncode, 0)
-        self.assertIn(b"SP-4102", refused.stderr)
+
+        def reason_given():  # what the recorder found out may come a moment after its event
+            refused = lab.ssh(lab.user(), "echo not held")
+            self.assertNotEqual(refused.returncode, 0)
+            return b"SP-4102" in refused.stderr
+
+        wait_for(reason_given, 20, 0.5)
 
     def test_the_credential_of_the_recorder_can_only_write(self):
         lab = self.lab("only-write", more=f"  retention: {KEEP}\n")
