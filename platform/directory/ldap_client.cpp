@@ -148,6 +148,7 @@ Result<Message> search(const Connection& connection, const std::string& base, in
   if (code == LDAP_NO_SUCH_OBJECT && scope == LDAP_SCOPE_BASE) return Message();
   // More than asked for is for the caller to see in the entries; a limit of the server's own is the same.
   if (code == LDAP_SIZELIMIT_EXCEEDED && most <= 2) return found;
+  if (code == LDAP_SIZELIMIT_EXCEEDED) return fail(Errc::conflict, "search below " + base + ": " + ldap_err2string(code));
   if (code == LDAP_REFERRAL) return fail(Errc::unavailable, "search: it refers to another server, which is not followed");
   if (code != LDAP_SUCCESS) return tl::unexpected(away(ldap, "search below " + base, code));
   return found;
@@ -276,7 +277,10 @@ struct LdapClient::State {
     LDAPMessage* first = *found ? ldap_first_entry(ldap(), found->get()) : nullptr;
     if (first == nullptr) return groups;
     const std::string base = normal_name(place.groups_base);
-    for (const std::string& value : values_of(ldap(), first, "memberOf")) {
+    const auto values = values_of(ldap(), first, "memberOf");
+    // The list was cut there: what is missing would look like groups that were taken away.
+    if (values.size() >= k_most_groups) return fail(Errc::conflict, "an entry names " + std::to_string(k_most_groups) + " groups or more");
+    for (const std::string& value : values) {
       const std::string dn = normal_name(value);
       if (std::string name = leaf_of(dn, base, place.group_attribute); !name.empty()) groups.push_back({dn, std::move(name)});
     }
@@ -360,7 +364,7 @@ Result<std::vector<std::string>> LdapClient::groups_of(const std::string& entry,
       names.push_back(group.name);
       if (seen.insert(group.dn).second) members.push_back(group.dn);
     }
-    if (seen.size() > k_most_groups) return fail(Errc::unavailable, std::string(name) + " is in more than " + std::to_string(k_most_groups) + " groups");
+    if (seen.size() > k_most_groups) return fail(Errc::conflict, std::string(name) + " is in more than " + std::to_string(k_most_groups) + " groups");
   }
   std::sort(names.begin(), names.end());
   names.erase(std::unique(names.begin(), names.end()), names.end());

@@ -21,6 +21,7 @@ struct DirectoryDesk::Question {
   struct One {
     std::string name;
     bool known = false;
+    std::string too_much;  ///< why nothing is known of her groups: they are more than are read
     std::vector<std::string> groups;
   };
   std::shared_ptr<const DirectorySettings> settings;
@@ -58,6 +59,10 @@ struct DirectoryDesk::Question {
       }
       if (!wants_groups) continue;
       auto groups = client->groups_of(**entry, one.name);
+      if (!groups && groups.error().code == Errc::conflict && !is_login) {
+        one.too_much = groups.error().detail;  // the others are not to wait for her
+        continue;
+      }
       if (!groups) {
         error = groups.error();
         return;
@@ -91,7 +96,7 @@ void DirectoryDesk::check(const std::string& name, Secret password, std::functio
   }
   auto question = std::make_shared<Question>();
   question->settings = settings_;
-  question->people.push_back({name, false, {}});
+  question->people.push_back({name, false, {}, {}});
   question->is_login = true;
   question->wants_groups = policy::asks_directory(*principal, "groups");
   question->password = std::move(password);
@@ -113,7 +118,7 @@ void DirectoryDesk::refresh() {
   auto question = std::make_shared<Question>();
   question->settings = settings_;
   for (const policy::Principal& principal : authority_.snapshot->principals())
-    if (policy::asks_directory(principal, "groups")) question->people.push_back({principal.name.str(), false, {}});
+    if (policy::asks_directory(principal, "groups")) question->people.push_back({principal.name.str(), false, {}, {}});
   if (question->people.empty()) return;
   refreshing_ = true;
   ask(question);
@@ -153,12 +158,19 @@ void DirectoryDesk::on_answer(const QuestionPtr& question) {
   if (question->error) {
     const bool several = question->error->code == Errc::denied;
     if (is_login || !away_) failed(name, *question->error, "SP-9320");
-    if (!several) away_ = true;
+    if (!several && question->error->code != Errc::conflict) away_ = true;
     return question->answer(several ? Password::wrong : Password::unchecked);
   }
   if (std::exchange(away_, false)) authority_.note("directory.recovered", EventJson().text("directory", k_name));
   if (!is_login) {
-    for (const auto& one : question->people) learn(one.name, question->settings->groups.map(one.groups), [] {});
+    for (const auto& one : question->people) {
+      if (one.too_much.empty()) {
+        too_much_.erase(one.name);
+        learn(one.name, question->settings->groups.map(one.groups), [] {});
+      } else if (too_much_.insert(one.name).second) {
+        failed(one.name, {Errc::conflict, one.too_much}, "SP-9320");
+      }
+    }
     return;
   }
   if (!question->right || !question->wants_groups) return question->answer(question->right ? Password::right : Password::wrong);

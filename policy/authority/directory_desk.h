@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,7 @@ class DirectoryDesk {
   Deadlines::Handle refresh_ = 0;
   bool refreshing_ = false;
   bool away_ = false;  ///< said so already
+  std::set<std::string> too_much_;  ///< of whom it was said that her groups are more than are read
 };
 
 }  // namespace sallyport::authority

@@ -6,7 +6,7 @@ from lab import BIN, ROOT, Lab, ended, free_port, wait_for
 sys.path.insert(0, str(ROOT / "tests/services"))
 from slapd import BASE, Slapd, group, make_certificate, person, why_not
 
-PEOPLE = {"newcomer": "ldap horse", "member": "ldap mouse"}
+PEOPLE = {"newcomer": "ldap horse", "member": "ldap mouse", "crowd": "ldap crowd"}
 
 
 class Listener:
@@ -47,7 +47,7 @@ class Directory(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.api_port = free_port()
-        cls.lab = Lab(targets=1, people=("engineer", "admin", "newcomer", "member"), start=False)
+        cls.lab = Lab(targets=1, people=("engineer", "admin", "newcomer", "member", "crowd"), start=False)
         cls.addClassCleanup(cls.lab.stop)
         # newcomer is in `inner`, `inner` in `middle`, `middle` in `outer`; `circle` and `round` hold each other.
         groups = {"inner": [person("newcomer")], "middle": [group("inner")], "outer": [group("middle")], "circle": [person("member"), group("middle")],
@@ -86,7 +86,9 @@ class Directory(unittest.TestCase):
         key = json.dumps(lab.people["newcomer"])
         text = text.replace(f"{{name: newcomer, type: person, keys: [{key}]}}", f"{{name: newcomer, type: person, keys: [{key}], directory: [groups, password]}}")
         key = json.dumps(lab.people["member"])
-        text = text.replace(f"{{name: member, type: person, keys: [{key}]}}", "{name: member, type: person, directory: [password]}")
+        text = text.replace(f"{{name: member, type: person, keys: [{key}]}}", "{name: member, type: person, directory: [password]}\n  - {name: ghost, type: person, directory: [password]}")
+        key = json.dumps(lab.people["crowd"])
+        text = text.replace(f"{{name: crowd, type: person, keys: [{key}]}}", f"{{name: crowd, type: person, keys: [{key}], directory: [groups, password]}}")
         text = text.replace("targets:\n", "groups:\n  - {name: operators}\n  - {name: drivers}\n  - {name: admins}\ntargets:\n", 1)
         text = text.replace("{role: operator, principals: [engineer]}", "{role: operator, principals: [engineer], groups: [operators]}")
         return text.replace("{role: administrator, principals: [admin]}", "{role: administrator, principals: [admin], groups: [admins]}")
@@ -170,6 +172,52 @@ class Directory(unittest.TestCase):
         self.until(lambda said: "operators (directory)" in said and "drivers (directory)" in said)
         self.again(nested="1")  # outer is two steps above inner
         self.until(lambda said: "operators" not in said)
+        self.again()
+        self.until(lambda said: "operators (directory)" in said)
+
+    def test_5b_referrals_are_not_followed(self):
+        trap = Listener()
+        self.addCleanup(trap.stop)
+        for entry in (f"uid=ghost,ou=people,{BASE}", f"cn=away,ou=groups,{BASE}", f"ou=elsewhere,{BASE}"):
+            name, value = entry.split(",")[0].split("=")
+            self.slapd.change("ldapadd", f"dn: {entry}\nobjectClass: referral\nobjectClass: extensibleObject\n{name}: {value}\nref: ldap://127.0.0.1:{trap.port}/{entry}\n")
+        # Who stands elsewhere is nobody here; the others are found beside the reference.
+        self.assertNotEqual(self.by_password("ghost", "ldap ghost", "whoami").returncode, 0)
+        self.assertIn(b"member", self.by_password("member", PEOPLE["member"], "whoami").stdout)
+        self.assertIn("operators (directory)", self.whoami())
+        self.again(groups_base=f"ou=elsewhere,{BASE}")
+        wait_for(lambda: any("not followed" in json.dumps(event) for event in self.lab.events("directory.failed")), 20, 0.3)
+        self.again()
+        self.until(lambda said: "operators (directory)" in said)
+        self.assertEqual((trap.clients, trap.heard), ([], b""))
+
+    def test_5c_what_is_too_much_is_no_word_of_the_directory(self):
+        # A large group, with a long name, is but one.
+        long, below = "x" * 200, f"ou=groups,{BASE}"
+        for letter in "abcd":
+            below = f"ou={letter * 200},{below}"
+            self.slapd.change("ldapadd", f"dn: {below}\nobjectClass: organizationalUnit\nou: {letter * 200}\n")
+        everybody = "".join(f"member: uid=nobody{i},ou=people,{BASE}\n" for i in range(2000)) + f"member: {person('newcomer')}\n"
+        self.slapd.change("ldapadd", f"dn: {group('large')}\nobjectClass: groupOfNames\ncn: large\n{everybody}\ndn: cn={long},{below}\nobjectClass: groupOfNames\ncn: {long}\nmember: {person('newcomer')}\n")
+        self.again(groups=f'["large=drivers", "{long}=operators"]')
+        self.until(lambda said: "operators (directory)" in said and "drivers (directory)" in said)
+        # More groups than are read: not the first thousand of them, but no answer. What was known before counts on for who has a key.
+        self.slapd.members("add", "outer", person("crowd"))
+        self.again()
+        user = self.lab.user(principal="crowd")
+        self.assertEqual(self.by_password(user, PEOPLE["crowd"], "echo", "before").stdout, b"before\n")
+        many = "".join(f"dn: {group(f'g{i}')}\nobjectClass: groupOfNames\ncn: g{i}\nmember: {person('crowd')}\n\n" for i in range(1010))
+        self.slapd.change("ldapadd", many)
+        for by, said in (("member", "Size limit"), ("member-of", "1000 groups or more")):
+            self.again(groups_by=by)
+            refused = self.by_password(user, PEOPLE["crowd"], "whoami", method="keyboard-interactive")
+            self.assertIn(b"SP-9320", refused.stderr + refused.stdout)
+            wait_for(lambda: any(said.lower() in json.dumps(event).lower() for event in self.lab.events("directory.failed")), 20, 0.3)
+            self.assertEqual(self.lab.ssh(user, "echo by-key", identity="crowd").stdout, b"by-key\n", by)
+        # Nobody else waits for her: the others' groups are still learnt.
+        self.slapd.members("delete", "outer", group("middle"))
+        self.until(lambda said: "operators" not in said)
+        self.slapd.members("add", "outer", group("middle"))
         self.again()
         self.until(lambda said: "operators (directory)" in said)
 
