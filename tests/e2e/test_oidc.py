@@ -170,6 +170,7 @@ class SignOn(Shared, unittest.TestCase):
         self.assertEqual(client.wait(40), 0, client.shown)
         self.assertIn("-cert-v01", (self.lab.folder / "id_sso-cert.pub").read_text())
         self.lab.people["sso"] = ""
+        self.addCleanup(self.lab.people.pop, "sso")
         self.assertEqual(self.lab.ssh(self.lab.user(), "echo cert", identity="sso").stdout, b"cert\n")
 
     def test_5_a_browser_comes_back_with_a_session_of_its_own(self):
