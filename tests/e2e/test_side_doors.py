@@ -128,9 +128,9 @@ Host *
     def agent(self):
         agent = subprocess.Popen(["ssh-agent", "-D", "-a", str(self.lab.folder / "agent")], stdout=subprocess.DEVNULL)
         try:
-            wait_for((self.lab.folder / "agent").exists)
             env = dict(os.environ, SSH_AUTH_SOCK=str(self.lab.folder / "agent"))
-            subprocess.run(["ssh-add", "-q", str(self.lab.folder / "id_engineer")], env=env, check=True)
+            # Its socket is there a moment before it listens.
+            wait_for(lambda: subprocess.run(["ssh-add", "-q", str(self.lab.folder / "id_engineer")], env=env, stderr=subprocess.DEVNULL).returncode == 0)
             done = subprocess.run(self.lab.ssh_command(self.who, "ssh-add -l", arguments=["-A"], IdentityAgent=self.lab.folder / "agent"),
                                   env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=30)
             return b"ED25519" in done.stdout
