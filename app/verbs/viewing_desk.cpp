@@ -185,7 +185,10 @@ Result<json::object> Desk::find(const json::object& asked) {
   if (!where) return fail(Errc::unavailable, "SP-4206 " + where.error().detail);
   std::error_code error;
   const Error none{Errc::not_found, "SP-9402 there is no search index yet"};
-  if (!where->server && !std::filesystem::exists(where->file, error)) return tl::unexpected(none);
+  if (!where->server && !std::filesystem::exists(where->file, error)) {
+    if (error == std::errc::permission_denied) return fail(Errc::unavailable, "SP-4206 the search index is closed to the user of this process; on the machine, as root: sallyport search");
+    return tl::unexpected(none);
+  }
   auto index = search::SearchIndex::open(*where, *key_, false);
   if (!index && index.error().code == Errc::not_found) return tl::unexpected(none);
   const auto trouble = [&](const Error& why) -> Error {

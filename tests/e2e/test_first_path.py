@@ -44,9 +44,24 @@ class FirstPath(unittest.TestCase):
         self.assertEqual(done.stdout, b"[yes][]\n")
 
     def test_a_terminal_has_its_size_modes_and_type(self):
-        done = self.lab.ssh(self.who, "tty; stty size; echo $TERM", arguments=["-tt"])
-        self.assertRegex(done.stdout.decode(), r"/dev/pts/\d+")
-        self.assertIn(os.environ.get("TERM", "dumb"), done.stdout.decode())
+        import fcntl, struct, termios
+        master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 101, 707, 495))
+        modes = termios.tcgetattr(slave)
+        modes[0] &= ~termios.IXON
+        modes[6][termios.VERASE] = b"\x08"
+        termios.tcsetattr(slave, termios.TCSANOW, modes)
+        pixels = "python3 -c 'import fcntl,struct,termios; print(struct.unpack(\"4H\", fcntl.ioctl(0, termios.TIOCGWINSZ, bytes(8))))'"
+        try:
+            done = subprocess.run(self.lab.ssh_command(self.who, f"tty; echo [$TERM]; stty -a; {pixels}", arguments=["-tt"]), stdin=slave, capture_output=True, timeout=30,
+                                  env=dict(os.environ, TERM="xterm-256color"))
+        finally:
+            os.close(master)
+            os.close(slave)
+        text = done.stdout.decode()
+        self.assertRegex(text, r"/dev/pts/\d+")
+        for part in ("[xterm-256color]", "rows 33; columns 101", "erase = ^H", "-ixon", "(33, 101, 707, 495)"):
+            self.assertIn(part, text)
 
     def test_a_shell_on_a_terminal_takes_typing_and_a_resize(self):
         master, slave = pty.openpty()
