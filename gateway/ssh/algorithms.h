@@ -1,4 +1,4 @@
-// gateway/ssh/algorithms.h -- what we offer on the two legs, and nothing else. docs/reference/algorithms.md says why.
+// gateway/ssh/algorithms.h -- what we offer on the two legs, and nothing else.
 #pragma once
 
 namespace sallyport::gateway {
