@@ -1,5 +1,7 @@
 #include "app/verbs/feeding.h"
 
+#include <algorithm>
+
 #include "recorder/replay/session_walk.h"
 
 namespace sallyport::app {
@@ -19,18 +21,27 @@ Result<void> feed(const RecordingPlace& place, RecordingView& view, ViewingProce
   });
 }
 
-Result<void> feed_live(const RecordingPlace& place, RecordingView& view, ViewingProcess& process) {
-  // The reader goes through the whole journal once and passes over what the index already gave; the last tag is needed as well.
-  std::uint64_t known = view.session.entries;
+Result<void> feed_live(const RecordingPlace& place, RecordingView& view, ViewingProcess& process, std::uint64_t from) {
+  // Others catch this index up as well. The place is taken before the entries are read, so whatever it has passed is among them.
   auto files = view.index.files_from_here();
   if (!files) return tl::unexpected(files.error());
   const auto label = seal::label_of(view.session.session.view());
+  from = std::max<std::uint64_t>(from, 1);
+  std::uint64_t known = 0;
   std::optional<crypto::Tag> previous;
-  if (auto last = view.read(place, known, [&](const replay::StoredEntry& entry, const std::optional<crypto::Tag>&) {
-        previous = entry.tag();
-        return true;
-      }); !last)
-    return last;
+  previous.emplace();  // what stands before the first entry
+  bool wanted = true, ended = false;
+  // The entry before `from` is read for its tag.
+  const auto fed = view.read(place, from > 1 ? from - 1 : from, [&](const replay::StoredEntry& entry, const std::optional<crypto::Tag>& before) {
+    if (entry.header.sequence >= from) wanted = process.send_entry(entry, before);
+    previous = entry.tag();
+    known = entry.header.sequence;
+    ended = entry.header.kind == seal::EntryKind::end;
+    if (wanted && known % 16 == 0) wanted = process.pump(0);
+    return wanted;
+  });
+  if (!fed) return fed;
+  if (!wanted || ended || view.session.state == "complete" || view.session.state == "truncated") return {};
   files->set_checks({.crc = true, .at_rest = false});
   for (;;) {
     while (const auto frame = files->next()) {

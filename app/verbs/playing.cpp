@@ -178,8 +178,7 @@ int run_play(const PlayVerbOptions& options) {
   if (!process) return report(process.error());
   *key = Secret();
   if (key_frame) process->send(Part::key_frame, replay::key_frame_part(*key_frame));
-  auto fed = feed(options.place, *view, *process, from);
-  if (fed && options.follow) fed = feed_live(options.place, *view, *process);
+  const auto fed = options.follow ? feed_live(options.place, *view, *process, from) : feed(options.place, *view, *process, from);
   const auto played = process->finish();
   if (isatty(STDOUT_FILENO) != 0) write_all(STDOUT_FILENO, "\x1b[0m\x1b[?25h\x1b[?1049l\r\n");
   if (interrupted) return k_exit_interrupted;

@@ -141,8 +141,7 @@ Result<json::object> Desk::show(const ViewJob& job, std::uint64_t from, const st
   if (!process) return tl::unexpected(process.error());
   if (screen) process->send(Part::key_frame, replay::key_frame_part(*screen));
   auto fed = job.with_input && from <= 1 ? feed(place_, *view_, *process, 1, true) : Result<void>();
-  if (fed) fed = feed(place_, *view_, *process, from);
-  if (fed && job.follow) fed = feed_live(place_, *view_, *process);
+  if (fed) fed = job.follow ? feed_live(place_, *view_, *process, from) : feed(place_, *view_, *process, from);
   const auto played = process->finish();
   if (!fed) return tl::unexpected(fed.error());
   if (!played) return tl::unexpected(played.error());

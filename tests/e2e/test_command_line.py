@@ -1,5 +1,5 @@
 """The command line as a person and as a script meet it: help, formats, exit statuses, typos, explanations."""
-import json, os, pathlib, re, shutil, signal, subprocess, time, unittest
+import json, os, pathlib, re, shutil, signal, subprocess, threading, time, unittest
 
 from lab import BIN, IS_ROOT, Lab, ended, wait_for
 
@@ -257,7 +257,31 @@ class Running(unittest.TestCase):
         live.stdin.write(b"\n")
         live.stdin.flush()
         wait_for(lambda: has(b"ends"), 10)
-        self.assertEqual(follow.wait(15), 0)
+        self.assertEqual(follow.wait(15), 0, follow.stderr.read())
+        again = subprocess.run([BIN / "sallyport", "--config", self.lab.folder / "sallyport.yaml", "play", running, "--follow", "--reason", "test", "--raw"],
+                               stdin=subprocess.DEVNULL, capture_output=True, timeout=15)
+        self.assertEqual((again.returncode, b"ends" in again.stdout), (0, True), again.stderr)
+
+    def test_follow_while_others_read_on_in_the_same_index(self):
+        over = threading.Event()
+
+        def list_all():
+            while not over.is_set():
+                self.lab.run_cli("sessions", "-o", "json")
+        others = [threading.Thread(target=list_all) for _ in range(2)]
+        for other in others:
+            other.start()
+        try:
+            for _ in range(5):
+                live = self.lab.popen(self.who, "for i in 1 2 3 4 5 6 7 8 9 10; do echo $i; sleep 0.05; done; echo ends")
+                self.addCleanup(ended, live)
+                self.assertEqual(live.stdout.readline(), b"1\n")
+                follow = self.lab.run_cli("play", "last", "--follow", "--reason", "test", "--raw")
+                self.assertEqual((follow.returncode, follow.stdout.split()), (0, [b"1", b"2", b"3", b"4", b"5", b"6", b"7", b"8", b"9", b"10", b"ends"]), follow.stderr)
+        finally:
+            over.set()
+            for other in others:
+                other.join()
 
 
 if __name__ == "__main__":
