@@ -23,7 +23,10 @@ inline constexpr const char* k_user_key_algorithms =
 
 // Towards the target. ML-KEM and X25519 before sntrup761, whose key generation costs libssh some 60 ms of CPU.
 inline constexpr const char* k_target_kex =
-    "mlkem768x25519-sha256,curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,sntrup761x25519-sha512@openssh.com";
+    "mlkem768x25519-sha256,curve25519-sha256,curve25519-sha256@libssh.org,sntrup761x25519-sha512@openssh.com";
+inline constexpr const char* k_target_kex_legacy =
+    "mlkem768x25519-sha256,curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,ecdh-sha2-nistp384,ecdh-sha2-nistp521,"
+    "sntrup761x25519-sha512@openssh.com";
 inline constexpr const char* k_target_ciphers =
     "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes256-ctr,aes128-ctr";
 

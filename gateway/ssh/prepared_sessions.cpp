@@ -44,6 +44,8 @@ void set_common_options(ssh_session session, const char* ciphers) {
   ssh_session_set_strict_kex_required(session, 1);
 }
 
+bool is_legacy(const SessionOptions& options) { return options.settings.text("compat").find("legacy-clients") != std::string::npos; }
+
 }  // namespace
 
 Result<net::SshSessionHandle> make_client_leg(const SessionOptions& options, const std::vector<Bytes>& certificates) {
@@ -51,9 +53,8 @@ Result<net::SshSessionHandle> make_client_leg(const SessionOptions& options, con
   if (!session || ssh_session_use_external_io(session.get()) != SSH_OK || ssh_session_server_init(session.get()) != SSH_OK)
     return fail(Errc::internal, "libssh session");
   ssh_session raw = session.get();
-  const bool legacy = options.settings.text("compat").find("legacy-clients") != std::string::npos;
   ssh_session_set_banner(raw, options.settings.text("banner", "Sallyport").c_str());
-  ssh_options_set(raw, SSH_OPTIONS_KEY_EXCHANGE, legacy ? k_client_kex_legacy : k_client_kex);
+  ssh_options_set(raw, SSH_OPTIONS_KEY_EXCHANGE, is_legacy(options) ? k_client_kex_legacy : k_client_kex);
   ssh_options_set(raw, SSH_OPTIONS_PUBLICKEY_ACCEPTED_TYPES, k_user_key_algorithms);
   set_common_options(raw, k_client_ciphers);
   for (const Bytes& blob : options.host_keys) {
@@ -66,7 +67,7 @@ Result<net::SshSessionHandle> make_client_leg(const SessionOptions& options, con
   return session;
 }
 
-Result<net::SshSessionHandle> make_target_leg() {
+Result<net::SshSessionHandle> make_target_leg(const SessionOptions& options) {
   net::SshSessionHandle session(ssh_new());
   if (!session || ssh_session_use_external_io(session.get()) != SSH_OK) return fail(Errc::internal, "libssh session");
   ssh_session raw = session.get();
@@ -74,7 +75,7 @@ Result<net::SshSessionHandle> make_target_leg() {
   ssh_options_set(raw, SSH_OPTIONS_PROCESS_CONFIG, &off);
   ssh_options_set(raw, SSH_OPTIONS_HOST, "target");
   ssh_options_set(raw, SSH_OPTIONS_SSH_DIR, "/nonexistent");
-  ssh_options_set(raw, SSH_OPTIONS_KEY_EXCHANGE, k_target_kex);
+  ssh_options_set(raw, SSH_OPTIONS_KEY_EXCHANGE, is_legacy(options) ? k_target_kex_legacy : k_target_kex);
   set_common_options(raw, k_target_ciphers);
   ssh_session_set_banner(raw, "Sallyport");
   return session;
@@ -82,7 +83,7 @@ Result<net::SshSessionHandle> make_target_leg() {
 
 std::shared_ptr<PreparedSessions> prepare_sessions(const SessionOptions& options) {
   auto client = make_client_leg(options, options.host_certificates);
-  auto target = make_target_leg();
+  auto target = make_target_leg(options);
   if (!client || !target) return nullptr;
   return std::make_shared<PreparedSessions>(PreparedSessions{std::move(*client), std::move(*target)});
 }

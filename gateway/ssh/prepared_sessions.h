@@ -19,7 +19,7 @@ struct PreparedSessions {
 /// A server session with our algorithms, host keys and these certificates. Errc::invalid: a host key libssh does not take.
 [[nodiscard]] Result<net::SshSessionHandle> make_client_leg(const SessionOptions& options, const std::vector<Bytes>& certificates);
 /// A client session that still lacks the user and the host key algorithms.
-[[nodiscard]] Result<net::SshSessionHandle> make_target_leg();
+[[nodiscard]] Result<net::SshSessionHandle> make_target_leg(const SessionOptions& options);
 
 /// Null when one cannot be made: the session then tries itself and says why.
 [[nodiscard]] std::shared_ptr<PreparedSessions> prepare_sessions(const SessionOptions& options);

@@ -57,7 +57,7 @@ Result<net::SshSessionHandle> Session::make_client_session(const control::Target
   net::SshSessionHandle session;
   if (handover_.options->prepared) session = std::move(handover_.options->prepared->target_leg);
   if (!session) {
-    auto made = make_target_leg();
+    auto made = make_target_leg(*handover_.options);
     if (!made) return tl::unexpected(made.error());
     session = std::move(*made);
   }
