@@ -32,8 +32,10 @@ export function setFilters(values: Record<string, string>): void {
 
 export function usePlace(): Place {
   const [place, setPlace] = useState(here);
+  const [first] = useState(() => location.href);
   useEffect(() => {
     const update = () => setPlace(here());
+    if (location.href !== first) update(); // moved on between the first picture and now
     addEventListener("popstate", update);
     moved.addEventListener("moved", update);
     return () => {

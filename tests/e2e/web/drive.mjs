@@ -162,7 +162,9 @@ for await (const line of createInterface({ input: process.stdin })) {
   try {
     answer = { ok: (await steps[step]({ ...rest, page: pages.get(rest.person) })) ?? null };
   } catch (error) {
-    answer = { failed: `${step} ${JSON.stringify(rest)}: ${error.message}` };
+    const page = pages.get(rest.person);
+    const shown = page ? await page.evaluate(() => document.body.innerText.slice(0, 3000)).catch((reason) => String(reason)) : "";
+    answer = { failed: `${step} ${JSON.stringify(rest)}: ${error.message}\nThe page ${page?.url() ?? ""} shows:\n${shown}` };
   }
   process.stdout.write(`${JSON.stringify(answer)}\n`);
 }
