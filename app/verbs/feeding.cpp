@@ -25,6 +25,10 @@ Result<void> feed_live(const RecordingPlace& place, RecordingView& view, Viewing
   // Others catch this index up as well. The place is taken before the entries are read, so whatever it has passed is among them.
   auto files = view.index.files_from_here();
   if (!files) return tl::unexpected(files.error());
+  // So is what the index says of its end: an end behind the place is met below.
+  const auto now = view.index.find_session(view.session.session.view(), liveness(place));
+  if (!now) return tl::unexpected(now.error());
+  const bool is_over = now->state == "complete" || now->state == "truncated";
   const auto label = seal::label_of(view.session.session.view());
   from = std::max<std::uint64_t>(from, 1);
   std::uint64_t known = 0;
@@ -41,7 +45,7 @@ Result<void> feed_live(const RecordingPlace& place, RecordingView& view, Viewing
     return wanted;
   });
   if (!fed) return fed;
-  if (!wanted || ended || view.session.state == "complete" || view.session.state == "truncated") return {};
+  if (!wanted || ended || is_over) return {};
   files->set_checks({.crc = true, .at_rest = false});
   for (;;) {
     while (const auto frame = files->next()) {

@@ -258,8 +258,7 @@ class Running(unittest.TestCase):
         live.stdin.flush()
         wait_for(lambda: has(b"ends"), 10)
         self.assertEqual(follow.wait(15), 0, follow.stderr.read())
-        again = subprocess.run([BIN / "sallyport", "--config", self.lab.folder / "sallyport.yaml", "play", running, "--follow", "--reason", "test", "--raw"],
-                               stdin=subprocess.DEVNULL, capture_output=True, timeout=15)
+        again = self.lab.run_cli("play", running, "--follow", "--reason", "test", "--raw", timeout=15)
         self.assertEqual((again.returncode, b"ends" in again.stdout), (0, True), again.stderr)
 
     def test_follow_while_others_read_on_in_the_same_index(self):
