@@ -15,6 +15,7 @@
 #include <optional>
 
 #include "app/verbs/exit_codes.h"
+#include "app/verbs/moments.h"
 #include "platform/model/clock.h"
 #include "recorder/replay/journal_files.h"
 
@@ -110,41 +111,15 @@ volatile std::sig_atomic_t stopped = 0;
 
 }  // namespace
 
-Result<std::int64_t> parse_since(std::string_view text, std::int64_t now_us) {
-  std::int64_t amount = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), amount);
-  if (error == std::errc{} && end + 1 == text.data() + text.size() && amount >= 0 && amount < 1'000'000) {
-    switch (*end) {
-      case 's': return now_us - amount * 1'000'000;
-      case 'm': return now_us - amount * 60'000'000;
-      case 'h': return now_us - amount * 3'600'000'000;
-      case 'd': return now_us - amount * 86'400'000'000;
-      default: break;
-    }
-  }
-  std::tm parts{};
-  const std::string whole(text);
-  for (const char* form : {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%MZ", "%Y-%m-%d"}) {
-    parts = {};
-    const char* rest = strptime(whole.c_str(), form, &parts);
-    if (rest != nullptr && *rest == '\0') return static_cast<std::int64_t>(timegm(&parts)) * 1'000'000;
-  }
-  return fail(Errc::invalid, "`" + whole + "` is no moment: write 2026-11-22T08:00:00Z, 2026-11-22, or how long ago: 90s, 30m, 8h, 7d");
-}
-
 int run_events(const EventsOptions& options) {
   if (options.follow) std::signal(SIGINT, [](int) { stopped = 1; });
-  std::int64_t since_us = 0;
-  if (!options.since.empty()) {
-    auto since = parse_since(options.since, system_clock().wall().time_since_epoch().count());
-    if (!since) return report(since.error());
-    since_us = *since;
-  }
+  const auto window = window_between(options.since, {});
+  if (!window) return report(window.error());
   auto files = replay::JournalFiles::open(options.place.journal);
   if (!files) return report(files.error());
   std::size_t damages = 0;
   files->on_damage([&](const replay::FileDamage&) { ++damages; });
-  const Filter filter(options, since_us);
+  const Filter filter(options, window->since_us);
   const Format format = options.common.format;
   std::deque<json::object> newest;
   const auto read_on = [&](auto&& use) {

@@ -24,7 +24,4 @@ struct EventsOptions {
 /// Prints oldest first. Shows what stands there; `verify` proves that nothing is missing.
 int run_events(const EventsOptions& options);
 
-/// Microseconds since the epoch of a moment or of "so long ago"; Errc::invalid says what is understood.
-[[nodiscard]] Result<std::int64_t> parse_since(std::string_view text, std::int64_t now_us);
-
 }  // namespace sallyport::app

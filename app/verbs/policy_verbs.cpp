@@ -137,6 +137,7 @@ int run_get(const Common& common, std::string kind, const std::string& name) {
       known.push_back(known_kind);
       list += " " + known_kind;
     }
+    if (kind == "sessions" || kind == "events") return usage_error("`" + kind + "` have a verb of their own: sallyport " + kind);
     const std::string_view meant = nearest(kind, known);
     return usage_error("there is no kind `" + kind + "`." + (meant.empty() ? " There are:" + list : " Did you mean `" + std::string(meant) + "`?"));
   }

@@ -222,11 +222,13 @@ void add_recording_verbs(CLI::App& app, Common& common, Outcome& outcome) {
   static EventsOptions looking;
 
   CLI::App& sessions = add_verb(app, "sessions", "List recorded sessions.",
-                                "  sallyport sessions\n  sallyport sessions --principal engineer --limit 20\n  sallyport sessions 01JC3W --journal /mnt/backup/journal\n");
+                                "  sallyport sessions\n  sallyport sessions --principal engineer --since 7d --limit 20\n  sallyport sessions 01JC3W --journal /mnt/backup/journal\n");
   sessions.add_option("session", list.session, "only this one, with its channels");
   sessions.add_option("--principal", list.principal, "only hers");
   sessions.add_option("--target", list.target, "only there");
   sessions.add_option("--state", list.state, "complete, live, truncated or open")->check(CLI::IsMember({"complete", "live", "truncated", "open"}));
+  sessions.add_option("--since", list.since, "what was going on since then: 2026-11-22, 2026-11-22T10:00:00Z, 3h, 7d");
+  sessions.add_option("--until", list.until, "as --since");
   sessions.add_option("--limit", list.limit, "the newest so many");
   add_place_options(sessions, place);
   sessions.callback([&] { outcome.status = run_at(common, place, list, run_sessions); });

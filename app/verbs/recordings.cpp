@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "app/verbs/exit_codes.h"
+#include "app/verbs/moments.h"
 #include "app/verbs/recording_proof.h"
 #include "app/verbs/recording_view.h"
 #include "app/verbs/witnessing.h"
@@ -139,6 +140,8 @@ Result<replay::SessionList> list_of(replay::SeekIndex& index, const SessionsOpti
 }  // namespace
 
 int run_sessions(const SessionsOptions& options) {
+  const auto window = window_between(options.since, options.until);
+  if (!window) return report(window.error());
   auto index = open_index(options.place);
   if (!index) return report(index.error());
   auto list = list_of(*index, options);
@@ -148,7 +151,8 @@ int run_sessions(const SessionsOptions& options) {
   auto& sessions = list->sessions;
   std::erase_if(sessions, [&](const auto& session) {
     return (!options.principal.empty() && session.principal != options.principal) || (!options.target.empty() && session.target != options.target) ||
-           (!options.state.empty() && session.state != options.state);
+           (!options.state.empty() && session.state != options.state) ||
+           std::max(session.last_us, session.began_us) < window->since_us || session.began_us > window->until_us;
   });
   if (options.limit != 0 && sessions.size() > options.limit) sessions.erase(sessions.begin(), sessions.end() - static_cast<std::ptrdiff_t>(options.limit));
   json::array rows;

@@ -55,6 +55,7 @@ struct SessionsOptions {
   std::string principal;  ///< only hers
   std::string target;     ///< only there
   std::string state;      ///< complete, live, truncated, open
+  std::string since, until;  ///< only what was going on then; as parse_since takes it
   std::size_t limit = 0;  ///< the newest so many; 0: all
 };
 int run_sessions(const SessionsOptions& options);

@@ -9,8 +9,8 @@
 
 #include "app/config.h"
 #include "app/verbs/admin_client.h"
-#include "app/verbs/events.h"
 #include "app/verbs/exit_codes.h"
+#include "app/verbs/moments.h"
 #include "platform/model/clock.h"
 #include "platform/model/json_text.h"
 #include "recorder/replay/journal_files.h"
@@ -21,22 +21,14 @@ namespace {
 
 namespace json = boost::json;
 
-struct Window {
+struct Window : MomentWindow {
   std::filesystem::path journal;
-  std::int64_t since_us = 0;
-  std::int64_t until_us = INT64_MAX;
 };
 
 Result<Window> window_of(const Common& common, const ReportOptions& options) {
-  Window window;
-  const auto now_us = system_clock().wall().time_since_epoch().count();
-  for (const auto& [text, place] : {std::pair{&options.since, &window.since_us}, std::pair{&options.until, &window.until_us}}) {
-    if (text->empty()) continue;
-    auto moment = parse_since(*text, now_us);
-    if (!moment) return tl::unexpected(moment.error());
-    *place = *moment;
-  }
-  if (window.since_us > window.until_us) return fail(Errc::invalid, "--since is after --until");
+  const auto moments = window_between(options.since, options.until);
+  if (!moments) return tl::unexpected(moments.error());
+  Window window{*moments, {}};
   window.journal = options.journal;
   if (!window.journal.empty()) return window;
   auto config = load_config(common.config);

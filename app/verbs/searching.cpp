@@ -10,6 +10,7 @@
 #include <ctime>
 
 #include "app/verbs/exit_codes.h"
+#include "app/verbs/moments.h"
 #include "app/verbs/recording_view.h"
 #include "platform/crypto/hex.h"
 #include "recorder/search/search_index.h"
@@ -61,23 +62,6 @@ std::string offset_text(std::int64_t microseconds) {
   char text[48];
   std::snprintf(text, sizeof text, "%lld:%02lld:%02lld", static_cast<long long>(whole / 3600), static_cast<long long>(whole / 60 % 60), static_cast<long long>(whole % 60));
   return text;
-}
-
-/// "2026-11-22", "2026-11-22T10:00:00Z", "3h", "7d".
-Result<std::int64_t> moment_of(const std::string& text) {
-  if (text.empty()) return std::int64_t{0};
-  const std::int64_t now = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
-  char unit = 0, rest = 0;
-  long long count = 0;
-  if (std::sscanf(text.c_str(), "%lld%c%c", &count, &unit, &rest) == 2 && count >= 0 && count < 100'000) {
-    const std::int64_t seconds = unit == 'm' ? 60 : unit == 'h' ? 3600 : unit == 'd' ? 86'400 : unit == 'w' ? 7 * 86'400 : 0;
-    if (seconds != 0) return now - count * seconds * 1'000'000;
-  }
-  std::tm parts{};
-  const char* end = strptime(text.c_str(), "%Y-%m-%dT%H:%M:%S", &parts);
-  if (end == nullptr) end = strptime(text.c_str(), "%Y-%m-%d", &parts);
-  if (end == nullptr || (*end != '\0' && std::string_view(end) != "Z")) return fail(Errc::invalid, "not a time: " + text + " (2026-11-22, 2026-11-22T10:00:00Z, 3h, 7d)");
-  return static_cast<std::int64_t>(timegm(&parts)) * 1'000'000;
 }
 
 struct Pass {
@@ -190,11 +174,10 @@ Result<void> forget_in_search(const RecordingPlace& place, const std::function<R
 
 int run_search(const SearchVerbOptions& options) {
   search::Query query{options.text, options.regex, options.commands, options.principal, options.target, 0, 0, options.limit};
-  const auto since = moment_of(options.since), until = moment_of(options.until);
-  if (!since) return report(since.error());
-  if (!until) return report(until.error());
-  query.since_us = *since;
-  query.until_us = *until;
+  const auto window = window_between(options.since, options.until);
+  if (!window) return report(window.error());
+  query.since_us = window->since_us;
+  query.until_us = window->until_us;
   const auto place = database_of(options.place, options.database);
   if (!place) return report(place.error());
   std::error_code error;

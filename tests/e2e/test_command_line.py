@@ -106,6 +106,21 @@ class Running(unittest.TestCase):
         for words in (["sessions"], ["session", "list"], ["lock", "list"], ["secret", "list"], ["doctor"]):
             self.assertIsInstance(json.loads(self.lab.run_cli(*words, "-o", "json").stdout), list, words)
 
+    def test_sessions_of_a_time(self):
+        first = json.loads(self.ok("sessions", "-o", "json"))[0]
+        began = first["began"][:19] + "Z"  # cut to its second: a moment before it
+
+        def listed(*words):
+            return [row["session"] for row in json.loads(self.ok("sessions", *words, "-o", "json"))]
+        self.assertIn(first["session"], listed("--since", "2h"))
+        self.assertIn(first["session"], listed("--since", began, "--until", "0s"))
+        self.assertNotIn(first["session"], listed("--until", began))
+        self.assertEqual(listed("--since", "2099-01-01"), [])
+        for words, told in ((("--since", "yesterday"), b"--since: `yesterday` is no moment"), (("--since", "2h", "--until", "3h"), b"--since is after --until")):
+            done = self.lab.run_cli("sessions", *words)
+            self.assertEqual((done.returncode, told in done.stderr), (2, True), done.stderr)
+        self.assertIn(b"sallyport sessions", self.lab.run_cli("get", "sessions").stderr)
+
     def test_explain(self):
         self.assertIn("not permitted", self.ok("explain", "SP-2001"))
         self.assertIn("not permitted", self.ok("explain", "2001"))
