@@ -12,10 +12,10 @@ namespace {
 
 using Paths = std::vector<PathPattern>;
 
-Paths taken_apart(const std::vector<std::string>& patterns) {
+Paths taken_apart(const std::vector<std::string>& patterns, Meeting meeting = Meeting::agreed) {
   Paths out;
   out.reserve(patterns.size());
-  for (const std::string& pattern : patterns) out.emplace_back(pattern);
+  for (const std::string& pattern : patterns) out.emplace_back(pattern, meeting);
   return out;
 }
 
@@ -231,7 +231,7 @@ RuleSet::Impl::Impl(RuleDocument made) : document(std::move(made)) {
     compiled.deletes = taken_apart(rule.deletes);
     compiled.changes = taken_apart(rule.changes);
     compiled.edits = taken_apart(rule.edits);
-    compiled.except = taken_apart(rule.except);
+    compiled.except = taken_apart(rule.except, Meeting::loose);
     const auto index = static_cast<std::uint32_t>(i);
     if (rule.programs.empty()) any_program_.push_back(index);
     for (const std::string& program : rule.programs) {

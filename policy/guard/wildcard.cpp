@@ -1,6 +1,7 @@
 #include "policy/guard/wildcard.h"
 
 #include <algorithm>
+#include <cctype>
 
 #include "policy/guard/marked_text.h"
 
@@ -34,34 +35,42 @@ bool class_holds(std::string_view pattern, std::size_t at, char c, std::size_t& 
   return found != negated;
 }
 
-/// Two patterns over the same alphabet: is there a text that both match? Iterative, quadratic.
-bool components_meet(std::string_view rule, std::string_view arg) {
-  // reach[j]: rule[0..i) and arg[0..j) can describe the same text.
-  std::vector<char> reach(arg.size() + 1, 0);
+/// Two patterns over the same alphabet: is there a text that both match, and in how many letters do they agree in it at most? -1: none is.
+/// A dot is no letter beside something unknown: nearly every name has one. Iterative, quadratic.
+int agreement(std::string_view rule, std::string_view arg) {
+  constexpr int k_apart = -1;
+  const bool is_partly_unknown = arg.find(k_hole) != k_none;
   const auto arg_star = [&](std::size_t j) { return arg[j] == k_star || arg[j] == k_hole; };
-  reach[0] = 1;
+  const auto counts = [&](char c) { return !is_partly_unknown || std::isalnum(static_cast<unsigned char>(c)) != 0; };
+  // reach[j]: in how many letters rule[0..i) and arg[0..j) agree at most, when they can describe the same text.
+  std::vector<int> reach(arg.size() + 1, k_apart);
+  reach[0] = 0;
   for (std::size_t j = 0; j < arg.size(); ++j) {
     if (arg_star(j)) reach[j + 1] = reach[j];
   }
   for (std::size_t i = 0; i < rule.size(); ++i) {
-    std::vector<char> next(arg.size() + 1, 0);
-    const bool star = rule[i] == '*';
+    std::vector<int> next(arg.size() + 1, k_apart);
     for (std::size_t j = 0; j <= arg.size(); ++j) {
-      bool ok = false;
-      if (star) {
-        ok = reach[j] != 0 || (j > 0 && next[j - 1] != 0);
-      } else {
-        if (j > 0 && arg_star(j - 1)) {
-          ok = reach[j] != 0 || next[j - 1] != 0;
-        } else if (j > 0 && reach[j - 1] != 0) {
-          ok = rule[i] == '?' || rule[i] == arg[j - 1] || arg[j - 1] == k_any || arg[j - 1] == k_class;
-        }
+      if (rule[i] == '*') {
+        next[j] = std::max(reach[j], j > 0 ? next[j - 1] : k_apart);
+      } else if (j > 0 && arg_star(j - 1)) {
+        next[j] = std::max(reach[j], next[j - 1]);
+      } else if (j > 0 && reach[j - 1] != k_apart) {
+        if (rule[i] == arg[j - 1]) next[j] = reach[j - 1] + (counts(rule[i]) ? 1 : 0);
+        else if (rule[i] == '?' || arg[j - 1] == k_any || arg[j - 1] == k_class) next[j] = reach[j - 1] + 1;
       }
-      next[j] = ok ? 1 : 0;
     }
     reach = std::move(next);
   }
-  return reach[arg.size()] != 0;
+  return reach[arg.size()];
+}
+
+/// Where every letter of the one is taken by a wildcard of the other, nothing says that they mean the same: `unix_*` is not taken for
+/// `*.pth`, and for `*_rsa` not by its one letter either. An exception is given to all that it might name.
+bool components_meet(std::string_view rule, std::string_view arg, Meeting meeting) {
+  const int letters = agreement(rule, arg);
+  if (meeting == Meeting::loose) return letters >= 0;
+  return letters >= (rule.starts_with('*') ? 2 : 1);
 }
 
 /// A live bracket expression becomes `?` for the meeting of two patterns.
@@ -154,7 +163,7 @@ const std::vector<std::string_view>& PathText::parts() const {
   return parts_;
 }
 
-PathPattern::PathPattern(std::string_view pattern) : text_(pattern), last_(pattern.substr(pattern.rfind('/') + 1)) {
+PathPattern::PathPattern(std::string_view pattern, Meeting meeting) : text_(pattern), last_(pattern.substr(pattern.rfind('/') + 1)), meeting_(meeting) {
   const auto is_wild = [](char c) { return c == '*' || c == '?'; };
   const std::vector<std::string_view> parts = split_path(pattern);
   parts_.reserve(parts.size());
@@ -169,7 +178,7 @@ PathPattern::PathPattern(std::string_view pattern) : text_(pattern), last_(patte
   plain_length_ = static_cast<std::size_t>(std::find_if(pattern.begin(), pattern.end(), is_wild) - pattern.begin());
 }
 
-bool PathPattern::part_matches(const Part& part, std::string_view of_path, bool may_have_marks) {
+bool PathPattern::part_matches(const Part& part, std::string_view of_path, bool may_have_marks) const {
   if (part.kind == PartKind::one) return !of_path.empty();
   if (!may_have_marks || of_path.find_first_of(k_marks) == k_none) {
     return part.kind == PartKind::plain ? part.text == of_path : wildcard_match(part.text, of_path, true);
@@ -179,9 +188,9 @@ bool PathPattern::part_matches(const Part& part, std::string_view of_path, bool 
   const auto is_letter = [](char c) { return c != k_star && c != k_any && c != k_hole; };
   if (std::none_of(flat.begin(), flat.end(), is_letter)) {
     // ??? may be etc, but * is nothing in particular.
-    return std::all_of(flat.begin(), flat.end(), [](char c) { return c == k_any; }) && flat.size() > 1 && components_meet(part.text, flat);
+    return std::all_of(flat.begin(), flat.end(), [](char c) { return c == k_any; }) && flat.size() > 1 && components_meet(part.text, flat, meeting_);
   }
-  return components_meet(part.text, flat);
+  return components_meet(part.text, flat, meeting_);
 }
 
 bool PathPattern::parts_match(std::size_t at, const PathText& path, std::size_t from, int depth) const {

@@ -12,7 +12,7 @@ namespace sallyport::guard {
 /// `pattern`'s live wildcards (marked_text.h) or, with `is_plain`, its `*` and `?`. A hole in the text matches anything.
 [[nodiscard]] bool wildcard_match(std::string_view pattern, std::string_view text, bool is_plain = false);
 
-/// Could the argument `path` (which may hold live wildcards and holes) name something that the rule's `pattern` names?
+/// Could the argument `path` (which may hold live wildcards and holes) name something that the rule's `pattern` names, and do letters of both agree?
 /// `pattern`: components of `*`, `?` and `{a,b}`-free text, `**` for any number of components. A component of the path that is
 /// nothing but wildcards or a hole names nothing in particular and does not match.
 [[nodiscard]] bool path_may_match(std::string_view pattern, std::string_view path);
@@ -30,10 +30,12 @@ class PathText {
  private:
   mutable std::vector<std::string_view> parts_;
 };
+/// When a pattern of a rule meets one of a command: letters of both agree, or (for exceptions) nothing speaks against it.
+enum class Meeting : std::uint8_t { agreed, loose };
 /// A path pattern taken apart once. Views into the text.
 class PathPattern {
  public:
-  explicit PathPattern(std::string_view pattern);
+  explicit PathPattern(std::string_view pattern, Meeting meeting = Meeting::agreed);
   /// path_may_match() without its preparations.
   [[nodiscard]] bool may_match(const PathText& path) const;
 
@@ -43,7 +45,7 @@ class PathPattern {
     std::string_view text;
     PartKind kind = PartKind::plain;
   };
-  [[nodiscard]] static bool part_matches(const Part& part, std::string_view of_path, bool may_have_marks);
+  [[nodiscard]] bool part_matches(const Part& part, std::string_view of_path, bool may_have_marks) const;
   [[nodiscard]] bool parts_match(std::size_t at, const PathText& path, std::size_t from, int depth) const;
 
   std::string_view text_;
@@ -51,6 +53,7 @@ class PathPattern {
   std::vector<Part> parts_;
   std::size_t plain_length_ = 0;      ///< so many letters in front of the first wildcard
   std::size_t last_any_depth_ = 0;    ///< which part is the last `**`
+  Meeting meeting_ = Meeting::agreed;
   bool is_anywhere_ = false;          ///< begins with `**/`
   bool is_name_ = false;              ///< `**/NAME`
   bool is_last_plain_ = false;

@@ -141,4 +141,19 @@ TEST_CASE("paths meet patterns by their components", "[guard][pattern]") {
   CHECK_FALSE(path_may_match("/var/*/log", "/var/log"));
 }
 
+TEST_CASE("two patterns mean the same only where letters of both agree", "[guard][pattern]") {
+  CHECK_FALSE(path_may_match("**/*.pth", "unix_\x04"));
+  CHECK_FALSE(path_may_match("**/*_rsa", "part_\x04"));
+  CHECK(path_may_match("**/*_rsa", "/home/a/keys/my_r\x04"));
+  CHECK(path_may_match("/etc/shadow*", "/etc/s\x04"));
+  // Something unknown in front of a suffix is no history, and a dot says nothing.
+  CHECK_FALSE(path_may_match("**/.bash_history*", "/home/a/\x02.jpg"));
+  CHECK_FALSE(path_may_match("**/*.pth", "app.yaml.\x02"));
+  CHECK(path_may_match("**/.bash_history*", "/home/a/.b\x02"));
+  CHECK(path_may_match("**/*.pth", "/usr/lib/python3/\x02.pt\x02"));
+  // An exception is given to all that it might name.
+  CHECK(PathPattern("**/*.pub", Meeting::loose).may_match(PathText("/home/a/part_\x04")));
+  CHECK_FALSE(PathPattern("**/*.pub", Meeting::loose).may_match(PathText("/home/a/part_\x04.key")));
+}
+
 }  // namespace sallyport::guard
