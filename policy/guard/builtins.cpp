@@ -373,7 +373,14 @@ bool Walk::builtin(const Command& command, Output& output) {
   if (is({"let", "getopts", "shopt", "umask", "ulimit", "complete", "compgen", "return", "exit", "break", "continue", "wait", "jobs", "fg", "bg", "disown",
           "times", "type", "dirs", "logout", "suspend", "caller", "bind", "enable", "history", "fc", "help", "unlimit"})) {
     if (name != "type" && name != "history" && name != "fc" && name != "compgen") output.clear();
-    if (name == "bind") {
+    const auto only_asks = [&] {  // bind -P, bind -q complete; `set` changes how lines are shown and completed
+      for (std::size_t i = 1; i < argv.size(); ++i) {
+        if (argv[i] == "-q" || argv[i] == "-m") ++i;
+        else if (!is_one_of(argv[i], {"-l", "-p", "-P", "-s", "-S", "-v", "-V", "-X"}) && !argv[i].starts_with("set ")) return false;
+      }
+      return true;
+    };
+    if (name == "bind" && !only_asks()) {
       note(Opaque::hidden_command, "a key is bound to something that is not typed", joined(argv, 0));
     }
     if (name == "fc" && std::find(argv.begin(), argv.end(), "-l") == argv.end()) note(Opaque::history, "fc runs a command out of the history", joined(argv, 0));

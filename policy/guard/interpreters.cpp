@@ -78,6 +78,40 @@ const Interpreter* find_interpreter(std::string_view name) {
   return nullptr;
 }
 
+/// What a word of short options ends in: -lane CODE, -ne'CODE', -i.bak, -mjson.tool. Without any of these it holds flags alone.
+struct Cluster {
+  enum class Holds { flags, code, value, module, use };
+  Holds holds = Holds::flags;
+  std::size_t rest = 0;  ///< where the option's own text begins; the word's size: it is the next word
+};
+Cluster read_cluster(std::string_view language, std::string_view word) {
+  using Holds = Cluster::Holds;
+  const auto skip = [&](std::size_t at, std::string_view letters) { return std::min(word.find_first_not_of(letters, at), word.size()); };
+  for (std::size_t i = 1; i < word.size();) {
+    const char letter = word[i++];
+    if (language == "perl") {  // perlrun(1)
+      if (letter == 'e' || letter == 'E') return {Holds::code, i};
+      if (letter == 'I') return {Holds::value, i};
+      if (letter == 'M' || letter == 'm') return {Holds::use, i};
+      if (letter == 'F' || letter == 'i' || letter == 'x' || letter == 'D' || letter == 'V' || letter == 'd') return {};
+      if (letter == '0') i = skip(i, i < word.size() && (word[i] == 'x' || word[i] == 'X') ? "xX0123456789abcdefABCDEF" : "01234567");
+      if (letter == 'l') i = skip(i, "01234567");
+      if (letter == 'C') i = skip(i, "0123456789IOESioDALa");
+    } else if (language == "ruby" || language == "jruby") {  // ruby(1)
+      if (letter == 'e') return {Holds::code, i};
+      if (letter == 'I' || letter == 'r' || letter == 'C' || letter == 'E') return {Holds::value, i};
+      if (letter == 'F' || letter == 'i' || letter == 'x') return {};
+      if (letter == '0' || letter == 'T' || letter == 'W') i = skip(i, "0123456789");
+      if (letter == 'K') ++i;
+    } else {  // python(1)
+      if (letter == 'c') return {Holds::code, i};
+      if (letter == 'm') return {Holds::module, i};
+      if (letter == 'W' || letter == 'X') return {Holds::value, i};
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 Output Walk::run_code(std::string_view language, std::string_view code, const Input& input, std::string_view program) {
@@ -151,17 +185,21 @@ bool Walk::interpreter(const Command& command, Output& output) {
     } else if (word.starts_with("--") && word.find('=') != std::string::npos && is_listed(spec->code_flags, word.substr(0, word.find('=')))) {
       code = plain(word.substr(word.find('=') + 1));
       is_code = true;
-    } else if (spec->clusters && word.size() > 2 && word[0] == '-' && word[1] != '-' && i + 1 < argv.size()) {
-      const std::string last = "-" + word.substr(word.size() - 1);
-      if (is_listed(spec->code_flags, last) && word.find_first_of(".=/") == std::string::npos) {
-        code = plain(argv[++i]);
+    } else if (spec->clusters && word.size() > 2 && word[0] == '-' && word[1] != '-') {
+      const Cluster cluster = read_cluster(spec->name, word);
+      if (cluster.holds == Cluster::Holds::module) return true;
+      if (cluster.holds == Cluster::Holds::code && (cluster.rest < word.size() || i + 1 < argv.size())) {
+        code = plain(cluster.rest < word.size() ? word.substr(cluster.rest) : argv[++i]);
         is_code = true;
+      } else if (cluster.holds == Cluster::Holds::value && cluster.rest == word.size()) {
+        ++i;
+        continue;
+      } else if (cluster.holds == Cluster::Holds::use && word.find_first_of(";(", cluster.rest) != std::string::npos) {
+        (void)run_code(language, plain(word.substr(cluster.rest)), command.input, name);  // -M'POSIX;system(...)': what follows the module runs as well
       }
-    } else if (word.size() > 2 && is_listed(spec->code_flags, word.substr(0, 2)) && word[1] != '-' && (name.starts_with("python") || name.starts_with("perl") || name.starts_with("ruby") || name.starts_with("php"))) {
-      if (name.starts_with("python") || word[1] == 'e' || word[1] == 'r') {
-        code = plain(word.substr(2));
-        is_code = true;
-      }
+    } else if (word.size() > 2 && word.starts_with("-r") && name.starts_with("php")) {
+      code = plain(word.substr(2));
+      is_code = true;
     }
     if (is_code) {
       had_code = true;

@@ -93,7 +93,7 @@ TEST_CASE("known bypasses of other guards are stopped", "[guard]") {
                                  "rm >/dev/null -rf /data", "l\\\ns; r\\\nm -rf /data", "r''m -rf /data", "$'\\x72m' -rf /data", "\\rm -rf /data", "r${zz}m -rf /data", "c=rm; $c -rf /data", "cat <<E | sh\nrm -rf /data\nE",
                                  "echo cm0gLXJmIC9kYXRhCg== | base64 -d | sh", "bash -c \"$(echo 'rm -rf /data')\"", "f(){ rm \"$@\"; }; f -rf /data", "alias ls='rm -rf /data'\nls", "xargs rm -rf <<< /data", "find / -name x -exec rm -rf {} +",
                                  "sudo -u root env A=1 nice -n 5 timeout 3 rm -rf /data", "/lib64/ld-linux-x86-64.so.2 /bin/rm -rf /data", "busybox rm -rf /data", "python3 -c 'import os; os.system(\"rm -rf /data\")'",
-                                 "perl -e 'system(\"rm -rf /data\")'", "awk 'BEGIN{system(\"rm -rf /data\")}'", "x=rm; false && x=ls; $x -rf /data", "x=rm; (x=ls); $x -rf /data", "for c in ls rm; do $c -rf /data; done",
+                                 "perl -e 'system(\"rm -rf /data\")'", "perl -i.bak -l012ne'system(\"rm -rf /data\")' x", "perl -M'POSIX;system(\"rm -rf /data\")' -e1", "ruby -W0ne'system(\"rm -rf /data\")'", "python3 -Bc'import os; os.system(\"rm -rf /data\")'", "awk 'BEGIN{system(\"rm -rf /data\")}'", "x=rm; false && x=ls; $x -rf /data", "x=rm; (x=ls); $x -rf /data", "for c in ls rm; do $c -rf /data; done",
                                  "echo 'rm -rf /data' > /tmp/a; sh /tmp/a", "cp /bin/rm /tmp/x; /tmp/x -rf /data", "eval \"r\"\"m -rf /data\"", "cd / && rm -rf *", "rm -rf /tmp/../data", "while read l; do $l; done <<< 'rm -rf /data'",
                                  "set -- rm -rf /data; \"$@\"", "a=(rm -rf /data); \"${a[@]}\"", "printf -v c rm; $c -rf /data", "trap 'rm -rf /data' EXIT", "time rm -rf /data", "exec rm -rf /data", "command rm -rf /data",
                                  "echo ${a[$(rm -rf /data)]}", "echo ${#a[`rm -rf /data`]}", "b=1; echo ${b[$(rm -rf /data)]:-x}", "a='b[$(rm -rf /data)]'; echo $((a))", "[ -v 'a[$(rm -rf /data)]' ]",
@@ -107,7 +107,9 @@ TEST_CASE("looking like a danger is not one", "[guard]") {
   for (const std::string text : {"echo rm -rf /data", "grep -r 'rm -rf /' docs", "cat rm.txt", "git commit -m 'rm -rf / and shutdown'", "ls /sbin/reboot", "man shutdown", "kubectl get pods -l app=reboot", "curl https://docs.example.com/rm-rf.html",
                                  "ping -c 3 ssh-gw.example.com", "systemctl status sshd", "tail -f /var/log/sudo.log", "psql -c \"select 'drop table x'\"", "history | grep ssh", ": rm -rf /", "true # rm -rf /", "vim shutdown_handler.py",
                                  "docker logs -f --tail 100 web", "journalctl -u nginx --since '1 hour ago'", "awk '{print $1}' access.log | sort | uniq -c | sort -nr | head -20", "tar czf logs.tgz logs/", "python3 -c 'print(1)'",
-                                 "find . -name '*.pyc' -exec rm {} +", "rm -rf ./build", "echo 'a[$(rm -rf /data)]'", "for f in *.log; do gzip \"$f\"; done", "eval \"$(ssh-agent -s)\""}) {
+                                 "find . -name '*.pyc' -exec rm {} +", "rm -rf ./build", "echo 'a[$(rm -rf /data)]'", "for f in *.log; do gzip \"$f\"; done", "eval \"$(ssh-agent -s)\"",
+                                 "curl -s http://localhost/api | python -mjson.tool", "seq 9 | perl -l40pe0", "perl -i.bak -pe's/a/b/' *.conf", "bind -P | grep complete", "bind 'set completion-ignore-case on'", "finger bob", "history -r",
+                                 "for f in *; do mv \"$f\" \"unix_$f\"; done", "find . -type f -exec mv {} {}.jpg \\;", "find . -iname \"$s*\" -exec grep x {} \\;"}) {
     INFO(text);
     const Judgement j = judged(text);
     INFO((j.worst() != nullptr ? j.worst()->rule : ""));
