@@ -265,7 +265,14 @@ bool launcher(Walk& walk, const Command& command, Output& output) {
       if (is_one_of(argv[i], {"-e", "--expression", "-c", "--eval"}) && i + 1 < argv.size()) run_escapes(walk, plain(argv[++i]), name);
       else if (!argv[i].starts_with('-') && name != "ed" && name != "red") path = argv[i];
     }
-    if (const auto text = given_text(walk, command, path)) run_escapes(walk, *text, name);
+    if (const auto text = given_text(walk, command, path)) {
+      run_escapes(walk, *text, name);
+      if (name == "ed" || name == "red") each_line(*text, [&](std::string_view line) {  // e FILE, r FILE, w FILE
+        if (line.size() < 3 || line[1] != ' ' || line[2] == '!') return;
+        if (is_one_of(line.substr(0, 1), {"e", "E", "r"})) (void)walk.run_argv(Argv{"cat", std::string(line.substr(2))}, Input{}, name);
+        if (is_one_of(line.substr(0, 1), {"w", "W"})) (void)walk.run_argv(Argv{"tee", std::string(line.substr(2))}, Input{}, name);
+      });
+    }
     return false;
   }
   if (is_one_of(name, {"vim", "vi", "nvim", "ex", "view", "rvim", "gvim", "vimdiff"})) {
