@@ -183,7 +183,8 @@ std::span<std::byte> RingProducer::reserve(std::size_t bytes, bool small_and_rar
     load_tail();
     fit = sound_ && fits(slot, pad, false);
     if (!fit) {
-      if (!holding_) bell_ = true;
+      // Rung and not yet answered: whoever frees up to there sees want_space.
+      if (!holding_ && tail_ >= rung_at_) bell_ = true;
       holding_ = true;
       return {};
     }
