@@ -94,11 +94,12 @@ int run_verify_bundle(const Common& common, const std::string& file, const std::
   }
   const auto checked = replay::verify_bundle(*text, keys);
   if (!checked) return report(checked.error());
-  json::array findings;
+  json::array findings, not_checked;
   for (const auto& finding : checked->findings) findings.push_back(json::value(finding));
+  for (const auto& point : checked->not_checked) not_checked.push_back(json::value(point));
   print_object(common, json::object{{"verified", checked->findings.empty()}, {"session", checked->session}, {"first_entry", checked->first}, {"last_entry", checked->last},
                                     {"entries", checked->entries}, {"redacted", checked->redacted}, {"opened", checked->opened}, {"proof_bytes", checked->proof_bytes},
-                                    {"leaves", checked->leaves}, {"findings", std::move(findings)}});
+                                    {"leaves", checked->leaves}, {"findings", std::move(findings)}, {"not_checked", std::move(not_checked)}});
   return checked->findings.empty() ? k_exit_ok : k_exit_verification_failed;
 }
 

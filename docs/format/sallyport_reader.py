@@ -9,8 +9,7 @@ Needs Python 3.8, libcrypto 3, libzstd and, to unwrap keys, the `openssl` comman
 import argparse, base64, ctypes, ctypes.util, functools, glob, hashlib, hmac, json, os, re, struct, subprocess, sys
 
 crypto, zstd = (ctypes.CDLL(ctypes.util.find_library(name)) for name in ("crypto", "zstd"))
-for name in ("EVP_PKEY_new_raw_public_key", "EVP_MD_CTX_new", "EVP_CIPHER_CTX_new", "EVP_aes_256_gcm"):
-    getattr(crypto, name).restype = ctypes.c_void_p
+for name in ("EVP_PKEY_new_raw_public_key", "EVP_MD_CTX_new", "EVP_CIPHER_CTX_new", "EVP_aes_256_gcm"): getattr(crypto, name).restype = ctypes.c_void_p
 P, Z = ctypes.c_void_p, ctypes.c_size_t
 zstd.ZSTD_getFrameContentSize.restype, zstd.ZSTD_decompress.restype = ctypes.c_ulonglong, Z
 KINDS = ["?", "header", "event", "data_in", "data_out", "data_err", "typed", "line_key", "line_dropped", "bulk_marker", "resize", "exit", "end"]
@@ -25,11 +24,10 @@ checkpoint = lambda note: (int(note.split("\n")[1]), base64.b64decode(note.split
 
 class Tree:  # RFC 9162 section 2.1; the roots of the perfect subtrees, and the root at every size so far
     def __init__(self):
-        self.peaks, self.roots = [], [sha(b"")]
+        self.peaks, self.roots, self.clock = [], [sha(b"")], []
     def append(self, leaf):
         node, size = sha(b"\0" + leaf), len(self.roots) - 1
-        while size & 1:
-            node, size = sha(b"\1" + self.peaks.pop() + node), size >> 1
+        while size & 1: node, size = sha(b"\1" + self.peaks.pop() + node), size >> 1
         self.peaks.append(node)
         self.roots.append(functools.reduce(lambda root, peak: sha(b"\1" + peak + root), reversed(self.peaks)))
 
@@ -50,8 +48,7 @@ def unzstd(frame):
 def signed_by(note, vkey):  # C2SP signed-note, Ed25519
     name, key_id, key = vkey.split("+", 2)
     raw, body = base64.b64decode(key), note[:note.rindex("\n\n") + 1]
-    if raw[0] != 1 or sha(name.encode() + b"\n" + raw)[:4].hex() != key_id:
-        return False
+    if raw[0] != 1 or sha(name.encode() + b"\n" + raw)[:4].hex() != key_id: return False
     for line in note[len(body) + 1:].splitlines():
         words = line.split(" ")
         blob = base64.b64decode(words[2]) if len(words) == 3 and words[:2] == ["\u2014", name] else b""
@@ -81,9 +78,9 @@ def frames(folder):  # (type, payload) of every frame, in order
 
 class Session:
     def __init__(self, label):
-        self.label, self.tree, self.entries, self.previous, self.final, self.info = label, Tree(), [], bytes(16), None, {}
+        self.label, self.tree, self.entries, self.previous, self.final, self.info, self.clock = label, Tree(), [], bytes(16), None, {}, []
     def add(self, raw):
-        sequence, kind, flags, _, channel, wall, _, segment, size, extra = struct.unpack_from(HEADER, raw)
+        sequence, kind, flags, _, channel, wall, boot, segment, size, extra = struct.unpack_from(HEADER, raw)
         if len(raw) != 64 + size or sequence != len(self.entries) + 1:
             find(f"session {self.label}: entry {sequence} where {len(self.entries) + 1} belongs")
         aad, body, tag = self.label.encode() + raw[:48] + self.previous, raw[48:48 + size], raw[48 + size:]
@@ -94,13 +91,12 @@ class Session:
             self.info, self.wrapped = json.loads(body[4:end]), body[end:]
         self.entries.append((sequence, kind, flags, channel, wall, segment, extra, aad, body, tag))
         self.previous = tag
+        self.clock.append(wall - boot)
         self.tree.append(raw)
-
     def decode(self, key):
         chain, at, segments, lines = hkdf(key, self.label.encode(), b"sallyport chain v1"), 0, {}, {}
         for segment in sorted({entry[5] for entry in self.entries}):
-            while at <= segment:
-                segments[at], chain, at = hkdf(chain, b"", b"sallyport segment v1"), hkdf(chain, b"", b"sallyport next v1"), at + 1
+            while at <= segment: segments[at], chain, at = hkdf(chain, b"", b"sallyport segment v1"), hkdf(chain, b"", b"sallyport next v1"), at + 1
         for sequence, kind, _, channel, _, segment, extra, *sealed in (entry for entry in self.entries if entry[1] in (7, 8)):
             lines[channel, extra] = (kind, gcm_open(segments[segment], sequence, *sealed))
         for sequence, kind, flags, channel, wall, segment, extra, aad, body, tag in self.entries:
@@ -143,13 +139,15 @@ def entries_of(payload):  # both forms of an entries frame (section 5.1)
 def take(kind, payload, sessions, log, newest, keys):
     if kind == 1:
         session = sessions.setdefault(payload[:26].decode("ascii"), Session(payload[:26].decode("ascii")))
-        for raw in entries_of(payload):
-            session.add(raw)
+        for raw in entries_of(payload): session.add(raw)
     elif kind in (2, 3):
         log.append(bytes([kind]) + payload)
         if struct.unpack_from("<Q", payload)[0] != len(log.roots) - 1:
             find(f"leaf {struct.unpack_from('<Q', payload)[0]} where {len(log.roots) - 1} belongs")
-        if kind == 3:
+        if kind == 2:  # wall minus boot clock changes where the gateway says so, and with a start
+            (wall, boot), end = struct.unpack_from("<qq", payload, 8), 60 + payload[51] + payload[52]
+            log.clock += [wall - boot] * (not log.clock or payload[end - payload[52]:end] in (b"clock.stepped", b"keeper.started"))
+        else:
             size, root, why, label = struct.unpack_from("<Q", payload, 16)[0], payload[24:56], payload[60], payload[62:88].decode("ascii")
             session = sessions.setdefault(label, Session(label))
             if size >= len(session.tree.roots) or session.tree.roots[size] != root:
@@ -165,8 +163,7 @@ def take(kind, payload, sessions, log, newest, keys):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("journal", nargs="?")
-    for option in ("--bundle", "--vkey", "--checkpoint", "--session", "--key", "--recipient-key", "--recipient-cert"):
-        parser.add_argument(option)
+    for option in ("--bundle", "--vkey", "--checkpoint", "--session", "--key", "--recipient-key", "--recipient-cert"): parser.add_argument(option)
     args, sessions, log, newest = parser.parse_args(), {}, Tree(), [0]
     vkey = open(args.vkey).read().strip() if args.vkey and os.path.exists(args.vkey) else args.vkey
     if args.bundle:
@@ -178,6 +175,9 @@ def main():
             take(kind, payload, sessions, log, newest, keys)
         except (struct.error, ValueError, IndexError) as error:
             find(f"frame {number} has a wrong form: {error}")
+    for label, session in sessions.items():
+        moved = [entry for entry, at in enumerate(session.clock, 1) if min(abs(at - level) for level in log.clock or session.clock[:1]) > 3_000_000]
+        if moved: find(f"session {label}: entry {moved[0]}: its wall clock was moved, and the log does not say so")
     if args.checkpoint:
         for note in re.findall(r"(?:[^\n]+\n)+\n(?:\u2014 [^\n]+\n)+", open(args.checkpoint, encoding="utf-8").read()):
             size, root = checkpoint(note)

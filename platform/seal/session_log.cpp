@@ -6,6 +6,7 @@
 
 #include "platform/crypto/hkdf.h"
 #include "platform/model/json_text.h"
+#include "platform/model/moment.h"
 
 namespace sallyport::seal {
 namespace {
@@ -15,6 +16,7 @@ constexpr std::uint32_t k_give_up_after = 8;      ///< entries in a row that did
 constexpr std::uint32_t k_skip = 64;              ///< entries that are then not even tried
 constexpr std::size_t k_rare_below = 1024;        ///< bytes of an entry that may be at human pace
 constexpr BootTime k_rare_after = std::chrono::milliseconds(20);
+constexpr std::chrono::microseconds k_apart = std::chrono::milliseconds(500);  ///< the clocks moved that far from each other: looked at again
 
 EntryKind kind_of(Stream stream) noexcept {
   switch (stream) {
@@ -82,7 +84,14 @@ Additional SessionLog::begin_entry(const Entry& entry, std::size_t body_bytes, s
   header.kind = entry.kind;
   header.flags = entry.flags;
   header.channel = entry.channel;
-  header.wall_us = clock_->wall().time_since_epoch().count();
+  WallTime wall = clock_->wall();
+  if (const auto moved = wall.time_since_epoch() - last_put_ - clock_offset_; moved > k_apart || moved < -k_apart) {
+    const Moment now = moment_of(*clock_);  // was the clock set, or was this process put aside between the two readings?
+    wall = now.wall;
+    last_put_ = now.boot;
+    clock_offset_ = wall.time_since_epoch() - last_put_;
+  }
+  header.wall_us = wall.time_since_epoch().count();
   header.boot_us = last_put_.count();
   header.segment = segment_;
   header.size = static_cast<std::uint32_t>(body_bytes);

@@ -130,6 +130,7 @@ class SessionLog {
   std::uint64_t segment_bytes_ = 0;
   BootTime segment_began_{};
   BootTime last_put_{};
+  std::chrono::microseconds clock_offset_{};  ///< wall minus boot clock, at the last entry
   crypto::Tag previous_{};
   std::uint64_t sequence_ = 0;
   std::string_view failure_;

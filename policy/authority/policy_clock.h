@@ -8,7 +8,7 @@
 namespace sallyport::authority {
 
 /// When the machine's wall clock is set back, what had expired stays expired: this clock goes on from the latest moment it
-/// has seen, by the boot clock. A step forward is followed. Both are reported when they are larger than two seconds.
+/// has seen, by the boot clock. A step forward is followed. Both are reported when they are, or add up to, more than two seconds.
 class PolicyClock {
  public:
   struct Step {
@@ -29,9 +29,10 @@ class PolicyClock {
 
  private:
   const Clock& clock_;
-  WallTime wall_;       ///< at the last look
+  WallTime wall_;       ///< at the last step that was reported: small steps add up
   BootTime boot_;
   WallTime used_;       ///< what now() was at the last look
+  BootTime used_boot_;
 };
 
 }  // namespace sallyport::authority

@@ -10,6 +10,7 @@
 
 #include "platform/crypto/note.h"
 #include "platform/crypto/ulid.h"
+#include "platform/model/moment.h"
 
 namespace sallyport::recorder {
 namespace {
@@ -144,8 +145,9 @@ Result<Journal::Appended> Journal::append_event(SaidBy said_by, std::string_view
   if (!session.empty() && !seal::label_of(session)) return fail(Errc::invalid, "an audit event's session is no label");
   AuditEvent event;
   event.leaf = log_.size() + 1;
-  event.wall_us = clock_.wall().time_since_epoch().count();
-  event.boot_us = clock_.boot().count();
+  const Moment now = moment_of(clock_);
+  event.wall_us = now.wall.time_since_epoch().count();
+  event.boot_us = now.boot.count();
   event.id = crypto::make_ulid(clock_, random_);
   event.said_by = said_by;
   event.session = session;

@@ -9,6 +9,7 @@
 #include "platform/crypto/hex.h"
 #include "platform/crypto/hkdf.h"
 #include "platform/crypto/merkle_range.h"
+#include "recorder/replay/clock_watch.h"
 #include "recorder/replay/journal_files.h"
 #include "recorder/replay/session_opener.h"
 
@@ -20,6 +21,7 @@ using crypto::Hash256;
 
 constexpr std::string_view k_format = "sallyport bundle 1";
 constexpr std::size_t k_max_bundle = 1024ULL * 1024 * 1024;
+constexpr std::size_t k_most_moves = 100;
 
 struct Head {
   SessionHead head;
@@ -259,6 +261,7 @@ Result<BundleReport> verify_bundle(std::string_view text, const std::vector<cryp
   const json::object* const segment_keys = opener_keys == nullptr ? nullptr : opener_keys->if_object();
   crypto::Tag previous{};
   bool previous_known = false;
+  ClockRuns clock;
   for (const auto& value : *rows) {
     const json::object* const row_object = value.if_object();
     if (row_object == nullptr) return fail(Errc::invalid, "not a bundle: an entry that is none");
@@ -288,6 +291,7 @@ Result<BundleReport> verify_bundle(std::string_view text, const std::vector<cryp
     }
     const StoredEntry entry{*header, *whole};
     leaves.emplace_back(sequence - 1, crypto::merkle_leaf(*whole));
+    clock.take(sequence, header->wall_us, header->boot_us);
     if (!previous_known) {
       find("entry " + std::to_string(sequence) + ": what stands before it is not given");
     } else if ((header->flags & seal::k_flag_sealed) == 0) {
@@ -306,6 +310,9 @@ Result<BundleReport> verify_bundle(std::string_view text, const std::vector<cryp
   }
   const auto root = crypto::root_from_leaves(leaves, head->entries, *range);
   if (!root || *root != head->root) find("entries-not-included: the entries are not those of the session");
+  for (const auto& move : ClockWatch().judge(clock))
+    if (report.not_checked.size() < k_most_moves)
+      report.not_checked.push_back("the wall clock was moved by " + std::to_string(move.by_us / 1000) + " ms before entry " + std::to_string(move.at) + ": whether the gateway said so stands in its log");
   return report;
 }
 

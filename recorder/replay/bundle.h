@@ -37,6 +37,7 @@ struct BundleReport {
   std::uint64_t proof_bytes = 0;
   std::uint64_t leaves = 0;           ///< under the checkpoint
   std::vector<std::string> findings;
+  std::vector<std::string> not_checked;  ///< what a slice cannot tell
 };
 /// Nothing but the bundle and the log's (first) checkpoint key is needed. Errc::invalid: not a bundle.
 [[nodiscard]] Result<BundleReport> verify_bundle(std::string_view json, const std::vector<crypto::NoteKey>& keys);

@@ -8,7 +8,6 @@ namespace {
 
 using seal::EntryKind;
 
-constexpr std::int64_t k_clock_step_us = 2'000'000;
 constexpr std::size_t k_max_clock_moves = 100;
 constexpr std::size_t k_max_typed_bytes = 64 * 1024 * 1024;  ///< of unsettled lines that wait for their key
 
@@ -70,7 +69,7 @@ void SessionCheck::take(const StoredEntry& entry) {
       (previous_known_ && header.segment > segment_ + 1))
     find("entry-malformed", header.sequence, header.sequence, header.wall_us, "an entry of kind " + name_of(header.kind) + " cannot stand here");
   if (previous_known_) check_content(entry);
-  watch_clock(header);
+  clock_.take(header.sequence, header.wall_us, header.boot_us);
   if (tree_.size() == tree_.confirmed()) uncovered_since_us_ = header.wall_us;
   tree_.append(crypto::merkle_leaf(entry.whole));
   last_sequence_ = header.sequence;
@@ -81,14 +80,15 @@ void SessionCheck::take(const StoredEntry& entry) {
   has_end_ = has_end_ || header.kind == EntryKind::end;
 }
 
-void SessionCheck::watch_clock(const seal::EntryHeader& header) {
-  // Unsigned: hostile times must not overflow.
-  const auto offset = static_cast<std::int64_t>(static_cast<std::uint64_t>(header.wall_us) - static_cast<std::uint64_t>(header.boot_us));
-  if (clock_offset_us_) {
-    const auto moved = static_cast<std::int64_t>(static_cast<std::uint64_t>(offset) - static_cast<std::uint64_t>(*clock_offset_us_));
-    if ((moved > k_clock_step_us || moved < -k_clock_step_us) && clock_moves_.size() < k_max_clock_moves) clock_moves_.push_back({header.sequence, moved});
+void SessionCheck::judge_clock(const ClockWatch& watch, std::vector<std::string>& notices) {
+  std::size_t told = 0;
+  for (const auto& move : watch.judge(clock_)) {
+    if (++told > k_max_clock_moves) return;
+    const std::string before = std::to_string(move.by_us / 1000) + " ms before entry " + std::to_string(move.at);
+    if (move.explained) notices.push_back("session " + std::string(seal::text_of(label_)) + ": the wall clock was moved by " + before + ", as the log says");
+    else if (move.from_the_log) find("clock-moved", move.at, move.until, move.since_us, "its wall clock is " + std::to_string(move.by_us / 1000) + " ms from the log's");
+    else find("clock-moved", move.at, move.until, move.since_us, "the wall clock was moved by " + before + ", and the log does not say so");
   }
-  clock_offset_us_ = offset;
 }
 
 void SessionCheck::check_content(const StoredEntry& entry) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "recorder/replay/checked_tree.h"
+#include "recorder/replay/clock_watch.h"
 #include "recorder/replay/session_opener.h"
 #include "recorder/replay/verify.h"
 
@@ -26,12 +27,8 @@ class SessionCheck {
   /// Nothing more of it comes. `signed_leaves`: leaves of the node log under a right checkpoint.
   [[nodiscard]] SessionVerdict finish(std::uint64_t signed_leaves, bool is_live, bool can_tell_live);
 
-  /// Places where the wall clock ran otherwise than the boot clock: entry and how far it moved.
-  struct ClockMove {
-    std::uint64_t entry = 0;
-    std::int64_t by_us = 0;
-  };
-  [[nodiscard]] const std::vector<ClockMove>& clock_moves() const noexcept { return clock_moves_; }
+  /// Tells the moves of the wall clock: findings, and as `notices` those that the log owns up to. Before finish().
+  void judge_clock(const ClockWatch& watch, std::vector<std::string>& notices);
   [[nodiscard]] std::uint64_t entries() const noexcept { return last_sequence_; }
 
  private:
@@ -41,7 +38,6 @@ class SessionCheck {
   void check_opened(const StoredEntry& entry, ByteView body);
   void settle_line(const StoredEntry& entry, ByteView body);
   void start_opening(const StoredEntry& entry);
-  void watch_clock(const seal::EntryHeader& header);
 
   struct TypedEntry {
     Bytes whole;
@@ -63,8 +59,7 @@ class SessionCheck {
   std::optional<SessionHead::Why> final_head_;
   std::vector<std::pair<std::uint64_t, std::uint64_t>> heads_;  ///< leaf, entries
   std::uint64_t findings_ = 0;
-  std::optional<std::int64_t> clock_offset_us_;  ///< wall minus boot clock
-  std::vector<ClockMove> clock_moves_;
+  ClockRuns clock_;
 
   std::optional<SessionOpener> opener_;
   bool seals_checked_ = false;

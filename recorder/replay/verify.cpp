@@ -17,6 +17,7 @@
 namespace sallyport::replay {
 namespace {
 
+constexpr std::int64_t k_stamp_apart_s = 120;  ///< of a time stamp and the moment it was put into the log
 constexpr std::size_t k_most_notes = 4096;  ///< checkpoints that a time stamp may follow
 
 std::string_view kind_name(FileDamage::Kind kind) {
@@ -58,6 +59,7 @@ class Verifier {
   void take_stamp(const AuditEvent& event);
   void take_retention(const AuditEvent& event);
   void forgive_the_expired();
+  void judge_log_clock();
   void take_handover(const crypto::Checkpoint& checkpoint);
   [[nodiscard]] bool in_hole(std::uint64_t file, std::uint64_t offset) const;
   void finish();
@@ -81,6 +83,7 @@ class Verifier {
   std::int64_t expired_until_us_ = 0;          ///< retention.expired
   std::map<seal::Label, SessionCheck> sessions_;
   CheckedTree log_;
+  ClockWatch clock_;
   std::uint64_t missing_leaves_ = 0;  ///< leaves that were skipped: added to the tree's size
   bool log_broken_ = false;
   bool resigned_ = false;
@@ -182,6 +185,7 @@ void Verifier::take_leaf(const Frame& frame) {
     }
   } else if (const auto event = parse_audit_event(frame.payload)) {
     last_wall_us_ = event->wall_us;
+    clock_.take(*event);
     if (event->name == "checkpoint.timestamped" && event->source == 4) take_stamp(*event);
     if (event->name == "recording.key_erased" && event->source == 2) erased_.emplace(event->session);
     if (event->name == "recording.retention" || event->name == "retention.expired") take_retention(*event);
@@ -318,6 +322,10 @@ void Verifier::take_stamp(const AuditEvent& event) {
   ++report_.stamps;
   report_.stamped_leaves = leaves;
   report_.stamped_at_us = stamp->at_s * 1'000'000;
+  // The authority's clock is one that nobody here can set.
+  const std::int64_t ahead_s = event.wall_us / 1'000'000 - stamp->at_s;
+  if (ahead_s > k_stamp_apart_s || ahead_s < -k_stamp_apart_s)
+    find_in_log("clock-moved", event.leaf, "the wall clock is " + std::to_string(ahead_s) + " s from that of the authority that stamped the checkpoint over " + std::to_string(leaves) + " leaves");
 }
 
 /// Only the recorder's own word counts; it stands under the checkpoints like everything else.
@@ -355,6 +363,17 @@ void Verifier::forgive_the_expired() {
   for (const auto& session : gone) report_.notices.push_back("session " + session + ": its time to be kept has ended, and its content is gone");
 }
 
+void Verifier::judge_log_clock() {
+  for (const auto& move : clock_.judge_log()) {
+    Finding finding;
+    finding.kind = "clock-moved";
+    finding.leaf = move.at;
+    finding.since_us = move.since_us;
+    finding.text = "the wall clock was moved by " + std::to_string(move.by_us / 1000) + " ms before leaf " + std::to_string(move.at) + " of the node log, and the log does not say so";
+    find(std::move(finding));
+  }
+}
+
 void Verifier::finish() {
   report_.leaves = log_.size() + missing_leaves_;
   check_outside_signatures();
@@ -378,20 +397,18 @@ void Verifier::finish() {
 
   if (unchecked_stamps_ > 0) open_points.push_back(count_text(unchecked_stamps_, "time stamp") + " (no --stamp-ca)");
 
+  judge_log_clock();
   std::uint64_t without_seals = 0, uncovered = 0, uncovered_sessions = 0;
   for (auto& [label, check] : sessions_) {
     const SessionId id{std::string(seal::text_of(label))};
     if (!is_wanted(id.view())) continue;
+    check.judge_clock(clock_, report_.notices);
     const bool is_live = options_.is_live && options_.is_live(id);
     report_.sessions.push_back(check.finish(report_.signed_leaves, is_live, static_cast<bool>(options_.is_live)));
     SessionVerdict& verdict = report_.sessions.back();
     verdict.is_erased = erased_.contains(id.str());
     if (verdict.is_erased) report_.notices.push_back("session " + id.str() + ": its key was erased; it cannot be read, its entries are as they were recorded");
     else if (!verdict.seals_checked) ++without_seals;
-    for (const auto& move : check.clock_moves())
-      if (report_.notices.size() < options_.most_findings)
-        report_.notices.push_back("session " + id.str() + ": the wall clock was moved by " + std::to_string(move.by_us / 1000) + " ms before entry " +
-                                  std::to_string(move.entry));
     if (verdict.entries > verdict.covered && verdict.findings == 0) {
       uncovered += verdict.entries - verdict.covered;
       ++uncovered_sessions;

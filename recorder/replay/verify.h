@@ -69,7 +69,7 @@ struct VerifyReport {
   std::vector<Finding> findings;
   bool more_findings = false;
   std::vector<std::string> not_checked;
-  std::vector<std::string> notices;  ///< true, and nobody's fault: the wall clock was moved
+  std::vector<std::string> notices;  ///< true, and no sign of tampering: the clock was set and the log says so
   std::vector<SessionVerdict> sessions;
   std::uint64_t leaves = 0;
   std::uint64_t signed_leaves = 0;   ///< under the newest checkpoint in the files that is right

@@ -6,8 +6,8 @@ import lab as lab_module
 from lab import IS_ROOT, ROOT, ended, wait_for
 
 
-def with_stepped_clock(programs):
-    """A copy of the programs whose time is the machine's plus what `clock` holds; (folder, clock)."""
+def with_stepped_clock(programs, patched=("sallyport",)):
+    """A copy of the programs; the time of the `patched` ones is the machine's plus what `clock` holds; (folder, clock)."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="sp-clock-", dir="/tmp"))
     folder.chmod(0o755)
     clock = folder / "clock"
@@ -15,7 +15,8 @@ def with_stepped_clock(programs):
     subprocess.run(["cc", "-O1", "-shared", "-fPIC", f'-DOFFSET_FILE="{clock}"', "-o", folder / "clock.so", ROOT / "tests" / "services" / "stepped_clock.c"], check=True)
     for name in ("sallyport", "sallyport-session"):
         shutil.copy2(programs / name, folder / name)
-    subprocess.run(["patchelf", "--add-needed", folder / "clock.so", folder / "sallyport"], check=True)
+    for name in patched:
+        subprocess.run(["patchelf", "--add-needed", folder / "clock.so", folder / name], check=True)
     return folder, clock
 
 

@@ -187,7 +187,7 @@ void JournalMaker::event(const std::string& name, const std::string& json, const
   put(payload, clock.wall().time_since_epoch().count());
   put(payload, clock.boot().count());
   put(payload, std::string_view(crypto::make_ulid(clock, crypto::system_random())));
-  payload.push_back(std::byte{3});
+  payload.push_back(name.starts_with("keeper.") ? std::byte{1} : std::byte{3});
   payload.push_back(static_cast<std::byte>(session.size()));
   put(payload, static_cast<std::uint16_t>(name.size()));
   put(payload, std::uint16_t{0});

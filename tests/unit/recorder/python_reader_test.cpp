@@ -110,4 +110,22 @@ TEST_CASE("the Python reader verifies and decodes a journal, and finds what was 
   std::filesystem::remove_all(journal);
   write_journal(journal, frames, 4);
   CHECK(run_reader(journal + " --vkey " + base + "/vkey").status == 8);
+
+  // The clock was set in the middle of a session: the log says so, or it does not.
+  JournalMaker moved;
+  auto& watched = moved.begin("{}");
+  moved.event("session.started", "{}");
+  REQUIRE(watched.log->append_event("{}") == Put::stored);
+  moved.clock.moved_us = -3'600'000'000;
+  REQUIRE(watched.log->append_event("{}") == Put::stored);
+  moved.drain(watched);
+  std::filesystem::remove_all(journal);
+  moved.write(journal, 4);
+  const Ran silent = run_reader(journal);
+  CHECK(silent.status == 8);
+  CHECK(silent.err.find("session " + watched.id.str() + ": entry 3: its wall clock was moved, and the log does not say so") != std::string::npos);
+  moved.event("clock.stepped", R"({"by_ms":-3600000})");
+  std::filesystem::remove_all(journal);
+  moved.write(journal, 4);
+  CHECK(run_reader(journal).status == 0);
 }
