@@ -4,6 +4,7 @@
 
 #include "admin/api/call.h"
 #include "admin/api/web_login.h"
+#include "policy/access/fields.h"
 #include "policy/authority/authority.h"
 #include "policy/authority/moderation.h"
 
@@ -51,6 +52,13 @@ void list(const CallPtr& call) {
   query.principal = call->request.argument("principal");
   query.target = call->request.argument("target");
   query.before = call->request.argument("cursor", call->request.argument("before"));
+  for (const auto& [name, place] : {std::pair{"since", &query.since_us}, std::pair{"until", &query.until_us}}) {
+    const std::string text = call->request.argument(name);
+    if (text.empty()) continue;
+    const auto moment = policy::parse_moment(text);
+    if (!moment) return call->refuse(Error{Errc::invalid, std::string(name) + ": `" + text + "` is no moment; write 2026-11-22T08:00:00Z"});
+    *place = moment->time_since_epoch().count();
+  }
   query.limit = call->limit(100, 10'000);
   if (query.limit == 0) return;
   if (wants_stream(*call)) {

@@ -163,6 +163,8 @@ struct SessionQuery {
   std::string principal;
   std::string target;
   std::string before;  ///< label; for the next page
+  std::int64_t since_us = 0;  ///< began then or later
+  std::int64_t until_us = INT64_MAX;
   std::uint32_t limit = 100;
 };
 

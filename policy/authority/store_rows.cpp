@@ -123,12 +123,23 @@ Result<void> write_channel(Statements& statements, const ChannelRow& row) {
 }
 
 Result<std::vector<SessionRow>> read_sessions(sql::Database& database, const SessionQuery& query) {
+  // By when they began: a label is older than its session, which waited for its client.
+  std::int64_t began_us = INT64_MAX;
+  if (!query.before.empty()) {
+    auto last = database.prepare("SELECT started_us FROM sessions WHERE label=?");
+    if (!last) return tl::unexpected(last.error());
+    const auto found = last->bind(query.before).step();
+    if (!found) return tl::unexpected(found.error());
+    if (!*found) return fail(Errc::invalid, "before: there is no session " + query.before + " to go on from; begin without it");
+    began_us = last->integer(0);
+  }
   auto statement = database.prepare(
       "SELECT " + std::string(k_session_columns) +
       ", recorded FROM sessions WHERE ((?1 AND ended_us=0) OR (?2 AND ended_us<>0)) AND (?3='' OR principal=?3) AND "
-      "(?4='' OR target=?4) AND (?5='' OR label<?5) ORDER BY label DESC LIMIT ?6");
+      "(?4='' OR target=?4) AND (?5='' OR (started_us, label)<(?6, ?5)) AND started_us BETWEEN ?7 AND ?8 "
+      "ORDER BY started_us DESC, label DESC LIMIT ?9");
   if (!statement) return tl::unexpected(statement.error());
-  statement->bind(query.live, query.ended, query.principal, query.target, query.before, query.limit);
+  statement->bind(query.live, query.ended, query.principal, query.target, query.before, began_us, query.since_us, query.until_us, query.limit);
   std::vector<SessionRow> rows;
   for (;;) {
     auto row = statement->step();

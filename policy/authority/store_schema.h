@@ -6,7 +6,7 @@
 
 namespace sallyport::authority {
 
-inline constexpr std::array<std::string_view, 5> k_migrations = {R"sql(
+inline constexpr std::array<std::string_view, 6> k_migrations = {R"sql(
 CREATE TABLE sessions(
   label TEXT PRIMARY KEY, state TEXT NOT NULL, started_us INTEGER NOT NULL, started_boot_us INTEGER NOT NULL,
   boot_id TEXT NOT NULL, source TEXT NOT NULL, source_port INTEGER NOT NULL, local TEXT NOT NULL, local_port INTEGER NOT NULL,
@@ -61,6 +61,9 @@ R"sql(
 CREATE TABLE enrolments(
   kind TEXT NOT NULL, principal TEXT NOT NULL, id TEXT NOT NULL, value TEXT NOT NULL, at_us INTEGER NOT NULL,
   PRIMARY KEY(kind, principal, id)) WITHOUT ROWID;
+)sql",
+R"sql(
+CREATE INDEX sessions_started ON sessions(started_us, label);
 )sql"};
 
 }  // namespace sallyport::authority

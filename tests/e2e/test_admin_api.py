@@ -1,5 +1,5 @@
 """The admin API over HTTPS: tokens, every operation for every persona, the contract field by field, states, streams, the CLI."""
-import copy, http.client, json, os, pathlib, re, ssl, time, unittest
+import copy, http.client, json, os, pathlib, re, ssl, time, unittest, urllib.parse
 
 import yaml
 
@@ -320,6 +320,31 @@ class AdminApi(unittest.TestCase):
         self.assertEqual(self.call("POST", "/v1/locks", raw=json.dumps({"reason": "x" * 300_000}))[0], 413)
         for depth in (40, 100_000):
             self.assertEqual(self.call("POST", "/v1/locks", raw='{"reason":' + "[" * depth + "]" * depth + "}")[0], 400, depth)
+
+    def test_sessions_come_newest_first_and_by_time(self):
+        def listed(**filters):
+            status, _, page = self.call("GET", "/v1/sessions?" + urllib.parse.urlencode({"state": "all", "limit": 1000, **filters}))
+            self.assertEqual(status, 200, page)
+            return page
+        before = len(listed()["sessions"])
+        for _ in range(6):  # among prepared processes, the one that waited longest is not the first to be used
+            self.assertEqual(self.lab.ssh(self.lab.user(principal="admin"), "true", identity="admin").returncode, 0)
+        wait_for(lambda: len([row for row in listed()["sessions"] if row["state"] == "ended"]) >= before + 6, 10)
+        rows = listed()["sessions"]
+        begun = [row["started"] for row in rows]
+        self.assertEqual(begun, sorted(begun, reverse=True))
+        paged, before = [], ""
+        while True:
+            page = listed(limit=2, before=before)
+            paged += [row["session"] for row in page["sessions"]]
+            if not (before := page["next"]):
+                break
+        self.assertEqual(paged, [row["session"] for row in rows])
+        third = begun[2]
+        self.assertEqual([row["started"] for row in listed(since=third)["sessions"]], [each for each in begun if each >= third])
+        self.assertEqual([row["started"] for row in listed(until=third)["sessions"]], [each for each in begun if each < third])  # within that second, after its beginning
+        for words in ("since=yesterday", "before=01ARZ3NDEKTSV4RRFFQ69G5FAV"):
+            self.assertEqual(self.call("GET", f"/v1/sessions?{words}")[0], 400, words)
 
     def test_tokens_are_bound_scoped_and_end(self):
         elsewhere = self.make_token("admin", "--network", "10.0.0.0/8")

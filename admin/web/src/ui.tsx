@@ -203,6 +203,16 @@ export function Filter(props: { label: string; value: string; onChange: (value: 
   );
 }
 
+/** A day of UTC, as 2026-11-22. */
+export function DayFilter(props: { label: string; value: string; onChange: (value: string) => void }) {
+  return (
+    <label class="filter">
+      <span>{props.label}</span>
+      <input type="date" value={props.value} onInput={(event) => props.onChange(event.currentTarget.value)} />
+    </label>
+  );
+}
+
 /** Asks for the reason that an action needs before it is done; Escape leaves it undone. */
 export function AskReason(props: { title: string; act: string; label?: string; busy: boolean; problem?: Problem; onDo: (reason: string) => void; onLeave: () => void }) {
   const dialog = useRef<HTMLDialogElement>(null);

@@ -5,7 +5,7 @@ import { call, query } from "../api";
 import { setFilters, usePlace } from "../route";
 import { clock, moment, quoted } from "../text";
 import type { Hit } from "../types";
-import { Badge, Empty, Equivalent, Filter, Page, ProblemBox, Table } from "../ui";
+import { Badge, DayFilter, Empty, Equivalent, Filter, Page, ProblemBox, Table } from "../ui";
 import { useAction } from "../use";
 
 export function Search() {
@@ -38,10 +38,7 @@ export function Search() {
           <Filter label="Text" value={get("q")} onChange={(value) => setFilters({ q: value })} />
           <Filter label="Principal" value={get("principal")} onChange={(value) => setFilters({ principal: value })} />
           <Filter label="Target" value={get("target")} onChange={(value) => setFilters({ target: value })} />
-          <label class="filter">
-            <span>Since</span>
-            <input type="date" value={since} onInput={(event) => setFilters({ since: event.currentTarget.value })} />
-          </label>
+          <DayFilter label="Since" value={since} onChange={(value) => setFilters({ since: value })} />
           <Filter label="Only commands" value={get("commands")} list={["", "yes"]} onChange={(value) => setFilters({ commands: value })} />
           <Filter label="Expression" value={get("regex")} list={["", "yes"]} onChange={(value) => setFilters({ regex: value })} />
           <label class="filter">

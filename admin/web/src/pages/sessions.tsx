@@ -1,9 +1,9 @@
 // Past and running sessions; the filters are the address.
 import { query } from "../api";
 import { go, setFilters, usePlace } from "../route";
-import { bytes, clock, quoted, since } from "../text";
+import { bytes, clock, quoted, since as lasted } from "../text";
 import type { Session } from "../types";
-import { Badge, Empty, Equivalent, Filter, Page, ProblemBox, Table } from "../ui";
+import { Badge, DayFilter, Empty, Equivalent, Filter, Page, ProblemBox, Table } from "../ui";
 import { useLoad } from "../use";
 
 const PAGE = 200;
@@ -14,17 +14,22 @@ export function Sessions() {
   const target = filters.get("target") ?? "";
   const state = filters.get("state") ?? "all";
   const before = filters.get("before") ?? "";
-  const path = query("/v1/sessions", { state, principal, target, before, limit: PAGE });
+  const since = filters.get("since") ?? "";
+  const until = filters.get("until") ?? "";
+  const days = { since: since && `${since}T00:00:00Z`, until: until && `${until}T23:59:59Z` };
+  const path = query("/v1/sessions", { state, principal, target, ...days, before, limit: PAGE });
   const { data, problem, loading } = useLoad<{ sessions: Session[] }>(path);
   const rows = data?.sessions ?? [];
   const oldest = rows.at(-1)?.session;
-  const cli = ["sallyport sessions", state === "live" ? "--live" : "", principal && `--principal ${quoted(principal)}`, target && `--target ${quoted(target)}`];
+  const cli = ["sallyport sessions", state === "live" ? "--state live" : "", principal && `--principal ${quoted(principal)}`, target && `--target ${quoted(target)}`, since && `--since ${since}`, until && `--until ${until}T23:59:59Z`];
   return (
     <Page title="Sessions">
       <div class="filters" role="search">
         <Filter label="State" value={state} list={["all", "live", "ended"]} onChange={(value) => setFilters({ state: value, before: "" })} />
         <Filter label="Principal" value={principal} onChange={(value) => setFilters({ principal: value, before: "" })} />
         <Filter label="Target" value={target} onChange={(value) => setFilters({ target: value, before: "" })} />
+        <DayFilter label="Since" value={since} onChange={(value) => setFilters({ since: value, before: "" })} />
+        <DayFilter label="Until" value={until} onChange={(value) => setFilters({ until: value, before: "" })} />
       </div>
       <ProblemBox problem={problem} />
       {rows.length === 0 && !loading && !problem ? (
@@ -40,7 +45,7 @@ export function Sessions() {
             { name: "Principal", text: (row) => row.principal || "nobody" },
             { name: "Target", text: (row) => (row.target ? `${row.account}@${row.target}` : "none") },
             { name: "From", text: (row) => row.peer, wide: true },
-            { name: "Lasted", text: (row) => since(row.started, row.ended ? Date.parse(row.ended) : Date.now()), wide: true, right: true },
+            { name: "Lasted", text: (row) => lasted(row.started, row.ended ? Date.parse(row.ended) : Date.now()), wide: true, right: true },
             { name: "Bytes", text: (row) => String(row.bytes_in + row.bytes_out), show: (row) => bytes(row.bytes_in + row.bytes_out), sort: (row) => row.bytes_in + row.bytes_out, wide: true, right: true },
             { name: "Outcome", text: (row) => (row.state === "live" ? "live" : (row.outcome ?? "")), show: (row) => <Outcome row={row} /> },
           ]}
@@ -48,7 +53,7 @@ export function Sessions() {
       )}
       {rows.length === PAGE && oldest && (
         <p>
-          <button type="button" onClick={() => go(query("/sessions", { state, principal, target, before: oldest }))}>
+          <button type="button" onClick={() => go(query("/sessions", { state, principal, target, since, until, before: oldest }))}>
             Older
           </button>
         </p>
