@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "platform/model/json_text.h"
+#include "policy/access/held_roles.h"
 #include "policy/authority/glass.h"
 #include "policy/authority/live_sessions.h"
 #include "policy/authority/sign_on.h"
@@ -205,6 +207,15 @@ void Logins::succeed(Session& session, policy::LoginAnswer answer) {
       .text("outer", session.row.outer)
       .text("decision", "allow")
       .text("problem", identity.problem_code);
+  policy::AccessRequest held;
+  held.principal = identity.principal;
+  held.target = identity.target;
+  held.account = identity.account;
+  held.groups = authority_.groups_of(identity.principal.view());
+  held.now = authority_.now();
+  std::string roles;
+  for (const std::string& role : policy::roles_at(*authority_.snapshot, held)) roles += (roles.empty() ? "" : ",") + json_quote(role);
+  json.raw("roles", "[" + roles + "]");
   authority_.journal.append(
       "auth.succeeded", json.str(), session.label,
       [this, label = session.label, answer = std::make_shared<policy::LoginAnswer>(std::move(answer))](Result<Appended> stored) {

@@ -30,6 +30,8 @@ constexpr milliseconds k_first_pause{500};
 constexpr milliseconds k_longest_pause{15'000};
 constexpr milliseconds k_idle{1'000};
 constexpr std::uint64_t k_most_parcel = 64ULL * 1024 * 1024;
+constexpr std::string_view k_role = "role";
+constexpr std::size_t k_most_logins = 4'096;  ///< whose session has not begun
 constexpr std::int64_t k_announce_every_us = 24LL * 3600 * 1'000'000;
 
 tl::unexpected<Error> failed(const std::string& what) { return fail(Errc::unavailable, what + ": " + std::strerror(errno)); }
@@ -91,8 +93,8 @@ Result<RetentionRule> parse_retention_rule(std::string_view text) {
   if (colon == std::string_view::npos || equals == std::string_view::npos || equals < colon)
     return fail(Errc::invalid, "`" + std::string(text) + "`: a retention rule is FIELD:PATTERN=TIME, such as target:db-*=365d");
   RetentionRule rule{std::string(text.substr(0, colon)), std::string(text.substr(colon + 1, equals - colon - 1)), {}};
-  if (rule.field != "target" && rule.field != "principal" && rule.field != "account")
-    return fail(Errc::invalid, "`" + std::string(text) + "`: retention goes by target, principal or account");
+  if (rule.field != "target" && rule.field != "principal" && rule.field != "account" && rule.field != k_role)
+    return fail(Errc::invalid, "`" + std::string(text) + "`: retention goes by target, principal, account or role");
   const auto keep = parse_keep(text.substr(equals + 1));
   if (!keep || rule.pattern.empty()) return fail(Errc::invalid, "`" + std::string(text) + "`: the time is a number with s, h or d");
   rule.keep = *keep;
@@ -133,6 +135,11 @@ Result<void> Shipper::load() {
       std::int64_t keep = 0;
       if (!(words >> label >> keep)) return broken();
       sessions_[label] = seconds(keep);
+    } else if (word == "login") {
+      std::string label;
+      std::int64_t keep = 0;
+      if (!(words >> label >> keep)) return broken();
+      logins_[label] = keep < 0 ? std::nullopt : std::optional(seconds(keep));
     } else if (word == "class") {
       std::int64_t keep = 0, first = 0;
       if (!(words >> keep >> first)) return broken();
@@ -152,6 +159,7 @@ Result<void> Shipper::save() {
     text += "sending " + std::to_string(intent_->span.file) + " " + std::to_string(intent_->span.from) + " " + std::to_string(intent_->span.to) + " " +
             std::to_string(intent_->wall_us) + "\n";
   for (const auto& [label, keep] : sessions_) text += "session " + label + " " + std::to_string(keep.count()) + "\n";
+  for (const auto& [label, keep] : logins_) text += "login " + label + " " + std::to_string(keep ? keep->count() : -1) + "\n";
   for (const auto& [keep, first] : first_expiry_) text += "class " + std::to_string(keep.count()) + " " + std::to_string(first) + "\n";
   if (announced_us_ != 0) text += "announced " + std::to_string(announced_us_) + "\n";
   const std::string place = options_.state_dir + "/position", beside = place + ".new";
@@ -252,15 +260,45 @@ std::chrono::seconds Shipper::keep_of_entries(ByteView payload) {
   const auto* const object = error ? nullptr : json.if_object();
   if (object == nullptr) return longest_keep();
   bool matched = false;
-  for (const auto& rule : options_.rules) {
-    const auto* const value = object->if_contains(rule.field);
-    if (value == nullptr || !value->is_string() || !matches_pattern(rule.pattern, std::string_view(value->get_string()))) continue;
-    keep = matched ? std::max(keep, rule.keep) : rule.keep;
+  const auto take = [&](seconds time) {
+    keep = matched ? std::max(keep, time) : time;
     matched = true;
+  };
+  const auto login = logins_.find(label);
+  for (const auto& rule : options_.rules) {
+    if (rule.field == k_role) {
+      if (login == logins_.end()) take(rule.keep);  // whose login it did not see may have had that role
+      continue;
+    }
+    const auto* const value = object->if_contains(rule.field);
+    if (value != nullptr && value->is_string() && matches_pattern(rule.pattern, std::string_view(value->get_string()))) take(rule.keep);
+  }
+  if (login != logins_.end()) {
+    if (login->second) take(*login->second);
+    logins_.erase(login);
   }
   sessions_[label] = keep;
   begun_.emplace_back(label, keep);
   return keep;
+}
+
+/// A login is stored before its session's first entry, so its roles are known when that one comes.
+void Shipper::take_login(ByteView payload) {
+  const auto event = read_event(payload);
+  if (!event || event->name != "auth.succeeded" || event->said_by != SaidBy::authority || event->session.empty()) return;
+  boost::system::error_code error;
+  const auto json = boost::json::parse(event->json, error);
+  const auto* const object = error ? nullptr : json.if_object();
+  const auto* const roles = object == nullptr ? nullptr : object->if_contains("roles");
+  if (roles == nullptr || !roles->is_array()) return;
+  std::optional<seconds> keep;
+  for (const auto& rule : options_.rules)
+    if (rule.field == k_role && std::any_of(roles->get_array().begin(), roles->get_array().end(), [&](const auto& role) {
+          return role.is_string() && matches_pattern(rule.pattern, std::string_view(role.get_string()));
+        }))
+      keep = std::max(keep.value_or(rule.keep), rule.keep);
+  logins_[event->session] = keep;
+  if (logins_.size() > k_most_logins) logins_.erase(logins_.begin());  // labels begin with their time
 }
 
 /// Lane 1: file headers, events, heads, checkpoints, states. Then one lane for each time that sessions' entries are kept.
@@ -275,6 +313,7 @@ Result<void> Shipper::sort_frames(ByteView bytes, std::vector<Lane>& lanes, std:
   };
   const std::size_t head = span.from == 0 ? std::min<std::size_t>(k_file_header_bytes, bytes.size()) : 0;
   if (head > 0) add(0, 0, bytes.first(head));
+  const bool by_role = std::any_of(options_.rules.begin(), options_.rules.end(), [](const RetentionRule& rule) { return rule.field == k_role; });
   FrameReader reader(bytes.subspan(head));
   Frame frame;
   for (;;) {
@@ -289,9 +328,14 @@ Result<void> Shipper::sort_frames(ByteView bytes, std::vector<Lane>& lanes, std:
       while (++lane < lanes.size() && lanes[lane].keep != keep) {
       }
       if (lane == lanes.size()) lanes.push_back({keep, {span, 1, 1, {}}});
+    } else if (frame.type == FrameType::event && by_role) {
+      take_login(frame.payload);
     } else if (frame.type == FrameType::head) {
       const auto session_head = read_head(frame.payload);
-      if (session_head && (session_head->why == HeadWhy::end || session_head->why == HeadWhy::truncated)) sessions_.erase(std::string(seal::text_of(session_head->label)));
+      if (session_head && (session_head->why == HeadWhy::end || session_head->why == HeadWhy::truncated)) {
+        sessions_.erase(std::string(seal::text_of(session_head->label)));
+        logins_.erase(std::string(seal::text_of(session_head->label)));
+      }
     } else if (frame.type == FrameType::checkpoint) {
       const auto note = crypto::parse_note(text_of(frame.payload));
       const auto checkpoint = note ? crypto::parse_checkpoint(note->body) : Result<crypto::Checkpoint>(tl::unexpected(note.error()));
@@ -318,6 +362,7 @@ Result<void> Shipper::send() {
   std::vector<Lane> lanes;
   std::vector<Note> notes;
   const auto sessions_before = sessions_;
+  const auto logins_before = logins_;
   begun_.clear();
   if (auto sorted = sort_frames(*bytes, lanes, notes); !sorted) return sorted;
   const WallTime began{std::chrono::microseconds(intent_->wall_us)};
@@ -356,6 +401,7 @@ Result<void> Shipper::send() {
   may_be_there_ = !done;
   if (!done) {
     sessions_ = sessions_before;
+    logins_ = logins_before;
     return done;
   }
   for (const Lane& lane : lanes)

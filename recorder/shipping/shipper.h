@@ -21,7 +21,7 @@
 
 namespace sallyport::recorder {
 
-/// "target:db-*=365d": sessions to such targets are kept that long. Also principal: and account:.
+/// "target:db-*=365d": sessions to such targets are kept that long. Also principal:, account: and role: (those of the login).
 struct RetentionRule {
   std::string field;
   std::string pattern;  ///< '*' any text, '?' any character
@@ -89,6 +89,7 @@ class Shipper {
   Result<std::optional<ParcelSpan>> plan(bool now);
   Result<void> send();
   Result<void> sort_frames(ByteView bytes, std::vector<Lane>& lanes, std::vector<Note>& notes);
+  void take_login(ByteView payload);
   [[nodiscard]] std::chrono::seconds keep_of_entries(ByteView payload);
   [[nodiscard]] std::chrono::seconds longest_keep() const;
   void announce_expiries();
@@ -105,6 +106,7 @@ class Shipper {
   bool may_be_there_ = false;  ///< the present parcel was tried before
   std::set<std::string> held_;
   std::map<std::string, std::chrono::seconds> sessions_;  ///< live ones, where rules decide
+  std::map<std::string, std::optional<std::chrono::seconds>> logins_;  ///< whose session has not begun: the time of the role rules that fit, if any
   std::vector<std::pair<std::string, std::chrono::seconds>> begun_;  ///< sessions whose first entry is in the present parcel
   std::map<std::chrono::seconds, std::int64_t> first_expiry_;  ///< by class: when the first object of it may go
   std::int64_t announced_us_ = 0;

@@ -292,10 +292,13 @@ class ObjectStore(store_suite.StoreSuite):
         self.assertEqual({name: rows.get("store: " + name) for name in ("write", "read back", "lock", "no delete")},
                          {"write": "ok", "read back": "ok", "lock": "ok", "no delete": "ok"}, doctor.stdout)
 
-    def test_each_target_has_its_own_time_to_be_kept(self):
-        lab = self.lab("classes", targets=2, more=f"  retention: {KEEP}\n  retention_rules: [\"target:target2=30d\"]\n")
+    def test_each_target_and_each_role_has_its_own_time_to_be_kept(self):
+        lab = self.lab("classes", targets=2, more=f"  retention: {KEEP}\n  retention_rules: [\"target:target2=30d\", \"role:pay*=60d\"]\n")
+        role = f"  - {{name: payments, allow: [{{channels: [exec], targets: all, accounts: [{lab.account}]}}]}}\n"
+        lab.apply(lab.default_policy(extra="  - {role: payments, principals: [approver]}\n").replace("bindings:\n", role + "bindings:\n"))
         self.assertEqual(lab.ssh("engineer+target1", "echo short").returncode, 0)
         self.assertEqual(lab.ssh("engineer+target2", "echo long").returncode, 0)
+        self.assertEqual(lab.ssh("approver+target1", "echo longest", identity="approver").returncode, 0)
         time.sleep(2)
         self.wait_shipped(lab, "classes")
         days = set()
@@ -303,7 +306,15 @@ class ObjectStore(store_suite.StoreSuite):
             _, headers = self.s3.must("HEAD", "/classes/" + key)
             until = headers["x-amz-object-lock-retain-until-date"][:10]
             days.add(round((time.mktime(time.strptime(until, "%Y-%m-%d")) - time.time()) / 86400))
-        self.assertTrue(any(d <= 3 for d in days) and any(d >= 29 for d in days), days)
+        # Everything else of the log is kept as long as the longest.
+        self.assertTrue(any(d <= 3 for d in days) and any(29 <= d <= 31 for d in days) and any(d >= 59 for d in days), days)
+        principals = {event["session"]: event["principal"] for event in lab_events(lab, "auth.succeeded")}
+        keeps = {name: set() for name in principals.values()}
+        for event in lab_events(lab, "recording.retention"):
+            keeps[principals[event["session"]]].add(int(event["keep_seconds"]) // 86400)
+        self.assertEqual(keeps["approver"], {60}, keeps)
+        self.assertIn(30, keeps["engineer"])
+        self.assertNotIn(60, keeps["engineer"])
         self.assertEqual(self.verify(lab, "--store", "configured").returncode, 0)
 
 
@@ -324,7 +335,7 @@ def lab_events(lab, name):
                 label, length, _, text = struct.unpack_from("<BHHI", payload, 51)
                 rest = payload[60 + label:]
                 if rest[:length].decode() == name:
-                    found.append(json.loads(rest[length:length + text]))
+                    found.append({"session": payload[60:60 + label].decode(), **json.loads(rest[length:length + text])})
             at += 24 + size
     return found
 

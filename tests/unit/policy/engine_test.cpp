@@ -1,3 +1,4 @@
+#include "policy/access/held_roles.h"
 #include "tests/unit/policy/policy_fixture.h"
 
 namespace sallyport::policy::test {
@@ -358,6 +359,32 @@ TEST_CASE("what a principal can reach is listed with its accounts", "[policy][en
   AccessRequest guest = ask(ChannelKind::connect, "", "");
   guest.principal = PrincipalId("guest");
   CHECK(list_reachable(*snapshot, {}, guest).empty());
+}
+
+TEST_CASE("the roles of a login are those that allow something at its target", "[policy][engine]") {
+  const auto snapshot = must_load(fleet_with(
+      "roles:\n"
+      "  - {name: everywhere, allow: [{channels: [shell], targets: all, accounts: [\"*\"]}]}\n"
+      "  - {name: api, allow: [{channels: [shell], targets: {labels: {part: api}}, accounts: [deploy], networks: [192.0.2.0/24]}]}\n"
+      "  - {name: over, allow: [{channels: [shell], targets: all, accounts: [\"*\"]}]}\n"
+      "  - {name: board, admin: [audit]}\n"
+      "bindings:\n"
+      "  - {role: api, groups: [sre]}\n"
+      "  - {role: everywhere, principals: [engineer]}\n"
+      "  - {role: over, principals: [engineer], expires: 2026-11-01T00:00:00Z}\n"
+      "  - {role: board, principals: [engineer]}\n"));
+  using Names = std::vector<std::string>;
+  const auto held = [&](const char* principal, const char* target, const char* account) {
+    AccessRequest request = ask(ChannelKind::connect, target, account);
+    request.principal = PrincipalId(principal);
+    return roles_at(*snapshot, request);
+  };
+  CHECK(held("engineer", "api-1", "deploy") == Names{"api", "everywhere"});
+  CHECK(held("engineer", "api-1", "root") == Names{"everywhere"});
+  CHECK(held("engineer", "db-1", "deploy") == Names{"everywhere"});
+  CHECK(held("engineer", "", "") == Names{"api", "everywhere"});
+  CHECK(held("guest", "api-1", "deploy").empty());
+  CHECK(held("nobody", "api-1", "deploy").empty());
 }
 
 TEST_CASE("an explanation says for each rule why it did not match", "[policy][explain]") {

@@ -36,9 +36,11 @@ struct Killed {};
 
 /// Journal files as a recorder leaves them, with a state frame at each file's beginning not needed here.
 struct Node {
-  Node() {
+  /// `logins`: what the first sessions' logins say in the log, before them.
+  explicit Node(const std::vector<std::string>& logins = {}) {
     for (const char* target : {"recs-1", "db-1"}) {
       auto& session = made.begin(std::string(R"({"principal":"engineer","account":"deploy","target":")") + target + "\"}");
+      if (made.sessions.size() <= logins.size()) made.event("auth.succeeded", logins[made.sessions.size() - 1], session.id.str());
       for (int i = 0; i < 40; ++i) {
         REQUIRE(session.log->append_data(0, seal::Stream::out, bytes_of(std::string(400, static_cast<char>('a' + i % 26)) + std::to_string(i))) == seal::SessionLog::Put::stored);
         if (i % 4 == 3) made.drain(session);
@@ -84,6 +86,25 @@ struct Node {
   TemporaryFolder folder;
   JournalMaker made;
   std::vector<std::string> events;
+};
+
+/// Notes how long objects are to be kept; a folder cannot hold them.
+class Held final : public ObjectStore {
+ public:
+  explicit Held(ObjectStore& inner) : inner_(inner) {}
+  using ObjectStore::put;
+  Result<void> put(std::string_view key, ByteView body, const ObjectKeep& keep) override {
+    keeps[std::string(key)] = keep;
+    return inner_.put(key, body, ObjectKeep{});
+  }
+  Result<Bytes> get(std::string_view key) override { return inner_.get(key); }
+  Result<Bytes> get_range(std::string_view key, std::uint64_t offset, std::uint64_t length) override { return inner_.get_range(key, offset, length); }
+  Result<ObjectFacts> head(std::string_view key) override { return inner_.head(key); }
+  Result<std::vector<std::string>> list(std::string_view prefix) override { return inner_.list(prefix); }
+  std::map<std::string, ObjectKeep> keeps;
+
+ private:
+  ObjectStore& inner_;
 };
 
 }  // namespace
@@ -284,23 +305,7 @@ TEST_CASE("while the store is away the spool fills, is announced, and is caught 
 TEST_CASE("sessions with a time of their own travel in a lane of their own", "[recorder][shipping]") {
   Node node;
   DirectoryStore inner((node.folder.path() / "store").string());
-  class Held final : public ObjectStore {
-   public:
-    explicit Held(ObjectStore& inner) : inner_(inner) {}
-    using ObjectStore::put;
-    Result<void> put(std::string_view key, ByteView body, const ObjectKeep& keep) override {
-      keeps[std::string(key)] = keep;
-      return inner_.put(key, body, ObjectKeep{});
-    }
-    Result<Bytes> get(std::string_view key) override { return inner_.get(key); }
-    Result<Bytes> get_range(std::string_view key, std::uint64_t offset, std::uint64_t length) override { return inner_.get_range(key, offset, length); }
-    Result<ObjectFacts> head(std::string_view key) override { return inner_.head(key); }
-    Result<std::vector<std::string>> list(std::string_view prefix) override { return inner_.list(prefix); }
-    std::map<std::string, ObjectKeep> keeps;
-
-   private:
-    ObjectStore& inner_;
-  } store(inner);
+  Held store(inner);
   auto options = node.options();
   options.keep = std::chrono::hours(24);
   options.rules = {parse_retention_rule("target:db-*=365d").value()};
@@ -317,8 +322,52 @@ TEST_CASE("sessions with a time of their own travel in a lane of their own", "[r
   CHECK(std::count_if(node.events.begin(), node.events.end(), [](const std::string& event) { return event.starts_with("recording.retention"); }) == 2);
 }
 
+TEST_CASE("retention goes by the roles of a login, and by the longest time where the login was not seen", "[recorder][shipping]") {
+  const auto keeps_of = [](Node& node, const char* crash) {
+    DirectoryStore inner((node.folder.path() / "store").string());
+    Held store(inner);
+    auto options = node.options();
+    options.keep = std::chrono::hours(24);
+    options.rules = {parse_retention_rule("role:prod-*=365d").value(), parse_retention_rule("role:lab=7d").value(), parse_retention_rule("target:none=9d").value()};
+    options.parcel_bytes = 64;  // a login and what follows are never in one parcel
+    int deaths = 0;
+    options.at = [&](std::string_view point) {
+      if (crash == nullptr || point != crash) return;
+      ++deaths;
+      throw Killed{};
+    };
+    for (bool done = false; !done && deaths < 5'000;) {
+      try {
+        auto shipper = node.open(options, store);
+        node.run(shipper);
+        done = true;
+      } catch (const Killed&) {
+      }
+    }
+    CHECK((deaths > 0) == (crash != nullptr));
+    node.check_copy(inner);
+    std::vector<std::string> keeps;
+    for (const std::string& event : node.events)
+      if (event.starts_with("recording.retention")) keeps.push_back(event.substr(event.find(':') + 1));
+    std::sort(keeps.begin(), keeps.end());
+    keeps.erase(std::unique(keeps.begin(), keeps.end()), keeps.end());  // a death may make one be told again
+    return keeps;
+  };
+  const std::string year = "31536000}", week = "604800}", day = "86400}";
+  Node both({R"({"roles":["lab","prod-db"]})", R"({"roles":["lab"]})"});
+  CHECK(keeps_of(both, nullptr) == std::vector{year, week});
+  Node none({R"({"roles":[]})", R"({"roles":["operator"]})"});
+  CHECK(keeps_of(none, nullptr) == std::vector{day});
+  Node unseen({R"({"roles":["lab"]})"});
+  CHECK(keeps_of(unseen, nullptr) == std::vector{year, week});
+  Node older({R"({"factors":"publickey"})"});  // of a build that did not say them
+  CHECK(keeps_of(older, nullptr) == std::vector{year});
+  Node crashed({R"({"roles":["lab"]})", R"({"roles":["operator"]})"});  // what a login said is known beyond any restart
+  CHECK(keeps_of(crashed, "state-saved") == std::vector{week, day});
+}
+
 TEST_CASE("retention rules and parcels that are not right are refused by name", "[recorder][shipping]") {
-  for (const char* text : {"", "target", "target:x", "target:=3d", "role:x=3d", "target:x=3", "target:x=3w", "target:x=-3d", "target:x=99999999999d"}) {
+  for (const char* text : {"", "target", "target:x", "target:=3d", "rolle:x=3d", "role:=3d", "target:x=3", "target:x=3w", "target:x=-3d", "target:x=99999999999d"}) {
     INFO(text);
     CHECK(parse_retention_rule(text).error().code == Errc::invalid);
   }
