@@ -111,6 +111,16 @@ class Web(Browser):
         self.drive("see", person="admin", text="Applied as version")
         refused = self.lab.ssh(self.lab.user("target2"), "true")
         self.assertNotEqual(refused.returncode, 0)
+        # What is in force may be taken up again, and so may what was.
+        self.drive("visit", person="admin", path="/locks")
+        self.drive("visit", person="admin", path="/policy")
+        self.drive("press", person="admin", name="edit version 2")
+        self.drive("press", person="admin", name="Check and plan")
+        self.drive("see", person="admin", text="no changes")
+        self.drive("press", person="admin", name="Take version 1 as draft")
+        self.drive("press", person="admin", name="Check and plan")
+        self.drive("see", person="admin", text="Apply exactly this plan")
+        self.drive("shot", person="admin", name="draft")
 
     def test_7_a_lock_ends_what_runs_and_is_lifted(self):
         self.sign_in("admin")

@@ -40,6 +40,14 @@ export function Policy() {
     setDone(answer.applied ? `Applied as version ${answer.version}.` : "These files mean what is in force already; nothing changed.");
     versions.again();
   });
+  const draw = useAction(async (version: number) => {
+    const { files: kept } = await call<{ files: PolicyFile[] }>(`/v1/policy/${version}`);
+    setFiles(kept.map(({ name, content, content_base64 }) => (content === undefined ? { name, content_base64 } : { name, content })));
+    setOpen(0);
+    setPlan(undefined);
+    setDone("");
+  });
+  const newest = versions.data?.versions[0]?.version;
   const edit = (content: string) => {
     setPlan(undefined);
     setFiles(files.map((file, index) => (index === open ? { ...file, content } : file)));
@@ -69,7 +77,19 @@ export function Policy() {
           />
         </label>
         {files.length === 0 ? (
-          <Empty>Choose the YAML files of your policy folder. Nothing is changed before you have seen the plan and said so.</Empty>
+          <Empty>
+            Choose the YAML files of your policy folder
+            {newest !== undefined && (
+              <>
+                , or{" "}
+                <button type="button" disabled={draw.busy} onClick={() => void draw.run(newest)}>
+                  edit version {newest}
+                </button>
+                , which is in force
+              </>
+            )}
+            . Nothing is changed before you have seen the plan and said so.
+          </Empty>
         ) : (
           <>
             <div class="tabs" role="tablist" aria-label="Files">
@@ -89,7 +109,7 @@ export function Policy() {
             </div>
           </>
         )}
-        <ProblemBox problem={check.problem} />
+        <ProblemBox problem={check.problem ?? draw.problem} />
         {done && <p role="status">{done}</p>}
         {plan && (
           <div class="plan">
@@ -135,6 +155,16 @@ export function Policy() {
             { name: "By", text: (row) => row.by },
             { name: "Reason", text: (row) => row.reason },
             { name: "Digest", text: (row) => row.digest, show: (row) => <code>{row.digest.slice(0, 16)}</code>, wide: true },
+            {
+              name: "Draft",
+              text: () => "",
+              wide: true,
+              show: (row) => (
+                <button type="button" disabled={draw.busy} aria-label={`Take version ${row.version} as draft`} onClick={() => void draw.run(row.version)}>
+                  Take as draft
+                </button>
+              ),
+            },
           ]}
         />
       </section>
