@@ -9,7 +9,8 @@
 #include "app/verbs/moments.h"
 #include "app/verbs/recording_proof.h"
 #include "app/verbs/recording_view.h"
-#include "app/verbs/witnessing.h"
+#include "app/verbs/witness_count.h"
+#include "platform/os/step_back.h"
 #include "recorder/replay/playback.h"
 #include "recorder/replay/session_list.h"
 
@@ -17,6 +18,7 @@ namespace sallyport::app {
 namespace {
 
 namespace json = boost::json;
+constexpr int k_verify_nice = 10;
 using replay::KeptCheckpoints;
 
 json::object finding_json(const replay::Finding& finding) {
@@ -173,6 +175,7 @@ int run_sessions(const SessionsOptions& options) {
 }
 
 int run_verify(const VerifyVerbOptions& options) {
+  os::step_back(k_verify_nice);
   std::vector<SessionId> sessions;
   for (const std::string& name : options.sessions) {
     auto index = open_index(options.place);

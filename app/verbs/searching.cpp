@@ -1,7 +1,6 @@
 // sallyport index, sallyport search.
 #include <poll.h>
 #include <signal.h>
-#include <sys/resource.h>
 
 #include <atomic>
 #include <boost/json.hpp>
@@ -13,6 +12,7 @@
 #include "app/verbs/moments.h"
 #include "app/verbs/recording_view.h"
 #include "platform/crypto/hex.h"
+#include "platform/os/step_back.h"
 #include "recorder/search/search_index.h"
 
 namespace sallyport::app {
@@ -24,19 +24,22 @@ std::atomic<bool> interrupted{false};
 
 Result<search::SearchPlace> database_of(const RecordingPlace& place, const std::string& given) {
   const auto folder = place.index.empty() ? replay::KeptCheckpoints::usual_folder() : place.index;
-  if (!given.empty() && !given.starts_with("postgresql:")) return search::SearchPlace{given, {}, {}};
+  if (!given.empty() && !given.starts_with("postgresql:")) return search::SearchPlace{given, {}, {}, {}, {}};
   Settings settings = place.search;
   if (!given.empty()) settings.set("search_database", given);
   return search::search_place(settings, (folder / "search.sqlite").string());
 }
 
-Result<Secret> search_key(const std::function<Result<std::string>(const std::string&)>& ask, const std::string& reason) {
+/// The database's password comes with it, where the vault has that.
+Result<Secret> search_key(const std::function<Result<std::string>(const std::string&)>& ask, const std::string& reason, search::SearchPlace& place) {
   if (!ask) return fail(Errc::invalid, "no way to the key of the search index");
   const auto digits = ask(reason);
   if (!digits) return tl::unexpected(digits.error());
   const auto bytes = crypto::from_hex(*digits);
-  if (!bytes || bytes->size() != 32) return fail(Errc::internal, "the gateway's answer is no key");
-  return Secret(ByteView(*bytes));
+  if (!bytes || bytes->size() < search::k_key_bytes) return fail(Errc::internal, "the gateway's answer is no key");
+  const ByteView all(*bytes);
+  place.password = Secret(all.subspan(search::k_key_bytes));
+  return Secret(all.first(search::k_key_bytes));
 }
 
 Error no_index_at(const search::SearchPlace& place) { return {Errc::not_found, "there is no search index at " + place.name() + "; make it: sallyport index --reason '...'"}; }
@@ -125,8 +128,14 @@ Result<Pass> index_pass(const IndexVerbOptions& options, search::SearchIndex& in
 }  // namespace
 
 int run_index(const IndexVerbOptions& options) {
-  const auto place = database_of(options.place, options.database);
+  auto place = database_of(options.place, options.database);
   if (!place) return report(place.error());
+  Secret key;
+  if (!options.drop || !place->password_secret.empty()) {
+    auto lent = search_key(options.ask_search_key, options.keys.reason, *place);
+    if (!lent) return report(lent.error());
+    key = std::move(*lent);
+  }
   if (options.drop || options.rebuild)
     if (auto dropped = search::SearchIndex::drop(*place); !dropped) return report(trouble_at(*place, dropped.error()));
   if (options.drop) return k_exit_ok;
@@ -134,19 +143,17 @@ int run_index(const IndexVerbOptions& options) {
   action.sa_handler = [](int) { interrupted = true; };
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
-  setpriority(PRIO_PROCESS, 0, 19);  // never in the way of sessions; the replay processes inherit it
-  auto key = search_key(options.ask_search_key, options.keys.reason);
-  if (!key) return report(key.error());
-  auto index = open_search(*place, *key, true);
+  os::step_back(19);  // never in the way of sessions; the replay processes inherit it
+  auto index = open_search(*place, key, true);
   if (!index) return report(index.error());
-  if (!place->server) *key = Secret();
+  if (!place->server) key = Secret();
   for (;;) {
     const auto pass = index_pass(options, *index);
     if (interrupted) return k_exit_interrupted;
     if (!pass && !options.follow) return report(pass.error());
     if (!pass) note("sallyport: " + pass.error().detail);
     if (!pass && place->server)  // it may have been away: the connection does not come back by itself
-      if (auto again = open_search(*place, *key, true); again) *index = std::move(*again);
+      if (auto again = open_search(*place, key, true); again) *index = std::move(*again);
     if (!options.follow) {
       const auto size = index->size();
       if (size)
@@ -160,11 +167,11 @@ int run_index(const IndexVerbOptions& options) {
 
 Result<void> forget_in_search(const RecordingPlace& place, const std::function<Result<std::string>(const std::string&)>& ask_search_key, const std::string& reason,
                               const SessionId& session) {
-  const auto where = database_of(place, {});
+  auto where = database_of(place, {});
   if (!where) return tl::unexpected(where.error());
   std::error_code error;
   if (!where->server && !std::filesystem::exists(where->file, error)) return {};
-  const auto key = search_key(ask_search_key, reason);
+  const auto key = search_key(ask_search_key, reason, *where);
   if (!key) return tl::unexpected(key.error());
   auto index = open_search(*where, *key, false);
   if (!index && index.error().code == Errc::not_found) return {};
@@ -178,11 +185,11 @@ int run_search(const SearchVerbOptions& options) {
   if (!window) return report(window.error());
   query.since_us = window->since_us;
   query.until_us = window->until_us;
-  const auto place = database_of(options.place, options.database);
+  auto place = database_of(options.place, options.database);
   if (!place) return report(place.error());
   std::error_code error;
   if (!place->server && !std::filesystem::exists(place->file, error)) return report(no_index_at(*place));
-  auto key = search_key(options.ask_search_key, options.reason);
+  auto key = search_key(options.ask_search_key, options.reason, *place);
   if (!key) return report(key.error());
   auto index = open_search(*place, *key, false);
   if (!index) return report(index.error());

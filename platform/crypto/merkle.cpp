@@ -1,7 +1,11 @@
 #include "platform/crypto/merkle.h"
 
+#include <algorithm>
+#include <array>
 #include <bit>
 #include <utility>
+
+#include "platform/crypto/short_hash.h"
 
 namespace sallyport::crypto {
 namespace {
@@ -41,14 +45,21 @@ void consistency_path(std::size_t old_size, std::span<const Hash256> leaves, boo
 
 }  // namespace
 
+// One call for what is short: of an entry at human pace the calls cost as much as the hashing.
 Hash256 merkle_leaf(ByteView entry) noexcept {
+  std::array<std::byte, 512> whole;
   thread_local Sha256 digest;
-  return digest.update(ByteView(&k_leaf_prefix, 1)).update(entry).finish();
+  if (entry.size() >= whole.size()) return digest.update(ByteView(&k_leaf_prefix, 1)).update(entry).finish();
+  whole[0] = k_leaf_prefix;
+  std::copy(entry.begin(), entry.end(), whole.begin() + 1);
+  return short_sha256(ByteView(whole).first(1 + entry.size()));
 }
 
 Hash256 merkle_node(const Hash256& left, const Hash256& right) noexcept {
-  thread_local Sha256 digest;
-  return digest.update(ByteView(&k_node_prefix, 1)).update(left).update(right).finish();
+  std::array<std::byte, 1 + 2 * sizeof(Hash256)> whole;
+  whole[0] = k_node_prefix;
+  std::copy(right.begin(), right.end(), std::copy(left.begin(), left.end(), whole.begin() + 1));
+  return short_sha256(whole);
 }
 
 Result<MerkleTree> MerkleTree::resume(std::uint64_t size, std::vector<Hash256> frontier) {

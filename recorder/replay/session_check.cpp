@@ -57,7 +57,7 @@ bool SessionCheck::follows(const StoredEntry& entry) {
   return true;
 }
 
-void SessionCheck::take(const StoredEntry& entry) {
+void SessionCheck::take(const StoredEntry& entry, const crypto::Hash256& leaf) {
   const auto& header = entry.header;
   if (final_head_) {
     find("entries-after-end", header.sequence, header.sequence, last_wall_us_, "an entry stands behind the session's last head");
@@ -71,7 +71,7 @@ void SessionCheck::take(const StoredEntry& entry) {
   if (previous_known_) check_content(entry);
   clock_.take(header.sequence, header.wall_us, header.boot_us);
   if (tree_.size() == tree_.confirmed()) uncovered_since_us_ = header.wall_us;
-  tree_.append(crypto::merkle_leaf(entry.whole));
+  tree_.append(leaf);
   last_sequence_ = header.sequence;
   previous_ = entry.tag();
   previous_known_ = true;

@@ -22,7 +22,8 @@ class SessionCheck {
   SessionCheck(const seal::Label& label, const decltype(VerifyOptions::unwrap)& unwrap, std::function<void(Finding)> report)
       : label_(label), unwrap_(&unwrap), report_(std::move(report)) {}
 
-  void take(const StoredEntry& entry);
+  /// `leaf`: its hash in the session's tree.
+  void take(const StoredEntry& entry, const crypto::Hash256& leaf);
   void take(const SessionHead& head);
   /// Nothing more of it comes. `signed_leaves`: leaves of the node log under a right checkpoint.
   [[nodiscard]] SessionVerdict finish(std::uint64_t signed_leaves, bool is_live, bool can_tell_live);

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <map>
 #include <set>
+#include <span>
 #include <thread>
 #include <utility>
 
@@ -11,6 +12,7 @@
 #include "platform/crypto/timestamp.h"
 #include "platform/model/json_text.h"
 #include "recorder/replay/checked_tree.h"
+#include "recorder/replay/frames_ahead.h"
 #include "recorder/replay/journal_files.h"
 #include "recorder/replay/session_check.h"
 
@@ -50,8 +52,9 @@ class Verifier {
  private:
   void find(Finding finding);
   void find_in_log(std::string kind, std::uint64_t leaf, std::string text);
-  void take(const Frame& frame);
-  void take_entries(const Frame& frame);
+  /// `leaves`: of its entries; those that are not given are hashed here.
+  void take(const Frame& frame, std::span<const crypto::Hash256> leaves = {});
+  void take_entries(const Frame& frame, std::span<const crypto::Hash256> leaves);
   void take_leaf(const Frame& frame);
   void take_checkpoint(const Frame& frame);
   void check_outside_at_present_size();
@@ -125,7 +128,7 @@ SessionCheck& Verifier::session(const seal::Label& label) {
   return known->second;
 }
 
-void Verifier::take_entries(const Frame& frame) {
+void Verifier::take_entries(const Frame& frame, std::span<const crypto::Hash256> leaves) {
   auto entries = EntriesFrame::parse(frame.payload);
   if (!entries) {
     find_in_log("frame-malformed", 0, "frame " + std::to_string(frame.header.number) + " does not hold entries");
@@ -136,11 +139,14 @@ void Verifier::take_entries(const Frame& frame) {
   damage.session = seal::text_of(entries->label());
   damage.since_us = last_wall_us_;
   std::uint64_t first = 0, last = 0;
+  std::size_t count = 0;
   while (const auto entry = entries->next()) {
     if (first == 0) first = entry->header.sequence;
     last = entry->header.sequence;
     last_wall_us_ = entry->header.wall_us;
-    check.take(*entry);
+    const bool is_hashed = count < leaves.size();
+    check.take(*entry, is_hashed ? leaves[count] : crypto::merkle_leaf(entry->whole));
+    ++count;
   }
   damage.first_entry = first;
   damage.last_entry = last;
@@ -267,14 +273,14 @@ void Verifier::take_checkpoint(const Frame& frame) {
   report_.newest_checkpoint = std::move(*note);
 }
 
-void Verifier::take(const Frame& frame) {
+void Verifier::take(const Frame& frame, std::span<const crypto::Hash256> leaves) {
   file_ = frame.file;
   offset_ = frame.offset;
   const auto type = static_cast<FrameType>(frame.header.type);
   if (!frame.crc_right && type != FrameType::entries)
     find_in_log("frame-checksum", 0, "the checksum of frame " + std::to_string(frame.header.number) + " is wrong");
   switch (type) {
-    case FrameType::entries: take_entries(frame); return;
+    case FrameType::entries: take_entries(frame, leaves); return;
     case FrameType::audit_event:
     case FrameType::session_head: take_leaf(frame); return;
     case FrameType::checkpoint: take_checkpoint(frame); return;
@@ -423,7 +429,7 @@ void Verifier::finish() {
 Result<VerifyReport> Verifier::run() {
   auto files = JournalFiles::open(options_.journal);
   if (!files) return tl::unexpected(files.error());
-  files->on_damage([this](const FileDamage& damage) {
+  const auto on_damage = [this](const FileDamage& damage) {
     if (damage.kind == FileDamage::Kind::frame_checksum) return;  // said with the frame's content
     if (in_hole(damage.file, damage.offset)) return;              // the trees tell what is missing there
     Finding finding;
@@ -433,8 +439,9 @@ Result<VerifyReport> Verifier::run() {
     finding.offset = damage.offset;
     finding.text = damage.text;
     find(std::move(finding));
-  });
-  while (const auto frame = files->next()) take(*frame);
+  };
+  FramesAhead::read_all(*files, [this](const Frame& frame, std::span<const crypto::Hash256> leaves) { take(frame, leaves); }, on_damage);
+  files->on_damage(on_damage);
   if (files->unfinished()) {
     // A recorder may be in the middle of a write; what is still unfinished a moment later was left so.
     std::this_thread::sleep_for(options_.patience);

@@ -3,7 +3,6 @@
 #include <linux/landlock.h>
 #include <poll.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <fcntl.h>
@@ -16,6 +15,7 @@
 #include "platform/control/link.h"
 #include "platform/crypto/note.h"
 #include "platform/model/json_text.h"
+#include "platform/os/step_back.h"
 #include "recorder/shipping/stamper.h"
 #include "recorder/shipping/store_options.h"
 #include "recorder/shipping/syslog_tls.h"
@@ -27,15 +27,13 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr int k_nice = 10;
-constexpr int k_ioprio_best_effort_lowest = (2 << 13) | 7;
 constexpr milliseconds k_check_again{10'000};
 constexpr milliseconds k_report_every{1'000};
 constexpr BootTime k_witness_pause = std::chrono::seconds(10);
 constexpr std::size_t k_most_notes = 64;
 
-void step_back() {
-  ::setpriority(PRIO_PROCESS, 0, k_nice);
-  ::syscall(SYS_ioprio_set, 1, 0, k_ioprio_best_effort_lowest);
+void become_shipper() {
+  os::step_back(k_nice);
   ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
@@ -259,7 +257,7 @@ class ShippingService {
 
 int run_shipping_service(Fd recorder_link) {
   std::signal(SIGPIPE, SIG_IGN);
-  step_back();
+  become_shipper();
   return ShippingService(std::move(recorder_link)).run();
 }
 

@@ -8,9 +8,11 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <sstream>
 #include <thread>
@@ -132,6 +134,7 @@ TEST_CASE("verify reads so many MB a second", "[.][verify]") {
   for (const std::size_t size : {60, 200, 1000, 32 * 1024}) {
     test::TemporaryFolder folder;
     test::JournalMaker made;
+    made.short_form = std::getenv("SALLYPORT_SHORT_FORM") != nullptr;
     auto& session = made.begin("{}", 16 << 20);
     const Bytes piece(size, std::byte{0x5a});
     const std::uint64_t total = 200ULL << 20;
@@ -151,11 +154,20 @@ TEST_CASE("verify reads so many MB a second", "[.][verify]") {
     options.checkpoint_keys = {made.note_key()};
     options.patience = std::chrono::milliseconds(0);
     REQUIRE(replay::verify_journal(options));  // once, so that the files are in memory
-    const double before = own_cpu();
-    const auto report = replay::verify_journal(options);
-    const double used = own_cpu() - before;
-    REQUIRE(report);
-    CHECK(report->is_clean());
-    std::printf("entries of %zu bytes: %.0f MB in %.2f CPU s, %.0f MB/s\n", size, static_cast<double>(report->bytes) / 1e6, used, static_cast<double>(report->bytes) / 1e6 / used);
+    std::vector<double> cpu, took;
+    double megabytes = 0;
+    for (int round = 0; round < 9; ++round) {
+      const double before = own_cpu();
+      const auto began = std::chrono::steady_clock::now();
+      const auto report = replay::verify_journal(options);
+      took.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count());
+      cpu.push_back(own_cpu() - before);
+      REQUIRE(report);
+      CHECK(report->is_clean());
+      megabytes = static_cast<double>(report->bytes) / 1e6;
+    }
+    std::sort(cpu.begin(), cpu.end());
+    std::sort(took.begin(), took.end());
+    std::printf("entries of %zu bytes: %.0f MB, %.0f MB/s (of CPU time %.0f MB/s), best %.0f MB/s\n", size, megabytes, megabytes / took[4], megabytes / cpu[4], megabytes / took[0]);
   }
 }

@@ -554,6 +554,43 @@ TEST_CASE("random attacks are found, or are of the kind that only an outside che
   CHECK(only_outside.size() >= 2);
 }
 
+TEST_CASE("a long journal is read ahead in pieces, and what is damaged in it is told in its place") {
+  JournalMaker made;
+  made.short_form = true;
+  auto& session = made.begin("{}", 4 << 20);
+  const Bytes piece(30'000, std::byte{0x5a});
+  for (int i = 0; i < 400; ++i) {
+    REQUIRE(session.log->append_data(1, Stream::in, piece) == SessionLog::Put::stored);
+    REQUIRE(session.log->append_event("{}") == SessionLog::Put::stored);
+    made.drain(session);
+    if (i % 100 == 99) made.checkpoint();
+  }
+  made.end(session);
+  made.checkpoint();
+  TemporaryFolder folder;
+  made.write(folder.path(), 50);
+  VerifyOptions options;
+  options.journal = folder.path();
+  options.patience = std::chrono::milliseconds(0);
+  const auto whole = verify_journal(options);
+  REQUIRE(whole);
+  CHECK(whole->is_clean());
+  CHECK(whole->sessions.at(0).entries == session.log->sequence());
+  CHECK(whole->bytes > 12'000'000);
+
+  std::filesystem::remove(folder.path() / journal_file_name(3));
+  std::filesystem::resize_file(folder.path() / journal_file_name(6), 1'000'000);
+  const auto harmed = verify_journal(options);
+  REQUIRE(harmed);
+  std::vector<std::string> kinds;
+  for (const Finding& finding : harmed->findings) kinds.push_back(finding.kind + " " + std::to_string(finding.file));
+  CHECK(kinds.size() >= 4);
+  CHECK(std::find(kinds.begin(), kinds.end(), "file-missing 4") != kinds.end());
+  CHECK(std::find(kinds.begin(), kinds.end(), "entries-missing 4") != kinds.end());
+  CHECK(std::find(kinds.begin(), kinds.end(), "bytes-unreadable 6") != kinds.end());
+  CHECK(std::is_sorted(harmed->findings.begin(), harmed->findings.end(), [](const Finding& a, const Finding& b) { return a.file < b.file; }));
+}
+
 // A journal that a real gateway recorded (tests/e2e/test_attacks.py records it and calls this):
 //   SALLYPORT_ATTACK_LOG    its folder
 //   SALLYPORT_ATTACK_VKEY   file with the first checkpoint key
