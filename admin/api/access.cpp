@@ -1,4 +1,4 @@
-// GET /v1/access-review: who can reach what by the policy in force, and when it was used last.
+// GET /v1/access-review: who can reach what by the policy in force, and when it was used last. GET /v1/reachable: what the caller can.
 #include <boost/json.hpp>
 #include <map>
 #include <tuple>
@@ -65,6 +65,28 @@ void serve_access_review(const CallPtr& call) {
     if (!uses) return call->refuse(uses.error());
     answer(call, *uses, limit, days);
   });
+}
+
+void serve_reachable(const CallPtr& call) {
+  if (call->parts.size() != 2) return call->refuse(Error{Errc::not_found, "there is nothing at " + call->request.path});
+  const std::uint32_t limit = call->limit(10'000, 100'000);
+  if (limit == 0) return;
+  const authority::Authority& authority = call->administration.authority();
+  json::array out;
+  if (const auto* principal = authority.snapshot->find_principal(call->who.principal)) {
+    policy::AccessRequest request;
+    request.principal = principal->name;
+    request.now = authority.now();
+    request.groups = authority.groups_of(principal->name.view());
+    if (const auto source = IpAddress::parse(call->who.source)) request.source = *source;
+    for (const policy::Reachable& row : policy::list_reachable(*authority.snapshot, authority.locks, request, limit)) {
+      json::object labels;
+      for (const auto& [key, value] : row.target->labels) labels[key] = value;
+      out.push_back(json::object{{"target", row.target->name.str()}, {"account", row.account->name.str()}, {"labels", std::move(labels)},
+                                 {"second_factor", row.needs_second_factor}, {"approval", row.needs_approval}});
+    }
+  }
+  call->reply(json::object{{"principal", call->who.principal}, {"reachable", std::move(out)}});
 }
 
 }  // namespace sallyport::admin

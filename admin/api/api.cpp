@@ -75,6 +75,7 @@ constexpr Route k_routes[] = {
     {"viewings", "GET DELETE", serve_viewings},
     {"terminals", "GET POST DELETE", serve_terminals},
     {"access-review", "GET", serve_access_review},
+    {"reachable", "GET", serve_reachable},
     {"events", "GET", serve_events},
     {"keys", "GET", serve_keys},
     {"requests", "GET POST DELETE", serve_requests, Route::Guard::own},

@@ -110,6 +110,7 @@ void serve_search(const CallPtr& call);
 void serve_viewings(const CallPtr& call);
 void serve_terminals(const CallPtr& call);
 void serve_access_review(const CallPtr& call);
+void serve_reachable(const CallPtr& call);
 void serve_events(const CallPtr& call);
 void serve_keys(const CallPtr& call);
 void serve_requests(const CallPtr& call);

@@ -69,9 +69,13 @@ void serve_search(const CallPtr& call) {
   if (!body) return;
   const std::string reason = text_of(*body, "reason");
   if (reason.empty()) return call->refuse(Error{Errc::invalid, ""}, "SP-7005");
-  call->administration.search_key(call->who, reason, [call](const Result<Secret>& key) {
-    if (!key) return call->refuse(key.error(), key.error().code == Errc::sealed ? "SP-4204" : "");
-    call->reply(json::object{{"key", crypto::to_hex(key->reveal())}});
+  // The index's key opens what is in the index; the database's password could also change it, so only this machine's root gets that.
+  call->administration.search_access(call->who, reason, call->who.is_root, [call](const Result<Secret>& access) {
+    if (!access) return call->refuse(access.error(), access.error().code == Errc::sealed ? "SP-4204" : access.error().code == Errc::not_found ? "SP-4206" : "");
+    constexpr std::size_t k_key_bytes = authority::Administration::k_search_key_bytes;
+    json::object body{{"key", crypto::to_hex(access->reveal().first(k_key_bytes))}};
+    if (access->size() > k_key_bytes) body["password"] = std::string(access->reveal_text().substr(k_key_bytes));
+    call->reply(body);
   });
 }
 

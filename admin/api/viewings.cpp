@@ -65,7 +65,7 @@ Viewings::Viewings(authority::Administration& administration, const Settings& se
   state_dir_ = std::filesystem::path(settings.text("state_dir", ".")).parent_path().string();
   run_dir_ = settings.text("run_dir", ".");
   ring_dir_ = settings.text("ring_dir", run_dir_ + "/rings");
-  for (const char* name : {"search_database", "search_password_file", "search_ca_file"}) search_.set(name, settings.text(name));
+  for (const char* name : {"search_database", "search_password_file", "search_password_secret", "search_ca_file"}) search_.set(name, settings.text(name));
   administration_.authority().moderation->watch = [this](const authority::Operator& who, const std::string& session, const std::string& reason, authority::WatchOut out, authority::WatchOver over) {
     return join_view(administration_, json::serialize(place()), who, session, reason, std::move(out), std::move(over));
   };
@@ -84,6 +84,7 @@ json::object Viewings::place() const {
                       {"index", state_dir_ + "/index"},
                       {"search_database", search_.text("search_database")},
                       {"search_password_file", search_.text("search_password_file")},
+                      {"search_password_secret", search_.text("search_password_secret")},
                       {"search_ca_file", search_.text("search_ca_file")}};
 }
 
@@ -291,8 +292,8 @@ void Viewings::search(const CallPtr& call) {
     job[std::string(name) + "_us"] = moment->time_since_epoch().count();
   }
   if (searches_.size() >= k_most_viewings) return call->refuse_status(429, "SP-9401", "", {{"Retry-After", "10"}});
-  administration_.search_key(call->who, reason, [this, call, job = std::move(job)](const Result<Secret>& key) {
-    if (!key) return call->refuse(key.error(), key.error().code == Errc::sealed ? "SP-4204" : "");
+  administration_.search_access(call->who, reason, true, [this, call, job = std::move(job)](const Result<Secret>& key) {
+    if (!key) return call->refuse(key.error(), key.error().code == Errc::sealed ? "SP-4204" : key.error().code == Errc::not_found ? "SP-4206" : "");
     auto& authority = administration_.authority();
     auto desk = DeskProcess::start(authority.io, "viewing-desk");
     if (!desk) return call->refuse(desk.error());

@@ -1,5 +1,5 @@
 """The page in a real Chromium: signing in, watching and ending sessions, approving, policy, locks; keyboard, contrast, narrow screens."""
-import unittest
+import subprocess, unittest
 
 from browser import MISSING, Browser
 
@@ -35,6 +35,24 @@ class Web(Browser):
         self.assertEqual(self.drive("axe", person="admin"), [])
         self.sign_in("admin")
         self.drive("see", person="admin", text="Running sessions")
+
+    def test_1_an_engineer_finds_her_targets_and_nothing_is_refused_on_the_way(self):
+        self.sign_in("engineer")
+        for path in ("/", "/requests", "/terminal", "/tokens", "/account", "/targets"):
+            self.drive("visit", person="engineer", path=path)
+            self.drive("see", person="engineer", text="Same from a terminal" if path != "/account" else "Account")
+        self.drive("see", person="engineer", text="target1")
+        shown = self.drive("text", person="engineer")
+        self.assertIn("an approval", shown)  # target2, on request
+        self.drive("visit", person="engineer", path=f"/targets?target=target1&account={self.lab.account}")
+        line = f"ssh -p {self.lab.port} engineer+{self.lab.account}+target1@127.0.0.1"
+        self.drive("see", person="engineer", text=line)
+        self.drive("shot", person="engineer", name="my-targets")
+        self.assertEqual(self.drive("axe", person="engineer"), [])
+        self.assertEqual(self.lab.events("api.refused", principal="engineer"), [])
+        command, where = line.split()[:3], line.split()[3]
+        done = subprocess.run([*command, *self.lab.ssh_options("engineer"), where, "echo copied"], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+        self.assertEqual((done.returncode, done.stdout), (0, b"copied\n"), done.stderr)
 
     def test_2_a_running_session_is_seen_and_ended_with_a_reason(self):
         self.sign_in("admin")
@@ -83,6 +101,8 @@ class Web(Browser):
         for name in ("Policy", "Secrets", "Locks", "Audit"):
             self.assertNotIn(f"\n{name}\n", text)
         self.drive("visit", person="engineer", path="/audit")
+        self.drive("see", person="engineer", text="needs the admin right audit")
+        self.drive("visit", person="engineer", path="/sessions/01JC3W9M6T5X1Q8Z7R4N2K0HFA")  # the gateway's own word
         self.drive("see", person="engineer", text="SP-7003")
         self.sign_in("auditor")
         self.drive("visit", person="auditor", path="/audit?decision=deny")

@@ -32,7 +32,7 @@ const places = [
   { path: "/sessions", name: "Sessions", view: Sessions, right: "audit" },
   { path: "/search", name: "Search", view: Search, right: "view" },
   { path: "/terminal", name: "Terminal", view: TerminalPage },
-  { path: "/targets", name: "Targets", view: Targets, right: "audit" },
+  { path: "/targets", name: "Targets", view: Targets },
   { path: "/access", name: "Access review", view: Access, right: "audit" },
   { path: "/policy", name: "Policy", view: Policy, right: "policy" },
   { path: "/locks", name: "Locks", view: Locks, right: "lock" },
@@ -43,8 +43,21 @@ const places = [
   { path: "/health", name: "Health", view: Health, right: "audit" },
 ];
 
+function isOffered(place: { right?: string }, who?: WhoAmI): boolean {
+  return !place.right || !!who?.is_root || !!who?.rights.includes(place.right);
+}
+
 function View({ path, who }: { path: string; who: WhoAmI }) {
   const place = places.find((each) => each.path === path);
+  // What would only be refused is not asked for: a refusal is an event, and counts as a denial.
+  if (place && !isOffered(place, who))
+    return (
+      <Page title={place.name}>
+        <Empty>
+          This page needs the admin right <code>{place.right}</code>, which no role of yours gives. Ask those who write the policy.
+        </Empty>
+      </Page>
+    );
   if (place) return <place.view who={who} />;
   const session = /^\/sessions\/([0-9A-Za-z]+)$/.exec(path)?.[1];
   if (session) return <SessionPage id={session} mayAct={who.is_root || who.rights.includes("lock")} />;
@@ -73,7 +86,7 @@ export function App() {
       .catch(() => token.clear())
       .finally(() => setAsking(false));
   }, [asking]);
-  const offered = places.filter((place) => !place.right || who?.is_root || who?.rights.includes(place.right));
+  const offered = places.filter((place) => isOffered(place, who));
   const first = offered[0]?.path;
   useEffect(() => {
     // An effect runs late: whoever has moved on meanwhile is not called back.

@@ -120,7 +120,15 @@ export interface Explanation {
   rule?: string;
   text: string;
 }
+export interface Reachable {
+  target: string;
+  account: string;
+  labels: Record<string, string>;
+  second_factor: boolean;
+  approval: boolean;
+}
 export interface WhoAmI {
+  ssh: { host: string; port: string };
   name: string;
   principal: string;
   is_root: boolean;

@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import { call, change } from "../api";
 import { usePlace, setFilters } from "../route";
 import { clock, quoted } from "../text";
-import type { AccessRequest, Target, WhoAmI } from "../types";
+import type { AccessRequest, Reachable, WhoAmI } from "../types";
 import { AskReason, Badge, Empty, Equivalent, Filter, Page, ProblemBox, Table } from "../ui";
 import { useAction, useLoad } from "../use";
 
@@ -127,7 +127,7 @@ function State({ row }: { row: AccessRequest }) {
 }
 
 function Ask({ onAsked }: { onAsked: () => void }) {
-  const targets = useLoad<{ targets: Target[] }>("/v1/targets");
+  const mine = useLoad<{ reachable: Reachable[] }>("/v1/reachable");
   const [draft, setDraft] = useState({ target: "", account: "", reason: "", lasts: "1h" });
   const ask = useAction(async () => {
     const body = Object.fromEntries(Object.entries(draft).filter(([, value]) => value));
@@ -163,8 +163,8 @@ function Ask({ onAsked }: { onAsked: () => void }) {
           </label>
         ))}
         <datalist id="target-names">
-          {(targets.data?.targets ?? []).map((target) => (
-            <option value={target.name} />
+          {[...new Set(mine.data?.reachable.map((row) => row.target))].map((name) => (
+            <option value={name} />
           ))}
         </datalist>
         <button type="submit" disabled={ask.busy || !draft.target || !draft.reason}>

@@ -7,9 +7,9 @@ import { Connection } from "../terminal/connection";
 import { Files, type Progress } from "../terminal/files";
 import { makeScreen } from "../terminal/screen";
 import { bytes } from "../text";
-import type { OpenedTerminal, WhoAmI } from "../types";
+import type { OpenedTerminal, Reachable, WhoAmI } from "../types";
 import { Badge, Equivalent, Page, ProblemBox } from "../ui";
-import { useAction } from "../use";
+import { useAction, useLoad } from "../use";
 
 export function TerminalPage({ who }: { who: WhoAmI }) {
   const { query: filters } = usePlace();
@@ -19,6 +19,8 @@ export function TerminalPage({ who }: { who: WhoAmI }) {
   const { run, busy, problem } = useAction(async () => {
     setOpened(await call<OpenedTerminal>("/v1/terminals", { method: "POST", body: account ? { target, account } : { target } }));
   });
+  const mine = useLoad<{ reachable: Reachable[] }>("/v1/reachable");
+  const rows = mine.data?.reachable ?? [];
   const user = [who.principal || "YOU", account, target || "TARGET"].filter(Boolean).join("+");
   return (
     <Page title={opened ? `${account ? `${account}@` : ""}${target}` : "Terminal"}>
@@ -35,12 +37,24 @@ export function TerminalPage({ who }: { who: WhoAmI }) {
           <p class="hint">A shell on a target, in this page. It is decided, guarded and recorded as any session by ssh.</p>
           <label>
             Target
-            <input value={target} required autocomplete="off" onInput={(event) => setFilters({ target: event.currentTarget.value })} />
+            <input value={target} required autocomplete="off" list="my-targets" onInput={(event) => setFilters({ target: event.currentTarget.value })} />
           </label>
           <label>
             Account (may be empty when you have one only)
-            <input value={account} autocomplete="off" onInput={(event) => setFilters({ account: event.currentTarget.value })} />
+            <input value={account} autocomplete="off" list="my-accounts" onInput={(event) => setFilters({ account: event.currentTarget.value })} />
           </label>
+          <datalist id="my-targets">
+            {[...new Set(rows.map((row) => row.target))].map((name) => (
+              <option value={name} />
+            ))}
+          </datalist>
+          <datalist id="my-accounts">
+            {rows
+              .filter((row) => row.target === target)
+              .map((row) => (
+                <option value={row.account} />
+              ))}
+          </datalist>
           <ProblemBox problem={problem} />
           <div class="buttons">
             <button type="submit" disabled={busy || !target}>
