@@ -83,13 +83,6 @@ function Proof({ viewing }: { viewing: Viewing }) {
   return (
     <p class="proof" role="status">
       <Badge tone={tone}>{!badge.verified ? "not verified" : tone === "good" ? "verified" : "chained, not yet signed"}</Badge> {badge.text}
-      {badge.checkpoint_size ? (
-        <>
-          {" "}
-          Checkpoint <code>{badge.checkpoint_origin}</code> of {badge.checkpoint_size} entries.
-        </>
-      ) : null}
-      {badge.outside && badge.outside.length > 0 && <> Agrees with: {badge.outside.join(", ")}.</>}
     </p>
   );
 }
