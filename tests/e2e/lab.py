@@ -42,6 +42,7 @@ class Lab:
         self.port = free_port()
         self.extra_config = config
         self.gateway_env = {}
+        self.gateway_prefix = []  # a command that ends in exec of what follows it
         self.listen = [f"127.0.0.1:{self.port}", *(address.format(port=self.port) for address in listen)]
         self.people = {}
         self.gateway = None
@@ -95,7 +96,7 @@ class Lab:
 
     def start_gateway(self):
         log = open(self.folder / "gateway.log", "ab")
-        self.gateway = subprocess.Popen([BIN / "sallyport", "--config", self.folder / "sallyport.yaml", "serve"],
+        self.gateway = subprocess.Popen([*self.gateway_prefix, BIN / "sallyport", "--config", self.folder / "sallyport.yaml", "serve"],
                                         stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=limit_memory, start_new_session=True,
                                         env={**os.environ, **self.gateway_env})
         log.close()

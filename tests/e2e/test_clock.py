@@ -1,6 +1,6 @@
 """The wall clock steps while sessions live: what is over is over at once, and what was over stays so. Hours across the change to and from
 summer time. The programs get a clock of their own (tests/services/stepped_clock.c); the machine's is left alone."""
-import datetime, pathlib, shutil, struct, subprocess, tempfile, time, unittest
+import datetime, json, pathlib, shutil, struct, subprocess, tempfile, time, unittest
 
 import lab as lab_module
 from lab import IS_ROOT, ROOT, ended, wait_for
@@ -75,6 +75,30 @@ class Clock(unittest.TestCase):
         self.assertEqual(self.lets_in(), "SP-2026")
         self.lab.apply(plain)
         self.assertIs(self.lets_in(), True)
+
+    def test_1b_a_step_back_revives_no_certificate(self):
+        ca = self.lab.folder / "corp_ca"
+        key = self.lab.add_key("dated")
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", ca], check=True)
+        subprocess.run(["ssh-keygen", "-q", "-s", ca, "-I", "dated", "-n", "engineer", "-V", "-1m:+30m", f"{key}.pub"], check=True, capture_output=True)
+        text = " ".join(pathlib.Path(f"{ca}.pub").read_text().split()[:2])
+        del self.lab.people["dated"]  # nobody has the bare key: only its certificate opens
+        plain = self.lab.secret_policy()
+        self.lab.apply(plain + f"trusted_user_cas:\n  - {{name: corp, key: {json.dumps(text)}}}\n")
+
+        def gets_in():
+            done = self.lab.ssh(self.who, "echo in", identity="dated")
+            self.assertIn((done.returncode, done.stdout), ((0, b"in\n"), (255, b"")), done.stderr)
+            return done.returncode == 0
+        self.assertTrue(gets_in())
+        for moment in (2400, 0):
+            self.step_to(moment)
+            wait_for(lambda: abs(sum(e["by_ms"] for e in self.lab.events("clock.stepped")) - moment * 1000) < 60_000, 10)
+            self.assertFalse(gets_in(), moment)
+            self.assertIs(self.lets_in(), True, "the engineer's own key has no end")
+        refused = self.lab.wait_event("auth.attempted", decision="deny", reason="certificate has expired")
+        self.assertEqual(len(refused), 2)
+        self.lab.apply(plain)
 
     def hours(self, text):
         rule = f"        accounts: [\"*\"]\n"

@@ -70,15 +70,20 @@ class Live(unittest.TestCase):
                         undo()
 
     def test_a_killed_session_process_ends_that_session_only_also_on_the_target(self):
-        marker = f"sleep 4{os.getpid() % 1000}"
-        first = self.open_session(f"echo up; exec {marker}")
-        second = self.open_session()
         target = self.lab.targets[0]
+        second = self.open_session()
+        sshds = set(target.running("sshd"))
+        marker = f"sleep 4{os.getpid() % 1000}"
+        # On a terminal: sshd hangs up on it. Without one OpenSSH leaves a program alone that neither reads nor writes.
+        first = self.open_session(f"stty -onlcr; echo up; {marker}; true", arguments=["-tt"])
         wait_for(lambda: target.running(marker))
-        pid = self.lab.events("session.started")[-2]["pid"]
+        self.assertGreater(set(target.running("sshd")), sshds)
+        pid = self.lab.wait_event("session.started")[-1]["pid"]
         self.assertIn(pid, self.lab.gateway_pids())
         os.kill(pid, signal.SIGKILL)
         first.wait(10)
+        wait_for(lambda: not target.running(marker), 10)
+        wait_for(lambda: set(target.running("sshd")) == sshds, 10)
         self.assertTrue(self.is_alive(second))
         self.assertTrue(self.lab.wait_event("session.ended", signal=9))
 
