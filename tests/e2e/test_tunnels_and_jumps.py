@@ -32,6 +32,30 @@ class Echo(threading.Thread):
                 peer.sendall(data.upper())
 
 
+class Pump(threading.Thread):
+    """A TCP server for one peer: sends `data`, or reads to the end when there is none; `moved` is how far it came. Reads from `go` on only."""
+
+    def __init__(self, data=b""):
+        super().__init__(daemon=True)
+        self.data, self.moved, self.go, self.hash = data, 0, threading.Event(), hashlib.sha256()
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        self.start()
+
+    def run(self):
+        peer, _ = self.socket.accept()
+        with peer:
+            if self.data:
+                while self.moved < len(self.data):
+                    self.moved += peer.send(self.data[self.moved:self.moved + 65536])
+                return
+            self.go.wait(120)
+            while piece := peer.recv(1 << 18):
+                self.hash.update(piece)
+                self.moved += len(piece)
+            peer.sendall(b"all")
+
+
 def ask(port, data, seconds=10):
     with socket.create_connection(("127.0.0.1", port), seconds) as s:
         s.settimeout(seconds)
@@ -50,10 +74,13 @@ class Tunnels(unittest.TestCase):
         cls.other = Echo()
         cls.hop = Echo(b"SSH-2.0-somewhere\r\n")
         cls.remote_port = free_port()
+        cls.shut_port = free_port()
+        cls.bulk = os.urandom(48 << 20)
+        cls.source, cls.sink = Pump(cls.bulk), Pump()
         cls.lab = Lab(targets=2, start=False)
         cls.lab.policy_text = lambda: cls.lab.default_policy(
             channels="shell, exec, sftp, tunnel-local, tunnel-remote, tunnel-dynamic, tunnel-unix, jump",
-            extra_rule=f"        tunnels: [\"127.0.0.1:{cls.echo.port}\", \"127.0.0.1:{cls.hop.port}\", \"127.0.0.1:{cls.remote_port}\", \"localhost:{cls.remote_port}\", \"localhost:*\"]\n")
+            extra_rule=f"        tunnels: [\"127.0.0.1:{cls.source.port}\", \"127.0.0.1:{cls.sink.port}\", \"127.0.0.1:{cls.shut_port}\", \"127.0.0.1:{cls.echo.port}\", \"127.0.0.1:{cls.hop.port}\", \"127.0.0.1:{cls.remote_port}\", \"localhost:{cls.remote_port}\", \"localhost:*\"]\n")
         cls.lab.start()
         cls.who = cls.lab.user()
 
@@ -87,6 +114,69 @@ class Tunnels(unittest.TestCase):
         self.assertIn(b"SP-2011", done.stderr)
         self.assertEqual(self.other.connections, 0)
         self.assertTrue(self.lab.wait_event("channel.decided", decision="deny", code="SP-2011"))
+
+    def test_a_refused_forward_carries_its_reason_code(self):
+        # The client spells the number of RFC 4254 5.1 out: 1 prohibited, 2 connect failed.
+        for port, reason in ((self.other.port, b"open failed: administratively prohibited: "), (22, b"open failed: administratively prohibited: "),
+                             (self.shut_port, b"open failed: connect failed: ")):
+            done = self.lab.ssh(self.who, arguments=["-W", f"127.0.0.1:{port}"], LogLevel="INFO")
+            self.assertIn(reason, done.stderr, port)
+
+    def test_a_stalled_tunnel_costs_bounded_memory_and_holds_nobody_else_up(self):
+        ports = {name: free_port() for name in ("source", "sink", "echo")}
+        control = self.lab.folder / "stalled"
+        arguments = ["-M", "-S", control]
+        for name, port in ports.items():
+            arguments += ["-L", f"{port}:127.0.0.1:{getattr(self, name).port}"]
+        self.forward(*map(str, arguments))
+        wait_for(lambda: self.opens(ports["echo"]) and control.exists())
+        session = self.lab.wait_event("session.started")[-1]
+
+        def resident():
+            return int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{session['pid']}/status").read()).group(1)) << 10
+        before = resident()
+        reader, writer = (socket.create_connection(("127.0.0.1", ports[name]), 10) for name in ("source", "sink"))
+        self.addCleanup(reader.close)
+        self.addCleanup(writer.close)
+        sent = [0]
+
+        def write():
+            while sent[0] < len(self.bulk):
+                sent[0] += writer.send(self.bulk[sent[0]:sent[0] + 65536])
+            writer.shutdown(socket.SHUT_WR)
+        writer.settimeout(120)
+        writing = threading.Thread(target=write, daemon=True)
+        writing.start()
+        seen = [0, 0]
+
+        def stands():
+            last, seen[:] = list(seen), [self.source.moved, sent[0]]
+            time.sleep(1)
+            return last == seen and min(seen) > 1 << 20
+        wait_for(stands, 30)
+        self.assertLess(max(seen), len(self.bulk) // 2, "it did not stall")
+        grown = resident() - before
+        print(f"stalled after {seen[0] >> 10} and {seen[1] >> 10} KiB; the session process grew by {grown >> 10} KiB", flush=True)
+        self.assertLess(grown, 12 << 20)
+        data = os.urandom(500_000).hex().encode()
+        self.assertEqual(ask(ports["echo"], data), data.upper())
+        done = subprocess.run(self.lab.ssh_command(self.who, "echo beside", arguments=["-S", str(control)]), stdin=subprocess.DEVNULL, capture_output=True, timeout=20)
+        self.assertEqual(done.stdout, b"beside\n")
+        self.assertEqual([self.source.moved, sent[0]], seen)
+
+        self.sink.go.set()
+        got = hashlib.sha256()
+        reader.settimeout(60)
+        while piece := reader.recv(1 << 18):
+            got.update(piece)
+        self.assertEqual(got.digest(), hashlib.sha256(self.bulk).digest())
+        writer.settimeout(60)
+        self.assertEqual(writer.recv(10), b"all")
+        self.assertEqual(self.sink.hash.digest(), hashlib.sha256(self.bulk).digest())
+        reader.close()
+        writer.close()
+        for counts in ({"bytes_in": 0, "bytes_out": len(self.bulk)}, {"bytes_in": len(self.bulk), "bytes_out": 3}, {"bytes_in": len(data), "bytes_out": len(data)}):
+            self.assertTrue(self.lab.wait_event("channel.closed", session=session["session"], **counts))
 
     def test_explain_says_what_the_tunnels_are_told(self):
         def explain(*words, principal="engineer"):
