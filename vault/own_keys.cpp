@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "platform/crypto/base64.h"
+#include "platform/crypto/hkdf.h"
 
 namespace sallyport::vault {
 namespace {
@@ -17,6 +18,7 @@ constexpr std::string_view k_checkpoint = "sallyport/checkpoint";
 constexpr std::string_view k_checkpoint_root = "sallyport/checkpoint/root";
 constexpr std::string_view k_handover = "sallyport/checkpoint/handover";
 constexpr std::string_view k_recipient = "sallyport/recording/recipient";
+constexpr std::string_view k_search_root = "sallyport/search/root";
 constexpr std::string_view k_host_certificate = "sallyport/host-certificate";
 constexpr unsigned k_rsa_bits = 3072;
 constexpr std::string_view k_certificate_begin = "-----BEGIN CERTIFICATE-----";
@@ -56,6 +58,17 @@ Secret recipient_text(const crypto::RecipientPair& pair) {
   return secret;
 }
 
+Result<crypto::RecipientPair> recipient_in(const Secret& value) {
+  const std::string_view text = value.reveal_text();
+  const std::size_t split = text.find(k_certificate_begin);
+  if (split == std::string_view::npos) return fail(Errc::corrupt, "the recording recipient is broken");
+  auto certificate = crypto::certificate_der_of(text.substr(split));
+  if (!certificate) return tl::unexpected(certificate.error());
+  return crypto::RecipientPair{Secret(text.substr(0, split)), std::move(*certificate)};
+}
+
+Result<crypto::RecipientPair> make_recording_recipient(std::string_view node, WallTime now) { return crypto::make_recipient("sallyport recordings of " + std::string(node), now); }
+
 }  // namespace
 
 Result<OwnKeys> OwnKeys::create(SecretStore& store, std::string_view node, WallTime now) {
@@ -72,7 +85,7 @@ Result<OwnKeys> OwnKeys::create(SecretStore& store, std::string_view node, WallT
   auto checkpoint = crypto::Ed25519PrivateKey::generate(crypto::system_random());
   if (auto stored = store.put(k_checkpoint, k_own_kind, checkpoint.seed(), {}, checkpoint.public_key(), now); !stored) return tl::unexpected(stored.error());
   if (auto stored = store.put(k_checkpoint_root, k_own_kind, Secret(ByteView(checkpoint.public_key())), {}, {}, now); !stored) return tl::unexpected(stored.error());
-  auto recipient = crypto::make_recipient("sallyport recordings of " + std::string(node), now);
+  auto recipient = make_recording_recipient(node, now);
   if (!recipient) return tl::unexpected(recipient.error());
   if (auto stored = store.put(k_recipient, k_own_kind, recipient_text(*recipient), {}, recipient->certificate_der, now); !stored)
     return tl::unexpected(stored.error());
@@ -103,13 +116,23 @@ Result<OwnKeys> OwnKeys::load(SecretStore& store) {
   if (!checkpoint) return missing(checkpoint.error());
   const auto both = store.read(k_recipient);
   if (!both) return missing(both.error());
-  const std::string_view text = both->value.reveal_text();
-  const std::size_t split = text.find(k_certificate_begin);
-  if (split == std::string_view::npos) return fail(Errc::corrupt, "the vault's own keys: the recording recipient is broken");
-  auto certificate = crypto::certificate_der_of(text.substr(split));
-  if (!certificate) return missing(certificate.error());
+  auto recipient = recipient_in(both->value);
+  if (!recipient) return missing(recipient.error());
   const crypto::Ed25519PublicKey present = checkpoint->public_key();
-  OwnKeys keys{{}, std::move(*user_ca), std::move(*host_ca), std::move(*login_ca), std::move(*checkpoint), present, {}, 0, {Secret(text.substr(0, split)), std::move(*certificate)}, {}};
+  OwnKeys keys{{}, std::move(*user_ca), std::move(*host_ca), std::move(*login_ca), std::move(*checkpoint), present, {}, 0, std::move(*recipient), {}};
+  keys.recipient_version = both->version;
+  for (std::uint32_t version = both->version; version > 1; --version) {
+    const auto former = store.read(k_recipient, version - 1);
+    if (!former && former.error().code == Errc::not_found) break;  // destroyed, and those before it
+    auto pair = former ? recipient_in(former->value) : Result<crypto::RecipientPair>(tl::unexpected(former.error()));
+    if (!pair) return missing(pair.error());
+    keys.former_recipients.push_back(std::move(*pair));
+  }
+  if (auto root = store.read(k_search_root)) {
+    keys.search_root = std::move(root->value);
+  } else if (root.error().code != Errc::not_found) {
+    return missing(root.error());
+  }
   // A crash in the middle of a handover may have left the old half: it goes now.
   for (std::uint32_t version = seed->version; version > 1 && version + 4 > seed->version; --version) static_cast<void>(store.remove(k_checkpoint, version - 1));
   if (const auto root = store.read(k_checkpoint_root); root && root->value.size() == keys.checkpoint_root.size())
@@ -157,6 +180,36 @@ Result<void> OwnKeys::hand_over(SecretStore& store, crypto::Ed25519PrivateKey ne
   checkpoint = std::move(next);
   checkpoint_since_us = now.time_since_epoch().count();
   handover = std::move(note);
+  return {};
+}
+
+Secret OwnKeys::search_key() const {
+  return search_root ? search_root->clone() : crypto::hkdf_sha256(recipient.private_key_pem.reveal(), {}, "sallyport search index v1", 32);
+}
+
+Result<void> OwnKeys::rotate_recipient(SecretStore& store, std::string_view node, WallTime now) {
+  if (!search_root) {  // first: a crash in between changes nothing
+    Secret root = search_key();
+    if (auto stored = store.put(k_search_root, k_own_kind, root, {}, {}, now); !stored) return tl::unexpected(stored.error());
+    search_root = std::move(root);
+  }
+  auto next = make_recording_recipient(node, now);
+  if (!next) return tl::unexpected(next.error());
+  const auto version = store.put(k_recipient, k_own_kind, recipient_text(*next), {}, next->certificate_der, now);
+  if (!version) return tl::unexpected(version.error());
+  former_recipients.insert(former_recipients.begin(), std::move(recipient));
+  recipient = std::move(*next);
+  recipient_version = *version;
+  return {};
+}
+
+Result<void> OwnKeys::destroy_former_recipients(SecretStore& store) {
+  if (former_recipients.empty()) return fail(Errc::not_found, "there is no former recording recipient");
+  // The oldest first: load() stops at the first that is missing.
+  for (auto left = static_cast<std::uint32_t>(former_recipients.size()); left > 0; --left) {
+    if (auto removed = store.remove(k_recipient, recipient_version - left); !removed) return removed;
+    former_recipients.pop_back();
+  }
   return {};
 }
 

@@ -28,6 +28,9 @@ struct OwnKeys {
   std::int64_t checkpoint_since_us = 0;            ///< when the present one was made
   crypto::RecipientPair recipient;
   Bytes host_certificate;  ///< newest; empty before the first was signed
+  std::uint32_t recipient_version = 1;
+  std::vector<crypto::RecipientPair> former_recipients{};  ///< the newest first: they open what was not wrapped anew yet
+  std::optional<Secret> search_root{};                     ///< once the recipient was rotated; before, the search key comes of its private key
 
   /// Makes what a new vault needs and stores it.
   [[nodiscard]] static Result<OwnKeys> create(SecretStore& store, std::string_view node, WallTime now);
@@ -39,6 +42,12 @@ struct OwnKeys {
   [[nodiscard]] Result<void> serve_legacy_clients(SecretStore& store, WallTime now);
   /// `next` takes the place of the checkpoint key, whose last act was to sign `note`. The old private half is destroyed.
   [[nodiscard]] Result<void> hand_over(SecretStore& store, crypto::Ed25519PrivateKey next, std::string note, WallTime now);
+  /// Recordings are wrapped to a new pair from now on; the one before still opens what was wrapped to it.
+  [[nodiscard]] Result<void> rotate_recipient(SecretStore& store, std::string_view node, WallTime now);
+  /// The private halves of all recipients before the present one. What is still wrapped to them only, nobody here opens any more.
+  [[nodiscard]] Result<void> destroy_former_recipients(SecretStore& store);
+  /// Of the search index; it stays when the recipient is rotated.
+  [[nodiscard]] Secret search_key() const;
   [[nodiscard]] Result<void> keep_host_certificate(SecretStore& store, Bytes certificate, WallTime now);
 
   /// The host key that signs with this algorithm; nullptr when there is none.

@@ -541,6 +541,7 @@ class Service {
     body->set_name(asked->name());
     body->set_version(stored->version);
     body->set_public_key(text_copy(stored->public_key));
+    if (asked->name() == Vault::k_own_recipient && asked->generate()) push_public_keys();
     reply(from, std::move(answer));
   }
 

@@ -261,13 +261,17 @@ Result<Secret> Vault::unwrap_recording_key(ByteView wrapped) const {
   if (!own_) return sealed();
   if (wrapped.size() > k_most_secret) return fail(Errc::invalid, "a wrapped key has at most 64 KiB");
   auto key = crypto::unwrap_with(wrapped, own_->recipient.private_key_pem, own_->recipient.certificate_der);
+  for (const auto& former : own_->former_recipients) {
+    if (key || key.error().code != Errc::denied) break;
+    key = crypto::unwrap_with(wrapped, former.private_key_pem, former.certificate_der);
+  }
   if (key && key->size() != 32) return fail(Errc::corrupt, "not a recording key");
   return key;
 }
 
 Result<Secret> Vault::search_key() const {
   if (!own_) return sealed();
-  return crypto::hkdf_sha256(own_->recipient.private_key_pem.reveal(), {}, "sallyport search index v1", 32);
+  return own_->search_key();
 }
 
 Result<Bytes> Vault::sign_user_certificate(const CertificateRequest& request) const {
@@ -398,6 +402,7 @@ Result<Vault::Stored> Vault::put_secret(std::string_view name, std::string_view 
     if (!is_label(key) || !is_label(text)) return fail(Errc::invalid, "labels are 1 to 256 printable characters");
   if (generate) {
     if (!value.empty()) return fail(Errc::invalid, "either a value or generate, not both");
+    if (kind == kind::recipient) return rotate_recipient(name);
     auto made = generated(kind);
     if (!made) return tl::unexpected(made.error());
     value = std::move(*made);
@@ -411,9 +416,20 @@ Result<Vault::Stored> Vault::put_secret(std::string_view name, std::string_view 
   return Stored{*version, std::move(*public_key)};
 }
 
+/// Nobody sees the private half: the vault makes it, and it stays here.
+Result<Vault::Stored> Vault::rotate_recipient(std::string_view name) {
+  if (name != k_own_recipient)
+    return fail(Errc::invalid, "only the vault's own recording recipient is made here: `secret put " + std::string(k_own_recipient) + " --kind recording-recipient --generate`; of others, give the certificate");
+  if (store_->describe(name)) return fail(Errc::conflict, std::string(name) + " is the certificate of somebody else; store that under another name first");
+  if (auto rotated = own_->rotate_recipient(*store_, settings_.node, clock_->wall()); !rotated) return tl::unexpected(rotated.error());
+  if (auto loaded = load_recipients(); !loaded) return tl::unexpected(loaded.error());
+  return Stored{own_->recipient_version, {}};
+}
+
 Result<void> Vault::remove_secret(std::string_view name, std::uint32_t version) {
   if (!own_) return sealed();
   if (!is_secret_name(name)) return fail(Errc::denied, "this secret cannot be removed");
+  if (name == k_own_recipient && version == 0 && !store_->describe(name)) return own_->destroy_former_recipients(*store_);
   if (auto removed = store_->remove(name, version); !removed) return removed;
   return load_recipients();
 }

@@ -103,6 +103,10 @@ class Vault {
   [[nodiscard]] std::vector<crypto::SshPublicKey> offered_host_keys() const;
   [[nodiscard]] const std::vector<Bytes>& recipients() const noexcept { return recipients_; }
 
+  /// By this name the vault's own recording recipient is rotated (put_secret with `generate`), and its former private halves are
+  /// destroyed (remove_secret).
+  static constexpr std::string_view k_own_recipient = "recipients/own";
+
   /// Checks `value` by its kind and stores it as the next version; an empty one with `generate` is made here: a password of 32
   /// characters, an ed25519 key, a 160 bit TOTP secret. Errc::invalid, Errc::conflict (another kind).
   struct Stored {
@@ -128,6 +132,7 @@ class Vault {
       : settings_(std::move(settings)), clock_(&clock), random_(&random), barrier_(std::move(barrier)) {}
   [[nodiscard]] Result<void> complete_own_keys();
   [[nodiscard]] Result<void> load_recipients();
+  [[nodiscard]] Result<Stored> rotate_recipient(std::string_view name);
   [[nodiscard]] Result<Secret> generated(std::string_view kind) const;
 
   VaultSettings settings_;

@@ -122,6 +122,40 @@ class KeptInTheVault(Base):
         self.assertEqual(self.text_of(session).stdout, b"for-the-new-recipient\n")
         self.assertIn(session, [event["session"] for event in self.events("recording.key_rewrapped")])
 
+    def test_the_vaults_own_recipient_is_rotated_without_touching_segments(self):
+        old, left = self.record("before-the-rotation"), self.record("left-behind")
+        self.lab.run_cli("index", "--reason", "test")  # says that a session of another test was erased
+        key_of = lambda session, name: (self.cli("recording", "wrapped-key", session, "--file", self.lab.folder / name, "--reason", "test"), (self.lab.folder / name).read_bytes())[1]
+        wrapped = key_of(old, "old.cms")
+        [certificate] = list((self.lab.folder / "state").rglob("recipient.pem"))
+        first, before = certificate.read_bytes(), self.journal_bytes()
+        self.cli("secret", "put", "recipients/own", "--kind", "recording-recipient", "--generate")
+        wait_for(lambda: certificate.read_bytes() != first, 10)
+        young = self.record("after-the-rotation")
+        # Both open; the new one's key is wrapped to the new certificate alone.
+        self.assertEqual(self.text_of(old).stdout, b"before-the-rotation\n")
+        self.assertEqual(self.text_of(young).stdout, b"after-the-rotation\n")
+        serials = lambda data: {line.split()[1] for line in subprocess.run(["openssl", "cms", "-cmsout", "-print", "-inform", "DER"], input=data, capture_output=True,
+                                                                           timeout=30).stdout.splitlines() if b"serialNumber:" in line}
+        was, now = serials(wrapped), serials(key_of(young, "young.cms"))
+        self.assertEqual((len(was - now), len(now - was)), (1, 1), (was, now))
+        self.cli("recording", "rewrap", old, "--reason", "rotation")
+        self.assertNotEqual(key_of(old, "anew.cms"), wrapped)
+        self.assertTrue(self.journal_bytes().startswith(before), "segments were touched")
+        # The old private half goes: what was not wrapped anew is lost, the rest is read, searched and proven as before, also after a restart.
+        self.cli("secret", "delete", "recipients/own")
+        for again in (False, True):
+            if again:
+                self.lab.stop_gateway()
+                self.lab.start_gateway()
+            self.assertEqual(self.text_of(old).stdout, b"before-the-rotation\n")
+            self.assertEqual(self.text_of(young).stdout, b"after-the-rotation\n")
+            self.assertNotEqual(self.lab.run_cli("export", left, "--format", "stdout", "--reason", "test").returncode, 0)
+        hits = json.loads(self.cli("-o", "json", "search", "before-the-rotation", "--reason", "test").stdout)
+        self.assertEqual({row["session"] for row in hits}, {old})
+        self.assertEqual(self.verified()["findings"], [])
+        self.assertTrue(self.journal_bytes().startswith(before))
+
     def test_only_the_right_for_it_may(self):
         status, answer = self.lab.admin("POST", "/v1/recordings/01JC3W9M6T5X1Q8Z7R4N2K0HFA/erase", {"wrapped": "AAAA"})
         self.assertEqual((status, answer["code"]), (400, "SP-7005"), answer)

@@ -164,3 +164,56 @@ TEST_CASE("recording keys are wrapped to every recipient and open with ours", "[
   CHECK(vault->remove_secret("recipients/auditor", 0));
   CHECK(vault->recipients().size() == 1);
 }
+
+TEST_CASE("the vault's own recording recipient is rotated, and its former keys are destroyed", "[vault]") {
+  VaultFolder folder;
+  auto vault = folder.made();
+  const auto own = [&] { return crypto::recipient_id(vault->own_keys()->recipient.certificate_der); };
+  const auto old_id = own();
+  const Secret search = vault->search_key().value();
+  const auto old = vault->make_recording_key().value();
+  const auto left = vault->make_recording_key().value();
+  CHECK(vault->put_secret("recipients/other", kind::recipient, {}, true, {}).error().code == Errc::invalid);
+  CHECK(vault->put_secret(Vault::k_own_recipient, kind::recipient, {}, true, {}).value().version == 2);
+  CHECK(own() != old_id);
+  const auto young = vault->make_recording_key().value();
+  CHECK(young.recipients == own());
+
+  // Through a restart too: old and new recordings open, new ones not by the old key, and the search index stays readable.
+  const std::string session = "01JC3W9M6T5X1Q8Z7R4N2K0HFA";
+  for (int round = 0; round < 2; ++round) {
+    CHECK(vault->unwrap_recording_key(old.wrapped)->equals(old.key));
+    CHECK(vault->unwrap_recording_key(young.wrapped)->equals(young.key));
+    CHECK(vault->search_key()->equals(search));
+    const auto& former = vault->own_keys()->former_recipients;
+    REQUIRE(former.size() == 1);
+    CHECK_FALSE(crypto::unwrap_with(young.wrapped, former[0].private_key_pem, former[0].certificate_der));
+    vault.reset();
+    vault = folder.opened();
+  }
+  CHECK(vault->rewrap_recording_key(session, old.wrapped).value() == own());
+  const Bytes anew = vault->wrapped_key_of(session, old.wrapped).value();
+
+  CHECK(vault->put_secret(Vault::k_own_recipient, kind::recipient, {}, true, {}).value().version == 3);
+  CHECK(vault->own_keys()->former_recipients.size() == 2);
+  CHECK(vault->rewrap_recording_key(session, anew));
+  const Bytes third = vault->wrapped_key_of(session, old.wrapped).value();
+  CHECK(vault->remove_secret(Vault::k_own_recipient, 0));
+  for (int round = 0; round < 2; ++round) {
+    CHECK(vault->own_keys()->former_recipients.empty());
+    CHECK(vault->unwrap_recording_key(third)->equals(old.key));
+    CHECK_FALSE(vault->unwrap_recording_key(old.wrapped));
+    CHECK_FALSE(vault->unwrap_recording_key(anew));
+    CHECK_FALSE(vault->unwrap_recording_key(left.wrapped));
+    CHECK(vault->search_key()->equals(search));
+    vault.reset();
+    vault = folder.opened();
+  }
+  CHECK(vault->remove_secret(Vault::k_own_recipient, 0).error().code == Errc::not_found);
+  CHECK(vault->put_secret(Vault::k_own_recipient, kind::recipient, {}, true, {}).value().version == 4);
+
+  // Somebody's certificate of that name is not taken for ours.
+  auto auditor = crypto::make_recipient("auditor", folder.clock.wall()).value();
+  CHECK(vault->put_secret(Vault::k_own_recipient, kind::recipient, Secret(crypto::certificate_pem(auditor.certificate_der)), false, {}));
+  CHECK(vault->put_secret(Vault::k_own_recipient, kind::recipient, {}, true, {}).error().code == Errc::conflict);
+}
