@@ -1,0 +1,146 @@
+"""The leg towards the target, seen from the target: a break arrives, keys are exchanged anew under a transfer, strict key exchange is demanded."""
+import asyncio, hashlib, os, re, subprocess, sys, threading, unittest
+
+from lab import BIN, Lab, free_port
+
+sys.path.append("/usr/lib/python3/dist-packages")
+try:
+    import asyncssh
+except ImportError:
+    asyncssh = None
+
+PASSWORD = "target-leg-password"
+
+
+class OwnTarget(threading.Thread):
+    """An SSH server of AsyncSSH: notes what it is asked."""
+
+    def __init__(self, folder, strict):
+        super().__init__(daemon=True)
+        self.port = free_port()
+        self.breaks, self.connections, self.logins = [], 0, 0
+        self.key = folder / f"own_{strict}"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.key], check=True)
+        self.host_key = " ".join(self.key.with_suffix(".pub").read_text().split()[:2])
+        self.strict = strict
+        self.up = threading.Event()
+        self.loop = asyncio.new_event_loop()
+        self.start()
+        assert self.up.wait(20)
+
+    def run(self):
+        asyncio.set_event_loop(self.loop)
+        note = self
+
+        class Session(asyncssh.SSHServerSession):
+            def connection_made(self, channel):
+                self.channel = channel
+
+            def pty_requested(self, term_type, term_size, term_modes):
+                return True
+
+            def shell_requested(self):
+                return True
+
+            def session_started(self):
+                self.channel.write("ready\n")
+
+            def data_received(self, data, datatype):
+                if "\x04" in data or "q" in data:
+                    self.channel.exit(0)
+
+            def break_received(self, milliseconds):
+                note.breaks.append(milliseconds)
+                self.channel.write(f"break of {milliseconds} ms\n")
+                return True
+
+        class Server(asyncssh.SSHServer):
+            def connection_made(self, connection):
+                note.connections += 1
+                if not note.strict:
+                    connection._get_extra_kex_algs = lambda: [b"ext-info-s"]
+
+            def begin_auth(self, username):
+                note.logins += 1
+                return True
+
+            def password_auth_supported(self):
+                return True
+
+            def validate_password(self, username, password):
+                return password == PASSWORD
+
+            def session_requested(self):
+                return Session()
+
+        async def listen():
+            await asyncssh.create_server(Server, "127.0.0.1", self.port, server_host_keys=[str(self.key)], line_editor=False,
+                                         encryption_algs=["chacha20-poly1305@openssh.com"])
+            self.up.set()
+        self.loop.create_task(listen())
+        self.loop.run_forever()
+
+    def stop(self):
+        self.loop.call_soon_threadsafe(self.loop.stop)
+
+
+class TargetLeg(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.lab = Lab(targets=1, start=False)
+        cls.addClassCleanup(cls.lab.stop)
+        cls.lab.targets[0].extra_config = "RekeyLimit 1M\nLogLevel DEBUG1"
+        cls.own = {}
+        if asyncssh is not None:
+            for name, strict in (("own", True), ("loose", False)):
+                cls.own[name] = OwnTarget(cls.lab.folder, strict)
+                cls.addClassCleanup(cls.own[name].stop)
+        cls.lab.policy_text = cls.policy
+        cls.lab.start()
+        subprocess.run([BIN / "sallyport", "--config", cls.lab.folder / "sallyport.yaml", "secret", "put", "pw/own"], input=PASSWORD.encode(), check=True,
+                       capture_output=True, timeout=30)
+
+    @classmethod
+    def policy(cls):
+        more = "".join(f"  - {{name: {name}, address: 127.0.0.1, port: {own.port}, allow_networks: [loopback], labels: {{env: lab}}, host_keys: [\"{own.host_key}\"], "
+                       f"accounts: [{{name: {cls.lab.account}, credentials: [{{password: pw/own}}]}}]}}\n" for name, own in cls.own.items())
+        return cls.lab.default_policy().replace("roles:\n", more + "roles:\n", 1)
+
+    @unittest.skipIf(asyncssh is None, "python3-asyncssh is not installed")
+    def test_a_break_reaches_the_target_with_its_length(self):
+        async def go():
+            async with asyncssh.connect("127.0.0.1", self.lab.port, username=self.lab.user("own"), client_keys=[str(self.lab.folder / "id_engineer")], known_hosts=None) as c:
+                process = await c.create_process(term_type="xterm")
+                self.assertIn("ready", await process.stdout.readline())
+                for milliseconds in (500, 1234):
+                    process.send_break(milliseconds)
+                    self.assertIn(f"break of {milliseconds} ms", await process.stdout.readline())
+                process.stdin.write("q")
+                await process.wait()
+        asyncio.run(asyncio.wait_for(go(), 60))
+        self.assertEqual(self.own["own"].breaks, [500, 1234])
+
+    @unittest.skipIf(asyncssh is None, "python3-asyncssh is not installed")
+    def test_a_target_without_strict_key_exchange_is_refused_before_its_login(self):
+        # With ChaCha20-Poly1305, where packets could be cut from the beginning unnoticed; AES-GCM does not need it.
+        done = self.lab.ssh(self.lab.user("loose"), "true")
+        self.assertEqual(done.returncode, 255)
+        self.assertRegex(done.stderr, rb"SP-3008 .*strict")
+        self.assertEqual((self.own["loose"].connections, self.own["loose"].logins), (1, 0))
+
+    def test_the_target_exchanges_keys_anew_under_a_transfer(self):
+        target = self.lab.targets[0]
+        log = lambda: (target.folder / "log").read_text(errors="replace")
+        again = lambda: len(re.findall(r"rekeying in progress|set_newkeys: rekeying", log()))
+        data = os.urandom(24 << 20)
+        before = again()
+        done = self.lab.ssh(self.lab.user(), "sha256sum; head -c 16000000 /dev/zero", input=data, timeout=120)
+        self.assertEqual(done.stdout[:64].decode(), hashlib.sha256(data).hexdigest(), done.stderr)
+        self.assertEqual(len(done.stdout), 68 + 16_000_000)
+        count = again() - before
+        print(f"{count} lines about new keys in the target's log", flush=True)
+        self.assertGreater(count, 20)
+
+
+if __name__ == "__main__":
+    unittest.main()
