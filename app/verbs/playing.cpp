@@ -131,10 +131,15 @@ int run_play(const PlayVerbOptions& options) {
   auto key = session_key(options.keys, view->session.session, view->session.wrapped_key);
   if (!key) return report(key.error());
   const InterruptGuard guard;
-  // Nobody saw a screen in a file transfer: what moved is what there is to see.
+  // Nobody saw a screen in a file transfer or a tunnel: what moved is what there is to see.
   const auto& channels = view->session.channels;
-  if (!options.follow && !options.channel && !channels.empty() && std::all_of(channels.begin(), channels.end(), [](const auto& channel) { return channel.kind == "sftp"; })) {
-    const auto listed = write_file_list(options.place, *view, [](std::string_view bytes) { return write_all(STDOUT_FILENO, bytes) && !interrupted; });
+  const auto all = [&](std::string_view beginning) {
+    return !options.follow && !options.channel && !channels.empty() &&
+           std::all_of(channels.begin(), channels.end(), [&](const auto& channel) { return channel.kind.starts_with(beginning); });
+  };
+  const auto to_stdout = [](std::string_view bytes) { return write_all(STDOUT_FILENO, bytes) && !interrupted; };
+  if (const bool files = all("sftp"); files || all("tunnel")) {
+    const auto listed = files ? write_file_list(options.place, *view, to_stdout) : write_ledger(options.place, *view, to_stdout);
     return listed ? k_exit_ok : report(listed.error());
   }
   ViewJob job;

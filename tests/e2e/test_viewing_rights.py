@@ -18,7 +18,7 @@ def echo_server(case):
                 return
             with one:
                 while data := one.recv(65536):
-                    one.sendall(data.upper())
+                    one.sendall(data.upper() * (3 if data.startswith(b"three") else 1))
     threading.Thread(target=serve, daemon=True).start()
     return server.getsockname()[1]
 
@@ -111,6 +111,50 @@ class Rights(unittest.TestCase):
         self.assertIn(remote, text)
         self.assertIn("up", text)
         self.assertIn("down", text)
+
+    def test_a_tunnel_replays_as_a_ledger_of_bytes(self):
+        before, port = len(self.sessions()), free_port()
+        client = subprocess.Popen(self.lab.ssh_command(self.lab.user(), arguments=["-N", "-L", f"{port}:127.0.0.1:{self.echo}"], ExitOnForwardFailure="yes"),
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(lambda: (client.kill(), client.wait()))
+
+        def through(data):
+            with socket.create_connection(("127.0.0.1", port), 5) as near:
+                near.settimeout(10)
+                near.sendall(data)
+                got = b""
+                while len(got) < 3 * len(data):
+                    got += near.recv(65536)
+
+        def up():
+            try:
+                socket.create_connection(("127.0.0.1", port), 5).close()
+                return True
+            except OSError:
+                return False
+        wait_for(up, 15)
+        sizes = [18, 5, 60]
+        for size in sizes:
+            through(b"three".ljust(size))
+        time.sleep(0.5)
+        client.terminate()
+        client.wait()
+        session = self.ended(before)["session"]
+        done = self.lab.run_cli("export", session, "--format", "ledger")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        titles, *lines = [line.split("\t") for line in done.stdout.decode().splitlines()]
+        rows = [dict(zip(titles, line)) for line in lines]
+        for row in rows:
+            self.assertEqual((row["kind"], row["decision"], row["origin"], row["where"]), ("tunnel-local", "allow", "127.0.0.1", f"127.0.0.1:{self.echo}"), row)
+            self.assertLessEqual(row["opened"], row["closed"])
+        # Each to the byte, in and out; the first was a look whether the tunnel is there.
+        self.assertEqual([(row["bytes_in"], row["bytes_out"], row["recorded_full"], row["recorded_hashed"]) for row in rows],
+                         [("0", "0", "0", "0")] + [(str(size), str(3 * size), str(4 * size), "0") for size in sizes])
+        played = self.lab.run_cli("play", session, "--reason", "test")
+        self.assertEqual(played.returncode, 0, played.stderr)
+        self.assertEqual(played.stdout, done.stdout)
+        one = self.lab.run_cli("play", session, "--channel", "2", "--reason", "test")
+        self.assertEqual((one.returncode, one.stdout), (0, b"THREE" * 3), one.stderr)
 
     @unittest.skipIf(shutil.which("tcpdump") is None, "tcpdump is not installed")
     def test_a_tunnel_opens_as_a_capture_in_tcpdump(self):
