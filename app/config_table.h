@@ -79,6 +79,7 @@ constexpr std::array k_settings{
     SettingRow{"store.retention_rules", "store_retention_rules", Kind::list, "", 0, 0, ""},
     SettingRow{"search.database", "search_database", Kind::text, "", 0, 0, ""},
     SettingRow{"search.password_file", "search_password_file", Kind::path, "", 0, 0, ""},
+    SettingRow{"search.password_secret", "search_password_secret", Kind::text, "", 0, 0, ""},
     SettingRow{"search.ca_file", "search_ca_file", Kind::path, "", 0, 0, ""},
     SettingRow{"seal.source", "seal_source", Kind::choice, "file", 0, 0, "file,credential,passphrase"},
     SettingRow{"seal.key_file", "seal_key_file", Kind::path, "", 0, 0, ""},

@@ -71,11 +71,11 @@ void serve_search(const CallPtr& call) {
   if (reason.empty()) return call->refuse(Error{Errc::invalid, ""}, "SP-7005");
   // The index's key opens what is in the index; the database's password could also change it, so only this machine's root gets that.
   call->administration.search_access(call->who, reason, call->who.is_root, [call](const Result<Secret>& access) {
-    if (!access) return call->refuse(access.error(), access.error().code == Errc::sealed ? "SP-4204" : access.error().code == Errc::not_found ? "SP-4206" : "");
+    if (!access) return call->refuse(access.error(), code_of_search(access.error()));
     constexpr std::size_t k_key_bytes = authority::Administration::k_search_key_bytes;
-    json::object body{{"key", crypto::to_hex(access->reveal().first(k_key_bytes))}};
-    if (access->size() > k_key_bytes) body["password"] = std::string(access->reveal_text().substr(k_key_bytes));
-    call->reply(body);
+    json::object answer{{"key", crypto::to_hex(access->reveal().first(k_key_bytes))}};
+    if (access->size() > k_key_bytes) answer["password"] = std::string(access->reveal_text().substr(k_key_bytes));
+    call->reply(answer);
   });
 }
 

@@ -60,6 +60,11 @@ struct Going {
 
 }  // namespace
 
+std::string code_of_search(const Error& error) {
+  if (error.code == Errc::sealed) return "SP-4204";
+  return error.detail.starts_with("search.password_secret") ? "SP-4206" : "";
+}
+
 Viewings::Viewings(authority::Administration& administration, const Settings& settings) : administration_(administration) {
   // The authority's own folder is one of several below the gateway's.
   state_dir_ = std::filesystem::path(settings.text("state_dir", ".")).parent_path().string();
@@ -293,7 +298,7 @@ void Viewings::search(const CallPtr& call) {
   }
   if (searches_.size() >= k_most_viewings) return call->refuse_status(429, "SP-9401", "", {{"Retry-After", "10"}});
   administration_.search_access(call->who, reason, true, [this, call, job = std::move(job)](const Result<Secret>& key) {
-    if (!key) return call->refuse(key.error(), key.error().code == Errc::sealed ? "SP-4204" : key.error().code == Errc::not_found ? "SP-4206" : "");
+    if (!key) return call->refuse(key.error(), code_of_search(key.error()));
     auto& authority = administration_.authority();
     auto desk = DeskProcess::start(authority.io, "viewing-desk");
     if (!desk) return call->refuse(desk.error());

@@ -45,4 +45,7 @@ class Viewings {
   std::map<std::string, std::unique_ptr<DeskProcess>> searches_;
 };
 
+/// The catalogue's code for a search that did not get its key or its database's password; empty: the usual one.
+[[nodiscard]] std::string code_of_search(const Error& error);
+
 }  // namespace sallyport::admin

@@ -102,6 +102,8 @@ void check_search(Findings& findings, const Config& config) {
   constexpr const char* k_remedy = "docs/how-to/search-postgresql.md says what it needs: a database, a password file, the CA's certificate";
   if (!place) return findings.add("search database", false, false, place.error().detail, k_remedy);
   if (!place->server) return;
+  if (!place->password_secret.empty())
+    return findings.add("search database", true, false, place->name() + ": not tried, its password is in the vault as `" + place->password_secret + "`", k_remedy);
   const auto password = search::password_of(*place);
   auto connection = password ? postgres::Connection::open(*place->server, *password) : tl::unexpected(password.error());
   findings.add("search database", connection.has_value(), false, place->name() + (connection ? "" : ": " + connection.error().detail), k_remedy);

@@ -9,7 +9,9 @@
 #include "app/verbs/verb.h"
 #include "app/verbs/witnessing.h"
 #include "platform/crypto/base64.h"
+#include "platform/crypto/hex.h"
 #include "recorder/replay/session_list.h"
+#include "recorder/search/search_place.h"
 #include "recorder/shipping/store_options.h"
 
 namespace sallyport::app {
@@ -112,7 +114,7 @@ Result<RecordingPlace> place_of(const Common& common, const PlaceOptions& option
   place.ring_dir = config->ring_dir;
   place.default_key = config->run_dir / "keys" / "checkpoint.vkey";
   place.index = config->state_dir / "index";
-  for (const char* name : {"search_database", "search_password_file", "search_ca_file"}) place.search.set(name, config->settings.text(name));
+  for (const char* name : search::k_place_settings) place.search.set(name, config->settings.text(name));
   return place;
 }
 
@@ -142,7 +144,9 @@ Result<std::string> ask_gateway_for_search_key(const Common& common, const std::
   const json::object* object = answer->if_object();
   const json::value* key = object == nullptr ? nullptr : object->if_contains("key");
   if (key == nullptr || !key->is_string()) return fail(Errc::corrupt, "the gateway's answer has no key");
-  return std::string(std::string_view(key->get_string()));
+  const json::value* password = object->if_contains("password");
+  const auto behind = password != nullptr && password->is_string() ? crypto::to_hex(bytes_of(std::string_view(password->get_string()))) : std::string();
+  return std::string(std::string_view(key->get_string())) + behind;
 }
 
 /// A second auditor lets a first one look at a session of her own.

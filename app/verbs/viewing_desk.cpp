@@ -108,7 +108,7 @@ Result<json::object> Desk::open(const json::object& job) {
   place_.default_key = text_in(job, "checkpoint_key");
   place_.index = text_in(job, "index");
   place_.kept = place_.index / "kept";
-  for (const char* name : {"search_database", "search_password_file", "search_ca_file"}) place_.search.set(name, text_in(job, name));
+  for (const char* name : search::k_place_settings) place_.search.set(name, text_in(job, name));
   input_ = flag_in(job, "input");
   if (text_in(job, "session").empty()) return json::object{};  // a search needs no session
   auto view = open_view(place_, text_in(job, "session"), flag_in(job, "damaged"));
@@ -180,15 +180,19 @@ Result<json::object> Desk::lines() {
 Result<json::object> Desk::whole(const json::object& asked, ViewJob::Kind kind) { return show(job_for(asked, kind), 1, std::nullopt); }
 
 Result<json::object> Desk::find(const json::object& asked) {
-  const auto where = search::search_place(place_.search, (place_.index / "search.sqlite").string());
+  auto where = search::search_place(place_.search, (place_.index / "search.sqlite").string());
   if (!where) return fail(Errc::unavailable, "SP-4206 " + where.error().detail);
+  const ByteView given = key_->reveal();
+  if (given.size() < search::k_key_bytes) return fail(Errc::invalid, "no key of a search was given");
+  where->password = Secret(given.subspan(search::k_key_bytes));
+  const Secret key(given.first(search::k_key_bytes));
   std::error_code error;
   const Error none{Errc::not_found, "SP-9402 there is no search index yet"};
   if (!where->server && !std::filesystem::exists(where->file, error)) {
     if (error == std::errc::permission_denied) return fail(Errc::unavailable, "SP-4206 the search index is closed to the user of this process; on the machine, as root: sallyport search");
     return tl::unexpected(none);
   }
-  auto index = search::SearchIndex::open(*where, *key_, false);
+  auto index = search::SearchIndex::open(*where, key, false);
   if (!index && index.error().code == Errc::not_found) return tl::unexpected(none);
   const auto trouble = [&](const Error& why) -> Error {
     const bool unreadable = !where->server || why.code == Errc::corrupt || why.code == Errc::conflict;

@@ -144,7 +144,7 @@ Result<std::string> SearchIndex::State::open(std::string_view label, std::uint64
   return std::string(text_of(plain));
 }
 
-Result<SearchIndex> SearchIndex::open(const std::string& file, const Secret& search_key) { return open(SearchPlace{file, {}, {}}, search_key); }
+Result<SearchIndex> SearchIndex::open(const std::string& file, const Secret& search_key) { return open(SearchPlace{file, {}, {}, {}, {}}, search_key); }
 
 Result<SearchIndex> SearchIndex::open(const SearchPlace& place, const Secret& search_key, bool make) {
   Result<std::unique_ptr<Tables>> tables;

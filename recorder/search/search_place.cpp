@@ -10,6 +10,9 @@ Result<SearchPlace> search_place(const Settings& settings, const std::string& us
   const std::string database = settings.text("search_database");
   SearchPlace place;
   place.password_file = settings.text("search_password_file");
+  place.password_secret = settings.text("search_password_secret");
+  if (!place.password_file.empty() && !place.password_secret.empty())
+    return fail(Errc::invalid, "search.password_secret: the password comes from a file or from the vault, not from both: take search.password_file out");
   if (database.empty() || database.starts_with('/')) {
     place.file = database.empty() ? usual_file : database;
     return place;
@@ -22,6 +25,11 @@ Result<SearchPlace> search_place(const Settings& settings, const std::string& us
 }
 
 Result<Secret> password_of(const SearchPlace& place) {
+  if (!place.password_secret.empty()) {
+    if (place.password.empty())
+      return fail(Errc::invalid, "search.password_secret: `" + place.password_secret + "` is in the vault, which lends it to the page's search, and to root and the gateway's own account here");
+    return place.password.clone();
+  }
   if (place.password_file.empty()) return Secret();
   struct stat facts {};
   std::ifstream in(place.password_file);

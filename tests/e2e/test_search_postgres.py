@@ -1,7 +1,7 @@
 """The search index in a real PostgreSQL: found as in SQLite, nothing readable in its files and logs, every refusal named, dropped and built anew."""
-import json, os, pathlib, shutil, signal, sqlite3, subprocess, tempfile, unittest
+import http.client, json, os, pathlib, shutil, signal, sqlite3, ssl, subprocess, tempfile, unittest
 
-from lab import BIN, Lab, wait_for
+from lab import BIN, Lab, free_port, wait_for
 import postgres
 
 PASSWORD = "index-throwaway-7"
@@ -175,6 +175,63 @@ class SearchInPostgres(unittest.TestCase):
         self.assertEqual(rows["search database"], "ok")
         rows = {row["check"]: row["result"] for row in json.loads(self.cli("doctor", config=self.with_section(ca=other)).stdout)}
         self.assertNotEqual(rows["search database"], "ok")
+
+    def test_4_the_password_from_the_vault(self):
+        lab, usual = self.lab, self.lab.extra_config
+        subprocess.run([BIN / "sallyport", "--config", lab.folder / "sallyport.yaml", "secret", "put", "search/database", "--kind", "password"],
+                       input=PASSWORD.encode(), check=True, capture_output=True, timeout=60)
+        api_port = free_port()
+        from_vault = f'admin: {{listen: ["127.0.0.1:{api_port}"]}}\n' + usual.replace(f"password_file: {self.password}", "password_secret: search/database")
+        self.assertNotEqual(from_vault, usual)
+
+        def restart(config):
+            lab.stop_gateway()
+            lab.extra_config = config
+            lab.write_config()
+            lab.start_gateway()
+
+        self.password.rename(self.folder / "away")
+        try:
+            restart(from_vault)
+            self.assertEqual(self.index("--rebuild")["indexed"], len(WORDS))
+            self.assertEqual(self.search("ledger")[-1]["line"], WORDS[0])
+            status, answer = lab.admin("POST", "/v1/search", {"text": "ledger", "reason": "test"})
+            self.assertEqual((status, answer["hits"][-1]["line"]), (200, WORDS[0]), answer)
+            self.assertEqual(self.cli("index", "--drop", "--reason", "test").returncode, 0)
+            self.assertEqual(self.search("ledger"), [])
+            self.index()
+            self.assertIn("not tried", [row for row in json.loads(self.cli("doctor").stdout) if row["check"] == "search database"][0]["detail"])
+            # Who may only view gets the key of the index and no password: it would let her change the tables.
+            status, answer = lab.admin("POST", "/v1/search/key", {"reason": "test"})
+            self.assertEqual((status, answer["password"]), (200, PASSWORD))
+            token = json.loads(lab.run_cli("-o", "json", "token", "create", "--for", "admin", "--name", "test", check=True).stdout)["token"]
+            certificate = next((lab.folder / "state").rglob("admin_tls.pem"))
+            connection = http.client.HTTPSConnection("127.0.0.1", api_port, context=ssl.create_default_context(cafile=str(certificate)), timeout=20)
+            connection.request("POST", "/v1/search/key", json.dumps({"reason": "test"}), {"Authorization": f"Bearer {token}", "Content-Type": "application/json"})
+            answer = connection.getresponse()
+            self.assertEqual((answer.status, list(json.loads(answer.read()))), (200, ["key"]))
+            connection.close()
+            loans = lab.run_cli("-o", "json", "events", "--name", "lease.started", check=True).stdout.decode()
+            self.assertIn('"search/database"', loans, "each loan is an event")
+            self.assertIn('"gateway"', loans)
+            # Another secret's name: said, by name.
+            restart(from_vault.replace("search/database", "search/none"))
+            done = self.cli("search", "ledger", "--reason", "test")
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn("search/none", done.stderr)
+            status, answer = lab.admin("POST", "/v1/search", {"text": "ledger", "reason": "test"})
+            self.assertEqual((status, answer["code"]), (503, "SP-4206"), answer)
+            done = self.cli("search", "ledger", "--reason", "test", config=self.with_section_text(from_vault + f"  password_file: {self.password}\n"))
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn("search.password_secret", done.stderr)
+        finally:
+            (self.folder / "away").rename(self.password)
+            restart(usual)
+
+    def with_section_text(self, section):
+        path = self.lab.folder / "other.yaml"
+        path.write_text((self.lab.folder / "sallyport.yaml").read_text().replace(self.lab.extra_config, section))
+        return path
 
     def test_5_the_indexer_outlives_the_server_and_a_sealed_vault_finds_nothing(self):
         self.assertEqual(self.cli("index", "--drop").returncode, 0)
