@@ -132,6 +132,7 @@ DeskProcess::~DeskProcess() {
   state_->jobs.clear();
   boost::system::error_code ignored;
   state_->stream.close(ignored);
+  if (state_->pid < 0) return;  // somebody else's child: it ends as its socket does
   kill(state_->pid, SIGKILL);
   while (waitpid(state_->pid, nullptr, 0) < 0 && errno == EINTR) {
   }
@@ -161,6 +162,19 @@ Result<std::unique_ptr<DeskProcess>> DeskProcess::start(boost::asio::io_context&
   if (spawned != 0) return fail(Errc::unavailable, std::string("starting ") + verb + ": " + std::strerror(spawned));
   fcntl(ours.get(), F_SETFL, O_NONBLOCK);
   auto process = std::unique_ptr<DeskProcess>(new DeskProcess(std::make_shared<State>(io, std::move(ours), pid)));
+  process->state_->read();
+  return process;
+}
+
+Result<std::unique_ptr<DeskProcess>> DeskProcess::start(boost::asio::io_context& io, const char* verb, const Starter& starter) {
+  if (!starter) return start(io, verb);
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return fail(Errc::unavailable, std::string("a socket for ") + verb + ": " + std::strerror(errno));
+  Fd ours(ends[0]);
+  const Fd theirs(ends[1]);
+  fcntl(ours.get(), F_SETFL, O_NONBLOCK);
+  starter(verb, theirs.get());
+  auto process = std::unique_ptr<DeskProcess>(new DeskProcess(std::make_shared<State>(io, std::move(ours), -1)));
   process->state_->read();
   return process;
 }

@@ -23,8 +23,13 @@ class DeskProcess {
   using Out = std::function<void(std::string_view)>;
   using Done = std::function<void(Result<std::string>)>;
 
+  /// Has somebody else start it, with this end of its socket.
+  using Starter = std::function<void(const std::string& verb, int socket)>;
+
   /// Starts `PROGRAM VERB` with its socket as descriptor 3 and, when given, `extra` as descriptor 4. Errc::unavailable.
   [[nodiscard]] static Result<std::unique_ptr<DeskProcess>> start(boost::asio::io_context& io, const char* verb, const Fd& extra = Fd());
+  /// One that reads recordings: by `starter` where the recorder has a user of its own, who alone may read them; else as above.
+  [[nodiscard]] static Result<std::unique_ptr<DeskProcess>> start(boost::asio::io_context& io, const char* verb, const Starter& starter);
   ~DeskProcess();  ///< ends it
   DeskProcess(const DeskProcess&) = delete;
   DeskProcess& operator=(const DeskProcess&) = delete;

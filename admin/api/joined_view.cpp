@@ -36,7 +36,7 @@ class JoinedView final : public authority::Watching, public std::enable_shared_f
   ~JoinedView() override { administration_.authority().deadlines.cancel(again_); }
 
   void open() {
-    auto desk = DeskProcess::start(administration_.authority().io, "viewing-desk");
+    auto desk = DeskProcess::start(administration_.authority().io, "viewing-desk", administration_.authority().start_desk);
     if (!desk) return over_(desk.error().detail);
     desk_ = std::move(*desk);
     json::object job = json::parse(place_).as_object();

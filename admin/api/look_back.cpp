@@ -35,7 +35,7 @@ void look_back(const CallPtr& call, json::object plan, const json::array& files,
   const std::string job = json::serialize(json::object{{"journal", (state / "recorder" / "journal").string()}, {"since_us", since.count()}, {"seconds", k_seconds}, {"files", files}});
   if (job.size() > k_most_job) return give_up("the files are larger than 3 MiB; sallyport plan --replay does it on the gateway");
   if (running >= k_most_at_once) return call->refuse_status(429, "SP-7023", "two plans look back already", {{"Retry-After", std::to_string(k_seconds)}});
-  auto desk = DeskProcess::start(authority.io, "decision-desk");
+  auto desk = DeskProcess::start(authority.io, "decision-desk", authority.start_desk);
   if (!desk) return give_up(desk.error().detail);
   auto looking = std::make_shared<Looking>(std::move(*desk));
   looking->desk->ask(job, {}, [call, plan = std::move(plan), looking](const Result<std::string>& done) mutable {

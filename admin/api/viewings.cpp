@@ -135,7 +135,7 @@ void Viewings::create(const CallPtr& call) {
   viewing->owner = owner;
   viewing->session = call->parts[2];
   viewing->input = flag("input");
-  auto desk = DeskProcess::start(authority.io, "viewing-desk");
+  auto desk = DeskProcess::start(authority.io, "viewing-desk", authority.start_desk);
   if (!desk) return call->refuse(desk.error());
   viewing->desk = std::move(*desk);
   json::object job = place();
@@ -300,7 +300,8 @@ void Viewings::search(const CallPtr& call) {
   administration_.search_access(call->who, reason, true, [this, call, job = std::move(job)](const Result<Secret>& key) {
     if (!key) return call->refuse(key.error(), code_of_search(key.error()));
     auto& authority = administration_.authority();
-    auto desk = DeskProcess::start(authority.io, "viewing-desk");
+    // An index in a file is the recorder's; one in a database is reached with what the authority has.
+    auto desk = DeskProcess::start(authority.io, "viewing-desk", search_.text("search_database").empty() ? authority.start_desk : DeskProcess::Starter());
     if (!desk) return call->refuse(desk.error());
     const std::string id = crypto::make_ulid(authority.clock, authority.random);
     DeskProcess& process = *(searches_[id] = std::move(*desk));

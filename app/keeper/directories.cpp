@@ -56,6 +56,15 @@ Result<void> check_reachable(const std::filesystem::path& path, const std::strin
   return {};
 }
 
+/// What an older version, or root by hand, left there.
+void give_index(const std::filesystem::path& folder, const std::string& owner) {
+  const passwd* entry = owner.empty() ? nullptr : getpwnam(owner.c_str());
+  if (entry == nullptr) return;
+  std::error_code error;
+  for (std::filesystem::recursive_directory_iterator at(folder, error), end; !error && at != end; at.increment(error))
+    if (lchown(at->path().c_str(), entry->pw_uid, entry->pw_gid) != 0) os::log_line(os::LogEvent::keeper_failed, at->path().string() + ": " + std::strerror(errno));
+}
+
 std::filesystem::path running_file(const Config& config) { return config.state_dir / "running"; }
 
 Result<void> replace_file(const std::filesystem::path& path, const std::string& text) {
@@ -103,12 +112,14 @@ Result<void> make_directories(const Config& config, const ServiceUsers& users) {
                                Wanted{config.state_of("vault"), 0700, users.vault},
                                Wanted{config.state_of("authority"), 0700, users.authority},
                                Wanted{config.state_of("recorder"), 0700, users.recorder},
+                               Wanted{config.index_dir(), 0700, users.recorder},
                                Wanted{config.run_dir, run_mode, users.authority},
                                Wanted{config.ring_dir, 0700, users.recorder}}) {
     auto made = make_directory(wanted.path, wanted.mode, wanted.owner);
     if (!made) return made;
     if (auto reachable = check_reachable(wanted.path, wanted.owner); !reachable) return reachable;
   }
+  give_index(config.index_dir(), users.recorder);
   return {};
 }
 

@@ -187,6 +187,7 @@ void KeeperProcess::send_settings(Service& to) {
   std::string listening;
   for (const ListeningSocket& socket : sockets_) listening += (listening.empty() ? "" : ",") + socket.address;
   settings.set("listen", listening);  // as really bound; the authority never dials them
+  if (to.peer() == control::PEER_AUTHORITY && !options_.recorder.user.empty()) settings.set("desks", "keeper");  // the recordings are not its own to read
   if (to.peer() == control::PEER_LISTENER) {
     settings.set("host_keys", host_keys_);
     settings.set("host_certificates", host_certificates_);
@@ -293,6 +294,7 @@ void KeeperProcess::on_message(Service& from, control::Received received) {
   if (from.peer() == control::PEER_VAULT && envelope.has_failure()) {
     return on_no_public_keys(control::error_of(envelope.failure()));
   }
+  if (from.peer() == control::PEER_AUTHORITY && envelope.has_start_desk()) return on_start_desk(envelope.start_desk().verb(), std::move(received.descriptors));
   if (envelope.has_notice()) return os::log_notice(from.name(), envelope.notice().text());
   os::log_line(os::LogEvent::service_unexpected_message, from.name() + ": sent a message that the keeper does not take");
 }

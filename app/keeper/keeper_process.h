@@ -67,6 +67,10 @@ class KeeperProcess final : public Keeper {
   void on_kit_request(Service& listener, const Envelope& question);
   Result<void> hand_kit(Service& listener);
   Result<void> open_sockets();
+  // desks.cpp
+  void on_start_desk(const std::string& verb, std::vector<Fd> descriptors);
+  void end_desk(pid_t pid);
+  void end_desks();
   void event(std::string name, std::string json);
   // keeper_life.cpp
   Result<void> read_signals();
@@ -88,6 +92,7 @@ class KeeperProcess final : public Keeper {
   std::unique_ptr<Channel> recorder_link_;
   std::deque<Envelope> events_;
   std::vector<ListeningSocket> sockets_;
+  std::map<pid_t, Fd> desks_;
   Notifier notifier_;
   RingPlace ring_place_;
   Fd lock_;

@@ -50,6 +50,7 @@ void KeeperProcess::upgrade(int tries_left) {
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
   notifier_.say_reloading();
+  end_desks();
   keep_over_exec(handover, true);
   execv(argv[0], argv.data());
   const std::string why = std::strerror(errno);

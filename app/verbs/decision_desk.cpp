@@ -9,6 +9,7 @@
 #include "app/verbs/past_decisions.h"
 #include "platform/crypto/base64.h"
 #include "platform/model/bytes.h"
+#include "platform/os/write_limits.h"
 #include "platform/seal/entry.h"
 #include "policy/access/load.h"
 #include "recorder/replay/view_wire.h"
@@ -48,12 +49,12 @@ Result<std::vector<policy::SourceFile>> files_in(const json::object& job) {
   return files;
 }
 
-Result<json::object> run(const json::object& job) {
+Result<json::object> run(const json::object& job, const std::string& journal) {
   auto files = files_in(job);
   if (!files) return tl::unexpected(files.error());
   auto loaded = policy::load_policy(*files);
   if (!loaded.snapshot) return fail(Errc::invalid, loaded.problems.empty() ? "no policy" : loaded.problems.front().str());
-  auto replayed = replay_decisions(text_in(job, "journal"), loaded.snapshot, number_in(job, "since_us"), std::chrono::seconds(number_in(job, "seconds")));
+  auto replayed = replay_decisions(journal.empty() ? text_in(job, "journal") : journal, loaded.snapshot, number_in(job, "since_us"), std::chrono::seconds(number_in(job, "seconds")));
   if (!replayed) return tl::unexpected(replayed.error());
   if (replayed->rows.size() > k_most_rows_told) replayed->rows.resize(k_most_rows_told);
   json::object out{{"text", text_of(*replayed)}, {"replayed", replayed->decisions}, {"not_replayed", replayed->not_replayed},
@@ -64,16 +65,17 @@ Result<json::object> run(const json::object& job) {
 
 }  // namespace
 
-int run_decision_desk() {
+int run_decision_desk(const std::string& journal) {
   std::signal(SIGPIPE, SIG_IGN);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   prctl(PR_SET_DUMPABLE, 0);
   setpriority(PRIO_PROCESS, 0, 10);
+  if (!journal.empty() && !os::write_only_below({})) return 1;
   const auto received = replay::receive_part(k_socket);
   if (!received || !*received || (**received).part != replay::Part::job) return 1;
   json::error_code error;
   const json::value job = json::parse(sallyport::text_of(ByteView((**received).body)), error);
-  const auto done = !error && job.is_object() ? run(job.get_object()) : Result<json::object>(fail(Errc::invalid, "not a job"));
+  const auto done = !error && job.is_object() ? run(job.get_object(), journal) : Result<json::object>(fail(Errc::invalid, "not a job"));
   if (done) {
     const std::string text = json::serialize(*done);
     return replay::send_part(k_socket, replay::Part::done, bytes_of(text)) ? 0 : 1;

@@ -5,9 +5,12 @@
 // priority; whatever a journal or a draft holds, the authority is not held up.
 #pragma once
 
+#include <string>
+
 namespace sallyport::app {
 
+/// `journal`: given by the keeper, who started it as the recorder's user; it reads that one, whatever the job says, and writes nothing.
 /// Gives the exit status.
-int run_decision_desk();
+int run_decision_desk(const std::string& journal);
 
 }  // namespace sallyport::app

@@ -110,10 +110,10 @@ Result<RecordingPlace> place_of(const Common& common, const PlaceOptions& option
   if (place.stamp_ca.empty()) place.stamp_ca = config->settings_for("recorder").text("timestamp_ca");
   const auto settings = recorder::store_settings(config->settings_for("recorder"));
   place.journal = replay::JournalPlace(config->state_of("recorder") / "journal",
-                                       settings.url.empty() ? nullptr : far_journal(opener_of(settings), recorder::node_key(config->node), config->state_dir / "index" / "store-names"));
+                                       settings.url.empty() ? nullptr : far_journal(opener_of(settings), recorder::node_key(config->node), config->index_dir() / "store-names"));
   place.ring_dir = config->ring_dir;
   place.default_key = config->run_dir / "keys" / "checkpoint.vkey";
-  place.index = config->state_dir / "index";
+  place.index = config->index_dir();
   for (const char* name : search::k_place_settings) place.search.set(name, config->settings.text(name));
   return place;
 }

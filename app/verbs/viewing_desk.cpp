@@ -4,6 +4,7 @@
 #include <sys/prctl.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/json.hpp>
 #include <csignal>
 #include <optional>
@@ -13,6 +14,7 @@
 #include "app/verbs/recording_facts.h"
 #include "platform/crypto/base64.h"
 #include "platform/model/json_text.h"
+#include "platform/os/write_limits.h"
 #include "recorder/replay/playback.h"
 #include "recorder/replay/view_wire.h"
 #include "recorder/search/search_index.h"
@@ -73,6 +75,7 @@ json::object summary_of(const replay::SessionSummary& session) {
 
 class Desk {
  public:
+  explicit Desk(const std::vector<std::string>& fixed) : fixed_(fixed) {}
   int serve();
 
  private:
@@ -86,6 +89,7 @@ class Desk {
   [[nodiscard]] ViewJob job_for(const json::object& asked, ViewJob::Kind kind) const;
   Result<json::object> show(const ViewJob& job, std::uint64_t from, const std::optional<replay::KeyFrame>& screen);
 
+  const std::vector<std::string>& fixed_;
   RecordingPlace place_;
   std::optional<RecordingView> view_;
   std::optional<Secret> key_;
@@ -103,11 +107,13 @@ bool Desk::out(std::string_view bytes) {
 }
 
 Result<json::object> Desk::open(const json::object& job) {
-  place_.journal = std::filesystem::path(text_in(job, "journal"));
-  place_.ring_dir = text_in(job, "ring_dir");
-  place_.default_key = text_in(job, "checkpoint_key");
-  place_.index = text_in(job, "index");
+  const bool is_fixed = fixed_.size() == 4;
+  place_.journal = std::filesystem::path(is_fixed ? fixed_[0] : text_in(job, "journal"));
+  place_.ring_dir = is_fixed ? fixed_[1] : text_in(job, "ring_dir");
+  place_.default_key = is_fixed ? fixed_[2] : text_in(job, "checkpoint_key");
+  place_.index = is_fixed ? fixed_[3] : text_in(job, "index");
   place_.kept = place_.index / "kept";
+  if (!is_fixed)
   for (const char* name : search::k_place_settings) place_.search.set(name, text_in(job, name));
   input_ = flag_in(job, "input");
   if (text_in(job, "session").empty()) return json::object{};  // a search needs no session
@@ -264,11 +270,15 @@ int Desk::serve() {
 
 }  // namespace
 
-int run_viewing_desk() {
+int run_viewing_desk(const std::vector<std::string>& fixed) {
   std::signal(SIGPIPE, SIG_IGN);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   prctl(PR_SET_DUMPABLE, 0);
-  return Desk().serve();
+  if (fixed.size() == 4) {
+    const std::array<std::filesystem::path, 1> folders{fixed[3]};
+    if (auto limited = os::write_only_below(folders); !limited) return 1;
+  }
+  return Desk(fixed).serve();
 }
 
 }  // namespace sallyport::app

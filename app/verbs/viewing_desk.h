@@ -6,9 +6,13 @@
 // replay process.
 #pragma once
 
+#include <string>
+#include <vector>
+
 namespace sallyport::app {
 
-/// Gives the exit status.
-int run_viewing_desk();
+/// `fixed`: journal, rings, checkpoint key and index, given by the keeper, who started it as the recorder's user: it reads these, whatever
+/// a job says, and writes below the index only. Empty: the job says where they are. Gives the exit status.
+int run_viewing_desk(const std::vector<std::string>& fixed);
 
 }  // namespace sallyport::app

@@ -59,6 +59,7 @@ constexpr std::array k_routes = {
     Route{PEER_AUTHORITY, PEER_LISTENER, Body::kSourcePenalty},
     Route{PEER_LISTENER, PEER_KEEPER, Body::kKitRequest},
     Route{PEER_LISTENER, PEER_KEEPER, Body::kDiscardKit},
+    Route{PEER_AUTHORITY, PEER_KEEPER, Body::kStartDesk},
     Route{PEER_KEEPER, PEER_LISTENER, Body::kSessionKit},
     Route{PEER_KEEPER, PEER_LISTENER, Body::kListenSockets},
     Route{PEER_KEEPER, PEER_VAULT, Body::kPublicKeys},
@@ -303,6 +304,7 @@ std::string_view name_of(Envelope::BodyCase body) noexcept {
     case Body::kSessionKit: return "session_kit";
     case Body::kListenSockets: return "listen_sockets";
     case Body::kDiscardKit: return "discard_kit";
+    case Body::kStartDesk: return "start_desk";
     case Body::kSessionStarted: return "session_started";
     case Body::kSessionExited: return "session_exited";
     case Body::kSessionProven: return "session_proven";

@@ -2,10 +2,12 @@
 
 #include <fcntl.h>
 #include <sqlite3.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <utility>
 
 #include "platform/os/fd.h"
@@ -39,6 +41,11 @@ tl::unexpected<Error> failed(std::string_view doing, int code, sqlite3* database
 Result<void> make_file(const std::string& path, int mode) {
   const Fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, mode));
   if (!file) return fail(Errc::unavailable, "opening " + path + ": " + std::strerror(errno));
+  // What root makes in somebody's folder is that somebody's: a service without root's rights goes on with it. SQLite does so with its own files.
+  struct stat made {}, folder {};
+  if (geteuid() == 0 && fstat(file.get(), &made) == 0 && made.st_size == 0 && stat(std::filesystem::path(path).parent_path().c_str(), &folder) == 0 &&
+      made.st_uid != folder.st_uid && fchown(file.get(), folder.st_uid, folder.st_gid) != 0)
+    return fail(Errc::unavailable, "opening " + path + ": " + std::strerror(errno));
   return {};
 }
 

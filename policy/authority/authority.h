@@ -77,6 +77,8 @@ struct Authority {
   std::int64_t last_serial = 0;
   std::string boot_id;
   bool stopping = false;
+  /// Has the keeper start a helper that reads recordings, with its end of a socket. Empty: they are this process's own to read.
+  std::function<void(const std::string& verb, int socket)> start_desk;
 
   std::unique_ptr<Logins> logins;
   std::unique_ptr<Targets> targets;

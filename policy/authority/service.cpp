@@ -1,6 +1,7 @@
 #include "policy/authority/service.h"
 
 #include <algorithm>
+#include <array>
 #include <csignal>
 #include <fstream>
 
@@ -82,6 +83,14 @@ class Service {
       return;
     }
     authority_.settings = std::move(*settings);
+    if (authority_.settings.text("desks") == "keeper") {
+      authority_.start_desk = [this](const std::string& verb, int socket) {
+        control::Envelope wanted;
+        wanted.mutable_start_desk()->set_verb(verb);
+        const std::array descriptors{socket};
+        keeper_->send(std::move(wanted), descriptors);
+      };
+    }
     os::set_log(authority_.settings.text("log_level", "info"), authority_.settings.text("log_format", "text"));
     authority_.sign_on->memory.set_lasts(std::chrono::duration_cast<std::chrono::seconds>(authority_.settings.duration("factor_memory_ms", std::chrono::milliseconds(0))));
     authority_.listeners.clear();

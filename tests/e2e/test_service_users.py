@@ -1,8 +1,8 @@
 """Each service as a user of its own, as on a machine where the package is installed: in a mount namespace with a private copy of /etc that has
 these users, so that nothing of this machine is changed."""
-import os, pathlib, pwd, shutil, signal, subprocess, sys, tempfile, time, unittest
+import http.client, json, os, pathlib, pwd, shutil, signal, socket, ssl, struct, subprocess, sys, tempfile, time, unittest
 
-from lab import IS_ROOT, Lab, ROOT, wait_for
+from lab import BIN, IS_ROOT, Lab, ROOT, free_port, wait_for
 
 INSIDE = "SALLYPORT_TEST_HAS_USERS"
 USERS = {"service vault": "sallyport-vault", "service authority": "sallyport-authority", "service recorder": "sallyport-recorder",
@@ -83,6 +83,110 @@ class ServiceUsers(unittest.TestCase):
         done = self.lab.run_cli("sessions")
         self.assertIn(b"target1", done.stdout)
         self.assertEqual(self.lab.run_cli("status").returncode, 0)
+
+
+class Recordings(unittest.TestCase):
+    """The page's side (the authority) shows what only the recorder's user may read, through helpers that the keeper starts as that user."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.api_port = free_port()
+        cls.lab = Lab(targets=1, config=f"  checkpoint_every: 1s\nadmin:\n  listen: [\"127.0.0.1:{cls.api_port}\"]\n", start=False)
+        cls.lab.policy_text = lambda: cls.lab.default_policy(channels="shell, exec, sftp").replace(
+            "bindings:", "  - name: viewer\n    admin: [audit, view, policy]\nbindings:\n  - {role: viewer, principals: [auditor]}\n")
+        cls.lab.start()
+        cls.tls = ssl.create_default_context(cafile=str(next((cls.lab.folder / "state").rglob("admin_tls.pem"))))
+        cls.tokens = {name: json.loads(cls.lab.run_cli("-o", "json", "token", "create", "--for", name, "--name", "t", check=True).stdout)["token"] for name in ("auditor", "engineer")}
+        assert cls.lab.ssh(cls.lab.user(), "echo needle-one").returncode == 0
+        wait_for(lambda: cls.rows() and cls.rows()[-1]["state"] == "complete", 20, 0.5)
+        cls.session = cls.rows()[-1]["session"]
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.lab.stop()
+
+    @classmethod
+    def rows(cls):
+        return json.loads(cls.lab.run_cli("-o", "json", "sessions", check=True).stdout)
+
+    def open(self, method, path, body=None, persona="auditor"):
+        connection = http.client.HTTPSConnection("127.0.0.1", self.api_port, timeout=30, context=self.tls)
+        self.addCleanup(connection.close)
+        connection.request(method, path, json.dumps(body) if body else None, {"Authorization": "Bearer " + self.tokens[persona], "Content-Type": "application/json"})
+        return connection.getresponse()
+
+    def call(self, *words, **more):
+        answer = self.open(*words, **more)
+        return answer.status, answer.read()
+
+    def view(self, session, persona="auditor"):
+        status, text = self.call("POST", f"/v1/recordings/{session}/viewings", {"reason": "INC-42"}, persona=persona)
+        return status, json.loads(text)
+
+    def helpers(self):
+        return [pid for pid in self.lab.gateway_pids("viewing-desk") if "viewing-desk" in pathlib.Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")[1]]
+
+    def test_a_past_session_is_replayed_by_a_helper_of_the_recorders_user(self):
+        wait_for(lambda: self.view(self.session)[1]["badge"]["signed"], 20, 1)
+        status, viewing = self.view(self.session)
+        self.assertEqual((status, viewing["badge"]["verified"]), (201, True), viewing)
+        for kind in ("text", "asciicast"):
+            status, text = self.call("GET", f"/v1/viewings/{viewing['id']}/{kind}")
+            self.assertEqual((status, b"needle-one" in text), (200, True), text)
+        recorder = str(pwd.getpwnam("sallyport-recorder").pw_uid)
+        self.assertTrue(self.helpers())
+        for pid in self.helpers():
+            self.assertEqual(set(facts(pid)["Uid"].split()), {recorder})
+            self.assertEqual(facts(pid)["NoNewPrivs"], "1")
+        self.assertEqual(self.lab.events("recording.viewed", principal="auditor")[-1]["reason"], "INC-42")
+        self.assertEqual(self.view(self.session, "engineer")[0], 403)
+
+    def test_a_running_session_is_followed(self):
+        client = self.lab.popen(self.lab.user(), "echo begins; read line; echo ends-here")
+        self.addCleanup(lambda: (client.kill(), client.wait(), client.stdin.close(), client.stdout.close(), client.stderr.close()))
+        self.assertEqual(client.stdout.readline(), b"begins\n")
+        live = [row for row in self.rows() if row["state"] == "live"][-1]["session"]
+        status, viewing = self.view(live)
+        self.assertEqual(status, 201, viewing)
+        answer = self.open("GET", f"/v1/viewings/{viewing['id']}/frames?follow=true")
+        self.assertEqual(answer.status, 200)
+        client.stdin.write(b"\n")
+        client.stdin.flush()
+        seen = b""
+        until = time.monotonic() + 20
+        while b"ends-here" not in seen and time.monotonic() < until:
+            seen += answer.read1(65536)
+        self.assertIn(b"ends-here", seen)
+
+    def test_search_finds_and_past_decisions_are_made_again(self):
+        self.assertEqual(self.lab.run_cli("index", "--reason", "test").returncode, 0)  # by root, in the recorder's folder
+        status, text = self.call("POST", "/v1/search", {"text": "needle-one", "reason": "INC-42"})
+        self.assertEqual((status, {hit["session"] for hit in json.loads(text)["hits"]}), (200, {self.session}), text)
+        self.assertEqual(self.call("POST", "/v1/search", {"text": "needle-one", "reason": "INC-42"}, persona="engineer")[0], 403)
+        for path in [self.lab.folder / "state" / "index", *(self.lab.folder / "state" / "index").rglob("*")]:
+            self.assertEqual(pwd.getpwuid(path.stat().st_uid).pw_name, "sallyport-recorder", path)
+        files = [{"name": "policy.yaml", "content": self.lab.policy_text()}]
+        status, text = self.call("POST", "/v1/plan", {"files": files, "replay": "24h"})
+        plan = json.loads(text)
+        self.assertEqual((status, plan.get("replay_problem"), plan["replayed"] > 0, plan["differ"]), (200, None, True, 0), plan)
+
+    def test_a_helper_reads_what_the_keeper_named_whatever_it_is_told(self):
+        state, empty = self.lab.folder / "state", self.lab.folder / "empty"
+        empty.mkdir(exist_ok=True)
+        for journal, found in ((empty, False), (state / "recorder" / "journal", True)):
+            ours, theirs = socket.socketpair()
+            with ours, theirs:
+                # Whoever speaks to it names the real journal; it reads the one of its command line.
+                helper = subprocess.Popen(["bash", "-c", f"exec 3<&{theirs.fileno()} \"$@\"", "x", "setpriv", "--reuid=sallyport-recorder", "--regid=sallyport-recorder", "--clear-groups", BIN / "sallyport",
+                                           "viewing-desk", journal, self.lab.shm / "rings", self.lab.folder / "run" / "keys" / "checkpoint.vkey", state / "index"], pass_fds=[theirs.fileno()])
+                self.addCleanup(lambda helper=helper: (helper.kill(), helper.wait()))
+                job = json.dumps({"do": "open", "journal": str(state / "recorder" / "journal"), "index": str(state / "index"), "session": self.session}).encode()
+                ours.settimeout(20)
+                ours.sendall(struct.pack("<IB", len(job), 1) + job)
+                size, part = struct.unpack("<IB", ours.recv(5, socket.MSG_WAITALL))
+                told = ours.recv(size, socket.MSG_WAITALL)
+                self.assertEqual(part == 20, found, told)  # 20: done; else trouble
+        self.assertEqual(list(empty.iterdir()), [])
 
 
 def run_inside():

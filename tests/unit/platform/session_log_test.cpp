@@ -8,22 +8,13 @@
 #include "platform/crypto/hkdf.h"
 #include "platform/crypto/random.h"
 #include "platform/crypto/ulid.h"
+#include "tests/unit/step_clock.h"
 
 using namespace sallyport;
 using namespace sallyport::seal;
 using Put = SessionLog::Put;
 
 namespace {
-
-class StepClock final : public Clock {
- public:
-  WallTime wall() const override { return WallTime(std::chrono::microseconds(1'700'000'000'000'000) + boot_); }
-  BootTime boot() const override { return boot_; }
-  void step(BootTime by) { boot_ += by; }
-
- private:
-  BootTime boot_{1'000'000};
-};
 
 struct Opened {
   EntryHeader header;
@@ -117,7 +108,7 @@ struct LogFixture {
     return all;
   }
 
-  StepClock clock;
+  test::StepClock clock;
   SessionId session = crypto::make_session_id(system_clock(), crypto::system_random());
   Bytes key = crypto::random_bytes(crypto::system_random(), 32);
   std::string folder;
@@ -219,9 +210,9 @@ TEST_CASE("segments move on by age and by size, and each has a key of its own", 
   LogFixture f;
   REQUIRE(f.log->append_header("{}", {}) == Put::stored);
   REQUIRE(f.log->append_data(1, Stream::in, text("one")) == Put::stored);
-  f.clock.step(std::chrono::milliseconds(1900));
+  f.clock.pass(std::chrono::milliseconds(1900));
   REQUIRE(f.log->append_data(1, Stream::in, text("two")) == Put::stored);
-  f.clock.step(std::chrono::milliseconds(200));
+  f.clock.pass(std::chrono::milliseconds(200));
   REQUIRE(f.log->append_data(1, Stream::in, text("three")) == Put::stored);
   auto all = f.read();
   CHECK(all[1].header.segment == 0);
@@ -239,7 +230,7 @@ TEST_CASE("segments move on by age and by size, and each has a key of its own", 
     }
   }
   CHECK(last == 3);
-  f.clock.step(std::chrono::seconds(60));
+  f.clock.pass(std::chrono::seconds(60));
   f.log->rest();
   REQUIRE(f.log->append_data(1, Stream::in, text("later")) == Put::stored);
   CHECK(f.read()[0].header.segment == 4);
