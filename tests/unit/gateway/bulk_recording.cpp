@@ -7,6 +7,7 @@
 #include "platform/seal/ring.h"
 #include "recorder/replay/frames.h"
 #include "recorder/replay/session_opener.h"
+#include "tests/unit/step_clock.h"
 
 using namespace sallyport;
 using namespace sallyport::gateway;
@@ -15,16 +16,6 @@ using Put = Tape::Put;
 namespace {
 
 constexpr std::size_t k_kib = 1024, k_mib = 1024 * k_kib;
-
-class StepClock final : public Clock {
- public:
-  WallTime wall() const override { return WallTime(std::chrono::microseconds(1'700'000'000'000'000) + boot_); }
-  BootTime boot() const override { return boot_; }
-  void pass(std::chrono::milliseconds by) { boot_ += by; }
-
- private:
-  BootTime boot_{1'000'000};
-};
 
 /// One range of a stream, as a reader of the recording finds it.
 struct Range {
@@ -115,7 +106,7 @@ struct Fixture {
   SessionId session{"01ARZ3NDEKTSV4RRFFQ69G5FAV"};
   seal::Label label = *seal::label_of(session.view());
   Bytes key = Bytes(32, std::byte{7});
-  StepClock clock;
+  test::StepClock clock;
   boost::asio::io_context io;
   Fd recorder_end;
   seal::RingMapping mapping;
