@@ -59,7 +59,7 @@ class WebReplay(Browser):
         self.drive("press", person="auditor", name="Verify and open")
         self.drive("see", person="auditor", text="verified")
         text = self.drive("text", person="auditor")
-        self.assertIn("Checkpoint", text)
+        self.assertIn("under head", text)
         event = self.lab.wait_event("recording.viewed", session=self.shell)
         self.assertTrue(event)
         self.drive("click", person="auditor", role="tab", name="Lines")

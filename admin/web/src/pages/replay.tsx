@@ -82,7 +82,7 @@ function Proof({ viewing }: { viewing: Viewing }) {
   const tone = !badge.verified ? "bad" : badge.signed && badge.proven > 0 ? "good" : "warn";
   return (
     <p class="proof" role="status">
-      <Badge tone={tone}>{!badge.verified ? "not verified" : tone === "good" ? "verified" : "chained, not yet signed"}</Badge> {badge.text}
+      <Badge tone={tone}>{!badge.verified ? "not verified" : tone === "good" ? "verified" : "chained, not yet signed"}</Badge> {badge.text.replace(/^verified: /, "")}
     </p>
   );
 }
