@@ -151,6 +151,11 @@ Effects effects_of(const Command& command) {
         }
         continue;
       }
+      // -qO FILE
+      if ((name == "wget" || name == "curl") && word[1] != '-' && word.size() > 2 && word.back() == (name == "wget" ? 'O' : 'o') && i + 1 < command.argv.size()) {
+        add(out.writes, command.argv[++i]);
+        continue;
+      }
       // -f/etc/shadow, -o/tmp/x
       if (word.size() > 3 && word[1] != '-' && (word[2] == '/' || word[2] == '@')) add(out.reads, std::string_view(word).substr(word[2] == '@' ? 3 : 2));
       continue;

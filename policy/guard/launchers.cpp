@@ -275,6 +275,13 @@ bool launcher(Walk& walk, const Command& command, Output& output) {
     }
     return false;
   }
+  if (name == "gdb" || name == "lldb") {
+    if (const auto text = given_text(walk, command, {})) each_line(*text, [&](std::string_view line) {
+      for (const std::string_view word : {"shell ", "!", "platform shell "})
+        if (line.starts_with(word)) (void)walk.run_text(line.substr(word.size()), Input{}, name);
+    });
+    return false;
+  }
   if (is_one_of(name, {"vim", "vi", "nvim", "ex", "view", "rvim", "gvim", "vimdiff"})) {
     for (std::size_t i = 1; i < argv.size(); ++i) {
       if (is_one_of(argv[i], {"-c", "--cmd"}) && i + 1 < argv.size()) run_editor_text(walk, plain(argv[++i]));

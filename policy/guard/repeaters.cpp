@@ -120,6 +120,10 @@ bool Walk::repeater(const Command& command, Output& output) {
       if (is_one_of(argv[i], {"-name", "-iname", "-path", "-wholename"})) looked_for = argv[i + 1];
       if (is_one_of(argv[i], {"-maxdepth"}) && argv[i + 1] == "0") looked_for = ".";
     }
+    // find reads the pattern itself. One that begins with a wildcard names no file in particular.
+    if (!looked_for.empty() && looked_for[0] != '*' && looked_for[0] != '?') {
+      for (char& c : looked_for) c = c == '*' ? k_star : c == '?' ? k_any : c;
+    }
     for (std::size_t i = 1; i < argv.size(); ++i) {
       if (!is_one_of(argv[i], {"-exec", "-execdir", "-ok", "-okdir"})) continue;
       Argv inner;

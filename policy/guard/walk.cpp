@@ -212,7 +212,17 @@ Output Walk::node(const Script& script, std::uint32_t index, const Input& input)
       (void)expand_words(self.words);
       for (std::size_t i = 0; i < self.children.size(); ++i) output += branch(i);
       break;
-    case NodeKind::test: (void)expand_words(self.words); break;
+    case NodeKind::test: {
+      // What these compare, or ask for, is read as an expression.
+      const std::vector<std::string> words = expand_words(self.words);
+      for (std::size_t i = 0; i < words.size(); ++i) {
+        const bool is_one = words[i] == "-v" || words[i] == "-R";
+        if (!is_one && words[i] != "-eq" && words[i] != "-ne" && words[i] != "-lt" && words[i] != "-le" && words[i] != "-gt" && words[i] != "-ge") continue;
+        if (i + 1 < words.size()) look_into_subscript(words[i + 1]);
+        if (!is_one && i > 0) look_into_subscript(words[i - 1]);
+      }
+      break;
+    }
     case NodeKind::arithmetic: look_into_names(expand_here_document(self.source)); break;
     case NodeKind::simple:
     case NodeKind::function: break;

@@ -33,7 +33,7 @@ constexpr std::array k_wrappers = {
     Wrapper{"noglob", "", "", 0, false},
     Wrapper{"nocorrect", "", "", 0, false},
     Wrapper{"strace", "aeEIoOpPsSuUbX", "attach trace output user env string-limit", 0, false},
-    Wrapper{"ltrace", "aeFlnopsSuwxXD", "output", 0, false},
+    Wrapper{"ltrace", "aeFlnopsuwxXD", "output", 0, false},
     Wrapper{"unshare", "SGRwl", "propagation setgroups setuid setgid root wd map-user map-group map-users map-groups boottime monotonic load-interp", 0, false},
     Wrapper{"setpriv", "", "reuid regid groups inh-caps ambient-caps bounding-set securebits pdeathsig selinux-label apparmor-profile euid egid", 0, false},
     Wrapper{"chroot", "", "userspec groups", 1, false},
@@ -74,6 +74,8 @@ constexpr std::array k_wrappers = {
     Wrapper{"tsocks", "", "", 0, false},
     Wrapper{"proxychains", "f", "", 0, false},
     Wrapper{"proxychains4", "f", "", 0, false},
+    Wrapper{"entr", "", "", 0, false},
+    Wrapper{"runcon", "tulr", "type user role range", 0, false},
     Wrapper{"setarch", "", "", 0, false},
     Wrapper{"linux64", "", "", 0, false},
     Wrapper{"linux32", "", "", 0, false},
@@ -135,6 +137,7 @@ std::size_t command_at(const Argv& argv, const Wrapper& spec, std::size_t from) 
       continue;
     }
     if (spec.assigns && word.find('=') != std::string::npos && word[0] != '/' && word[0] != '=') continue;
+    if (spec.name == "setarch" && i == from && is_one_of(word, {"x86_64", "i386", "i486", "i586", "i686", "linux32", "linux64", "x86", "amd64", "aarch64", "arm64", "uname26"})) continue;
     if (operands-- > 0) continue;
     return i;
   }
