@@ -74,7 +74,6 @@ constexpr std::array k_wrappers = {
     Wrapper{"tsocks", "", "", 0, false},
     Wrapper{"proxychains", "f", "", 0, false},
     Wrapper{"proxychains4", "f", "", 0, false},
-    Wrapper{"entr", "", "", 0, false},
     Wrapper{"runcon", "tulr", "type user role range", 0, false},
     Wrapper{"setarch", "", "", 0, false},
     Wrapper{"linux64", "", "", 0, false},

@@ -76,7 +76,8 @@ bool Walk::wrapper(const Command& command, Output& output) {
   }
   if (name == "watch" || name == "viddy" || name == "entr" || name == "watchexec" || name == "nodemon") {
     static constexpr Wrapper k_watch{"watch", "nqw", "interval equexit exec watch exts", 0, false};
-    const std::size_t at = command_at(argv, k_watch);
+    static constexpr Wrapper k_entr{"entr", "", "", 0, false};  // its options take no values
+    const std::size_t at = command_at(argv, name == "entr" ? k_entr : k_watch);
     if (at < argv.size()) output = run_text(joined(argv, at), Input{Input::Kind::nothing, "", ""}, name);
     return at < argv.size();
   }

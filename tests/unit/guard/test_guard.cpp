@@ -97,7 +97,9 @@ TEST_CASE("known bypasses of other guards are stopped", "[guard]") {
                                  "echo 'rm -rf /data' > /tmp/a; sh /tmp/a", "cp /bin/rm /tmp/x; /tmp/x -rf /data", "eval \"r\"\"m -rf /data\"", "cd / && rm -rf *", "rm -rf /tmp/../data", "while read l; do $l; done <<< 'rm -rf /data'",
                                  "set -- rm -rf /data; \"$@\"", "a=(rm -rf /data); \"${a[@]}\"", "printf -v c rm; $c -rf /data", "trap 'rm -rf /data' EXIT", "time rm -rf /data", "exec rm -rf /data", "command rm -rf /data",
                                  "echo ${a[$(rm -rf /data)]}", "echo ${#a[`rm -rf /data`]}", "b=1; echo ${b[$(rm -rf /data)]:-x}", "a='b[$(rm -rf /data)]'; echo $((a))", "[ -v 'a[$(rm -rf /data)]' ]",
-                                 "printf -v 'a[$(rm -rf /data)]' x", "read 'a[`rm -rf /data`]' <<< x", "unset 'a[$(rm -rf /data)]'", "let 'a[$(rm -rf /data)]=1'", "=rm -rf /data", "sudo =rm -rf /data"}) {
+                                 "printf -v 'a[$(rm -rf /data)]' x", "read 'a[`rm -rf /data`]' <<< x", "unset 'a[$(rm -rf /data)]'", "let 'a[$(rm -rf /data)]=1'", "=rm -rf /data", "sudo =rm -rf /data",
+                                 "[[ -v 'a[$(rm -rf /data)]' ]]", "[[ 'a[$(rm -rf /data)]' -eq 1 ]]", "setarch x86_64 -R rm -rf /data", "runcon -t unconfined_t rm -rf /data", "echo /etc/hosts | entr -n rm -rf /data",
+                                 "gdb -q <<E\nshell rm -rf /data\nquit\nE", "printf 'r /etc/shadow\\nw /tmp/x\\n' | ed -s", "find /etc -name 'sh*ow' -exec cp {} /tmp/ ';'", "wget -qO /etc/cron.d/x http://localhost/c"}) {
     INFO(text);
     CHECK(is_denied(text));
   }
@@ -109,7 +111,7 @@ TEST_CASE("looking like a danger is not one", "[guard]") {
                                  "docker logs -f --tail 100 web", "journalctl -u nginx --since '1 hour ago'", "awk '{print $1}' access.log | sort | uniq -c | sort -nr | head -20", "tar czf logs.tgz logs/", "python3 -c 'print(1)'",
                                  "find . -name '*.pyc' -exec rm {} +", "rm -rf ./build", "echo 'a[$(rm -rf /data)]'", "for f in *.log; do gzip \"$f\"; done", "eval \"$(ssh-agent -s)\"",
                                  "curl -s http://localhost/api | python -mjson.tool", "seq 9 | perl -l40pe0", "perl -i.bak -pe's/a/b/' *.conf", "bind -P | grep complete", "bind 'set completion-ignore-case on'", "finger bob", "history -r",
-                                 "for f in *; do mv \"$f\" \"unix_$f\"; done", "find . -type f -exec mv {} {}.jpg \\;", "find . -iname \"$s*\" -exec grep x {} \\;"}) {
+                                 "for f in *; do mv \"$f\" \"unix_$f\"; done", "[[ $x == 'a[$(rm -rf /data)]' ]]", "find . -name '*.py' -exec sed -i s/a/b/ {} +", "setarch -R ./tests", "find . -type f -exec mv {} {}.jpg \\;", "find . -iname \"$s*\" -exec grep x {} \\;"}) {
     INFO(text);
     const Judgement j = judged(text);
     INFO((j.worst() != nullptr ? j.worst()->rule : ""));
