@@ -69,6 +69,7 @@ struct Terminals::Terminal {
   std::string ticket;
   BootTime ticket_until{};
   std::string kept;                     ///< the last bytes that the terminal showed
+  std::string over;                     ///< how it ended while no browser was connected: the next one is told
   std::uint64_t shown = 0;              ///< bytes in all
   bool said_hello = false;
   bool held = false;
@@ -180,7 +181,7 @@ void Terminals::create(const CallPtr& call) {
         if (here && here->to) here->to->push(net::websocket_frame(net::WsKind::text, step));
       });
       terminal->desk->ask(job, [this, terminal](std::string_view bytes) { show(terminal, bytes); },
-                          [this, terminal](const Result<std::string>& done) { end(terminal, done ? *done : "{\"failed\":\"SP-9404\"}"); });
+                          [this, terminal](const Result<std::string>& done) { ended(terminal, done ? *done : "{\"failed\":\"SP-9404\"}"); });
       lose(terminal);  // until the browser comes
       call->reply(json::object{{"id", terminal->id}, {"session", *label}, {"ticket", new_ticket(*terminal)}}, 201);
     });
@@ -212,6 +213,7 @@ void Terminals::connect(const CallPtr& call, const TerminalPtr& terminal) {
   const std::uint64_t turn = ++terminal->turn;
   response.heard = [this, terminal, turn](std::string_view bytes) { hear(terminal, turn, bytes); };
   response.stream = [this, terminal, turn](std::shared_ptr<net::HttpStream> to) {
+    if (terminal->turn == turn && !terminal->over.empty()) return tell_end(terminal, to);
     if (terminal->turn != turn || !terminal->desk) return to->close();
     administration_.authority().deadlines.cancel(terminal->waiting);
     terminal->to = std::move(to);
@@ -320,20 +322,54 @@ void Terminals::lose(const TerminalPtr& terminal) {
   if (terminal->desk) terminal->waiting = deadlines.after(k_waits, [this, terminal] { end(terminal, "{\"failed\":\"SP-9403\"}"); });
 }
 
-void Terminals::end(const TerminalPtr& terminal, const std::string& text) {
-  if (!terminal->desk) return;
+namespace {
+
+std::string end_message(const std::string& text) {
+  json::error_code error;
+  json::value how = json::parse(text, error);
+  json::object said = !error && how.is_object() ? how.get_object() : json::object{};
+  said["k"] = "end";
+  return json::serialize(said);
+}
+
+}  // namespace
+
+/// By itself: refused, for instance, before the browser that asked for it has come.
+void Terminals::ended(const TerminalPtr& terminal, const std::string& text) {
+  if (!terminal->desk || terminal->to) return end(terminal, text);
   const auto desk = std::move(terminal->desk);
+  terminal->over = end_message(text);
+  auto& deadlines = administration_.authority().deadlines;
+  deadlines.cancel(terminal->waiting);
+  terminal->waiting = deadlines.after(k_waits, [this, id = terminal->id] { terminals_.erase(id); });
+}
+
+void Terminals::tell_end(const TerminalPtr& terminal, const std::shared_ptr<net::HttpStream>& to) {
+  to->push(net::websocket_frame(net::WsKind::text, json::serialize(json::object{{"k", "begin"}, {"from", terminal->shown - terminal->kept.size()}, {"again", true}, {"session", terminal->session}})));
+  if (!terminal->kept.empty()) to->push(net::websocket_frame(net::WsKind::binary, terminal->kept));
+  to->push(net::websocket_frame(net::WsKind::text, terminal->over));
+  to->push(net::websocket_close(1000, "over"));
+  to->close();
+  forget(terminal);
+}
+
+void Terminals::forget(const TerminalPtr& terminal) {
   administration_.authority().deadlines.cancel(terminal->waiting);
+  terminals_.erase(std::string(terminal->id));
+}
+
+void Terminals::end(const TerminalPtr& terminal, const std::string& text) {
+  if (!terminal->desk) {
+    if (!terminal->over.empty()) forget(terminal);
+    return;
+  }
+  const auto desk = std::move(terminal->desk);
   if (const auto to = std::exchange(terminal->to, nullptr)) {
-    json::error_code error;
-    json::value how = json::parse(text, error);
-    json::object said = !error && how.is_object() ? how.get_object() : json::object{};
-    said["k"] = "end";
-    to->push(net::websocket_frame(net::WsKind::text, json::serialize(said)));
+    to->push(net::websocket_frame(net::WsKind::text, end_message(text)));
     to->push(net::websocket_close(1000, "over"));
     to->close();
   }
-  terminals_.erase(terminal->id);
+  forget(terminal);
 }
 
 void serve_terminals(const CallPtr& call) { call->terminals->serve(call); }

@@ -35,6 +35,9 @@ class Terminals {
   void look(const TerminalPtr& terminal, std::uint64_t turn);
   void lose(const TerminalPtr& terminal);
   void end(const TerminalPtr& terminal, const std::string& text);
+  void ended(const TerminalPtr& terminal, const std::string& text);
+  void tell_end(const TerminalPtr& terminal, const std::shared_ptr<net::HttpStream>& to);
+  void forget(const TerminalPtr& terminal);
   [[nodiscard]] TerminalPtr find(const Call& call, const std::string& id) const;
   [[nodiscard]] std::string new_ticket(Terminal& terminal);
 

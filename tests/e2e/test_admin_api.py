@@ -253,6 +253,25 @@ class AdminApi(unittest.TestCase):
         self.assertEqual(self.upgrade(place, None, fresh, ours)[0], 101)
         self.assertEqual(self.call("DELETE", f"/v1/terminals/{terminal['id']}", persona="admin", headers={"If-Match": "*"})[0], 200)
 
+    def test_a_terminal_that_ended_before_its_browser_came_says_why(self):
+        import base64, socket
+        status, _, made = self.call("POST", "/v1/terminals", {"target": "target1", "account": self.lab.account}, "approver")
+        self.assertEqual(status, 201, made)
+        self.lab.wait_event("session.ended", session=made["session"])
+        time.sleep(1)  # it is over: no role of hers reaches the target
+        lines = [f"GET /v1/terminals/{made['id']}/socket HTTP/1.1", f"Host: 127.0.0.1:{self.api_port}", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13",
+                 f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}", f"Sec-WebSocket-Protocol: sallyport.terminal, ticket.{made['ticket']}", "", ""]
+        with socket.create_connection(("127.0.0.1", self.api_port), timeout=20) as plain, self.tls.wrap_socket(plain, server_hostname="127.0.0.1") as link:
+            link.sendall("\r\n".join(lines).encode())
+            heard = b""
+            while part := link.recv(65536):
+                heard += part
+        self.assertTrue(heard.startswith(b"HTTP/1.1 101"), heard)
+        self.assertIn(b'"k":"end"', heard)
+        self.assertRegex(heard, rb"SP-\d{4}")
+        self.assertNotIn(b"SP-9403", heard)
+        self.assertNotIn(made["id"], [row["id"] for row in self.call("GET", "/v1/terminals", persona="approver")[2]["terminals"]])
+
     def test_no_field_is_accepted_by_accident(self):
         things = self.things()
         tried, wrong = 0, []
