@@ -120,7 +120,15 @@ class Web(Browser):
         self.drive("press", person="admin", name="Check and plan")
         self.drive("see", person="admin", text="chanels")
         self.assertIn("policy.yaml:", self.drive("text", person="admin"))
-        file.write_text(policy(self.lab, approval=False))
+        # Tests inside the files are run with the plan; one that fails is named with its place, and nothing can be applied.
+        ask = f"who: engineer, target: target1, account: {self.lab.account}, channel: exec, command: ls"
+        file.write_text(policy(self.lab, approval=False) + f"tests:\n  - {{name: she may not, {ask}, expect: deny}}\n")
+        self.drive("files", person="admin", label="Policy files", paths=[str(file)])
+        self.drive("press", person="admin", name="Check and plan")
+        self.drive("see", person="admin", text="she may not")
+        self.assertRegex(self.drive("text", person="admin"), r"policy\.yaml:\d+:\d+")
+        self.assertNotIn("Apply exactly this plan", self.drive("text", person="admin"))
+        file.write_text(policy(self.lab, approval=False) + f"tests:\n  - {{name: she may, {ask}, expect: allow}}\n")
         self.drive("files", person="admin", label="Policy files", paths=[str(file)])
         self.drive("press", person="admin", name="Check and plan")
         self.drive("see", person="admin", text="Apply exactly this plan")
