@@ -1,6 +1,7 @@
 """Passwords and groups of a real OpenLDAP: over TLS only, with its certificate verified; stock ssh and the browser's login alike."""
 import http.client, json, os, pathlib, re, socket, ssl, subprocess, sys, threading, time, unittest
 
+from browser import CHROMIUM, MISSING, Browser
 from lab import BIN, ROOT, Lab, ended, free_port, wait_for
 
 sys.path.insert(0, str(ROOT / "tests/services"))
@@ -108,6 +109,26 @@ class Directory(unittest.TestCase):
 
     def until(self, want):
         wait_for(lambda: want(self.whoami()), 20, 0.3)
+
+    drive, close_browser = Browser.__dict__["drive"], Browser.__dict__["close_browser"]
+
+    @unittest.skipIf(MISSING, MISSING)
+    def test_1_the_page_takes_the_directorys_password(self):
+        type(self).shots = self.lab.folder / "shots"
+        self.shots.mkdir()
+        type(self).browser = subprocess.Popen(["node", ROOT / "tests/e2e/web/drive.mjs", f"https://127.0.0.1:{self.api_port}", os.environ.get("SALLYPORT_SHOTS", self.shots)], stdin=subprocess.PIPE,
+                                              stdout=subprocess.PIPE, env={**os.environ, "CHROMIUM": CHROMIUM}, text=True)
+        self.addCleanup(self.close_browser)
+        self.drive("open", person="newcomer")
+        for password, told in (("not hers", "SP-"), (PEOPLE["newcomer"], "Sign out")):
+            self.drive("fill", person="newcomer", label="Name", value="newcomer")
+            self.drive("fill", person="newcomer", label="Password", value=password)
+            self.drive("press", person="newcomer", name="Log in")
+            self.drive("see", person="newcomer", text=told)
+        self.drive("shot", person="newcomer", name="directory-login")
+        self.drive("visit", person="newcomer", path="/targets")
+        self.drive("see", person="newcomer", text="target1")  # by the group that the directory puts her in
+        self.assertTrue(self.lab.wait_event("auth.succeeded", via="web", principal="newcomer"))
 
     def test_1_a_password_and_the_groups_of_the_directory_open(self):
         user = self.lab.user(principal="newcomer")
