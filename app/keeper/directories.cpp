@@ -1,5 +1,6 @@
 #include "app/keeper/directories.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <pwd.h>
 #include <sys/file.h>
@@ -56,13 +57,33 @@ Result<void> check_reachable(const std::filesystem::path& path, const std::strin
   return {};
 }
 
-/// What an older version, or root by hand, left there.
+/// What an older version, or root by hand, left there. The folder's owner may change it meanwhile: nothing is named twice, no link is followed, and what has
+/// a second name somewhere else, or belongs to another already, is left alone.
+void give_below(Fd folder, const passwd& owner, int depth) {
+  constexpr int k_deepest = 4;
+  DIR* entries = fdopendir(dup(folder.get()));
+  if (entries == nullptr) return;
+  while (const dirent* entry = readdir(entries)) {
+    const std::string name = entry->d_name;
+    if (name == "." || name == "..") continue;
+    const Fd seen(openat(folder.get(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    struct stat status {};
+    if (!seen || fstat(seen.get(), &status) != 0) continue;
+    const bool is_folder = S_ISDIR(status.st_mode);
+    if (status.st_uid == 0 && (is_folder || (S_ISREG(status.st_mode) && status.st_nlink == 1)) && fchownat(seen.get(), "", owner.pw_uid, owner.pw_gid, AT_EMPTY_PATH) != 0)
+      os::log_line(os::LogEvent::keeper_failed, "index/" + name + ": " + std::strerror(errno));
+    if (!is_folder || depth >= k_deepest) continue;
+    Fd below(openat(seen.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (below) give_below(std::move(below), owner, depth + 1);
+  }
+  closedir(entries);
+}
+
 void give_index(const std::filesystem::path& folder, const std::string& owner) {
   const passwd* entry = owner.empty() ? nullptr : getpwnam(owner.c_str());
   if (entry == nullptr) return;
-  std::error_code error;
-  for (std::filesystem::recursive_directory_iterator at(folder, error), end; !error && at != end; at.increment(error))
-    if (lchown(at->path().c_str(), entry->pw_uid, entry->pw_gid) != 0) os::log_line(os::LogEvent::keeper_failed, at->path().string() + ": " + std::strerror(errno));
+  Fd top(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (top) give_below(std::move(top), *entry, 0);
 }
 
 std::filesystem::path running_file(const Config& config) { return config.state_dir / "running"; }

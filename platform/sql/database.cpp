@@ -43,7 +43,7 @@ Result<void> make_file(const std::string& path, int mode) {
   if (!file) return fail(Errc::unavailable, "opening " + path + ": " + std::strerror(errno));
   // What root makes in somebody's folder is that somebody's: a service without root's rights goes on with it. SQLite does so with its own files.
   struct stat made {}, folder {};
-  if (geteuid() == 0 && fstat(file.get(), &made) == 0 && made.st_size == 0 && stat(std::filesystem::path(path).parent_path().c_str(), &folder) == 0 &&
+  if (geteuid() == 0 && fstat(file.get(), &made) == 0 && made.st_size == 0 && made.st_nlink == 1 && stat(std::filesystem::path(path).parent_path().c_str(), &folder) == 0 &&
       made.st_uid != folder.st_uid && fchown(file.get(), folder.st_uid, folder.st_gid) != 0)
     return fail(Errc::unavailable, "opening " + path + ": " + std::strerror(errno));
   return {};

@@ -163,12 +163,31 @@ class Recordings(unittest.TestCase):
         status, text = self.call("POST", "/v1/search", {"text": "needle-one", "reason": "INC-42"})
         self.assertEqual((status, {hit["session"] for hit in json.loads(text)["hits"]}), (200, {self.session}), text)
         self.assertEqual(self.call("POST", "/v1/search", {"text": "needle-one", "reason": "INC-42"}, persona="engineer")[0], 403)
-        for path in [self.lab.folder / "state" / "index", *(self.lab.folder / "state" / "index").rglob("*")]:
+        for path in [self.lab.folder / "state" / "index", *(self.lab.folder / "state" / "index").glob("*.sqlite*")]:
             self.assertEqual(pwd.getpwuid(path.stat().st_uid).pw_name, "sallyport-recorder", path)
         files = [{"name": "policy.yaml", "content": self.lab.policy_text()}]
         status, text = self.call("POST", "/v1/plan", {"files": files, "replay": "24h"})
         plan = json.loads(text)
         self.assertEqual((status, plan.get("replay_problem"), plan["replayed"] > 0, plan["differ"]), (200, None, True, 0), plan)
+
+    def test_what_root_left_in_the_index_is_given_over_and_nothing_else(self):
+        index, mine = self.lab.folder / "state" / "index", self.lab.folder / "of-root"
+        for name in ("linked", "hard"):
+            (self.lab.folder / f"{name}-of-root").write_text("root's")
+        self.lab.stop_gateway()
+        (index / "older").mkdir()
+        (index / "older" / "names").write_text("left by root")
+        (index / "link").symlink_to(self.lab.folder / "linked-of-root")
+        os.link(self.lab.folder / "hard-of-root", index / "hard")
+        mine.mkdir()
+        (mine / "file").write_text("root's")
+        (index / "away").symlink_to(mine)
+        self.lab.start_gateway()
+        recorder = pwd.getpwnam("sallyport-recorder").pw_uid
+        for path, owner in ((index / "older", recorder), (index / "older" / "names", recorder), (self.lab.folder / "linked-of-root", 0), (self.lab.folder / "hard-of-root", 0), (mine, 0), (mine / "file", 0)):
+            self.assertEqual(path.stat().st_uid, owner, path)
+        for path in (index / "link", index / "hard", index / "away"):
+            path.unlink()
 
     def test_a_helper_reads_what_the_keeper_named_whatever_it_is_told(self):
         state, empty = self.lab.folder / "state", self.lab.folder / "empty"
