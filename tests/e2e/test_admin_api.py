@@ -345,10 +345,11 @@ class AdminApi(unittest.TestCase):
             status, _, page = self.call("GET", "/v1/sessions?" + urllib.parse.urlencode({"state": "all", "limit": 1000, **filters}))
             self.assertEqual(status, 200, page)
             return page
-        before = len(listed()["sessions"])
+        ended = lambda: len([row for row in listed()["sessions"] if row["state"] == "ended"])
+        before = ended()
         for _ in range(6):  # among prepared processes, the one that waited longest is not the first to be used
             self.assertEqual(self.lab.ssh(self.lab.user(principal="admin"), "true", identity="admin").returncode, 0)
-        wait_for(lambda: len([row for row in listed()["sessions"] if row["state"] == "ended"]) >= before + 6, 10)
+        wait_for(lambda: ended() >= before + 6, 20)
         rows = listed()["sessions"]
         begun = [row["started"] for row in rows]
         self.assertEqual(begun, sorted(begun, reverse=True))
