@@ -136,7 +136,10 @@ void Terminals::create(const CallPtr& call) {
   const auto body = call->body({{"target", Field::Type::text, true, 63}, {"account", Field::Type::text, false, 64}, {"columns", Field::Type::number, false, 1000}, {"rows", Field::Type::number, false, 1000}});
   if (!body) return;
   const std::string owner = owner_of(call->who);
-  const auto mine = std::count_if(terminals_.begin(), terminals_.end(), [&](const auto& one) { return owner_of(one.second->who) == owner; });
+  // One that is over and only waits to say so takes no place; of these the oldest goes.
+  const auto is_over = [&](const auto& one) { return one.second->desk == nullptr && !one.second->over.empty() && owner_of(one.second->who) == owner; };
+  if (static_cast<std::size_t>(std::count_if(terminals_.begin(), terminals_.end(), is_over)) >= k_most_of_one) forget(TerminalPtr(std::find_if(terminals_.begin(), terminals_.end(), is_over)->second));
+  const auto mine = std::count_if(terminals_.begin(), terminals_.end(), [&](const auto& one) { return one.second->desk != nullptr && owner_of(one.second->who) == owner; });
   if (static_cast<std::size_t>(mine) >= k_most_of_one || terminals_.size() >= k_most_terminals) return call->refuse_status(429, "SP-9401", "", {{"Retry-After", "10"}});
   const std::string account = text_of(*body, "account");
   auto terminal = std::make_shared<Terminal>();

@@ -295,8 +295,8 @@ void EnrolmentDesk::remove_all(const Operator& who, const std::string& principal
   details.text("for", principal).number("removed", static_cast<std::int64_t>(gone.size()));
   run_act(
       authority_, who, "enrolment.remove", details,
-      [this, principal, gone, details](const std::string& intent, std::uint64_t, const std::function<void(Result<EventJson>)>& outcome) {
-        authority_.store->change_enrolments({}, gone, intent, [this, principal, details, outcome](const Result<void>& removed) {
+      [this, principal, details](const std::string& intent, std::uint64_t, const std::function<void(Result<EventJson>)>& outcome) {
+        authority_.store->remove_enrolments_of(principal, intent, [this, principal, details, outcome](const Result<void>& removed) {
           if (!removed) return outcome(tl::unexpected(removed.error()));
           drop_secret(authority_.sign_on->enrolled.totp_of(principal));
           authority_.sign_on->enrolled.forget(principal);

@@ -220,7 +220,8 @@ void PasskeyDesk::finish_show(const std::string& place, const std::string& princ
   used.used = now;
   const policy::ProvenFactor factor{policy::FactorKind::passkey, now, proven->flags.verified, !proven->flags.portable};
   // The counter stands before it counts: after a restart an older one is refused as well.
-  authority_.store->change_enrolments({row_of(principal, used)}, {}, {}, [factor, done = std::move(done)](const Result<void>& stored) {
+  authority_.store->use_enrolment(row_of(principal, used), [factor, done = std::move(done)](const Result<void>& stored) {
+    if (!stored && stored.error().code == Errc::denied) return done(fail(Errc::denied, "SP-9311 the passkey was removed meanwhile"));
     if (!stored) return done(fail(stored.error().code, "SP-4004 " + stored.error().detail));
     done(factor);
   });

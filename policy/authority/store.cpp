@@ -330,6 +330,29 @@ void Store::change_enrolments(std::vector<EnrolmentRow> put, std::vector<Enrolme
       std::move(done));
 }
 
+void Store::use_enrolment(EnrolmentRow row, Done done) {
+  state_->durable(
+      [row = std::move(row)](State& s) -> Result<void> {
+        auto statement = s.database.prepare("UPDATE enrolments SET value=?, at_us=? WHERE kind=? AND principal=? AND id=?");
+        if (!statement) return tl::unexpected(statement.error());
+        if (auto used = statement->bind(row.value, row.at_us, row.kind, row.principal, row.id).run(); !used) return used;
+        if (s.database.changes() == 0) return fail(Errc::denied, "it was removed");
+        return {};
+      },
+      std::move(done));
+}
+
+void Store::remove_enrolments_of(const std::string& principal, const std::string& intent, Done done) {
+  state_->durable(
+      [principal, intent](State& s) -> Result<void> {
+        auto statement = s.database.prepare("DELETE FROM enrolments WHERE principal=? AND kind IN ('key','totp','passkey','recovery')");
+        if (!statement) return tl::unexpected(statement.error());
+        if (auto removed = statement->bind(principal).run(); !removed) return removed;
+        return mark_done(s.database, intent);
+      },
+      std::move(done));
+}
+
 void Store::remove_lock(const std::string& id, const std::string& intent, Done done) {
   state_->durable(
       [id, intent](State& s) -> Result<void> {

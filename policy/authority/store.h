@@ -60,6 +60,10 @@ class Store {
   void remove_token(const std::string& id, const std::string& intent, Done done);
   /// One transaction. `intent` may be empty.
   void change_enrolments(std::vector<EnrolmentRow> put, std::vector<EnrolmentRow> remove, const std::string& intent, Done done);
+  /// What is enrolled was used. Errc::denied: it is enrolled no more, whatever is kept in memory.
+  void use_enrolment(EnrolmentRow row, Done done);
+  /// Keys, one-time codes, passkeys and recovery codes of one person: also what was enrolled or used a moment ago and is not stored yet.
+  void remove_enrolments_of(const std::string& principal, const std::string& intent, Done done);
   void use_totp_step(const std::string& principal, std::int64_t step, Done done);
 
   // Reading.

@@ -4,6 +4,7 @@
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 
@@ -91,6 +92,30 @@ TEST_CASE("a one-time code's step is used once, and only forward", "[store]") {
   CHECK(use(100).error().code == Errc::conflict);
   CHECK(use(99).error().code == Errc::conflict);
   CHECK(use(101).has_value());
+}
+
+TEST_CASE("what was enrolled and is removed does not come back by being used", "[store]") {
+  const Folder folder;
+  {
+    Opened opened(folder.file());
+    const EnrolmentRow passkey{"passkey", "engineer", "P1", "counter 1", 1}, hers{"key", "engineer", "K1", "", 1}, invite{"invite", "engineer", "I1", "", 1}, others{"passkey", "approver", "P2", "counter 7", 1};
+    CHECK(opened.wait([&](Store::Done done) { opened.store->change_enrolments({passkey, hers, invite, others}, {}, {}, std::move(done)); }).has_value());
+    CHECK(opened.wait([&](Store::Done done) { opened.store->use_enrolment({"passkey", "engineer", "P1", "counter 2", 2}, std::move(done)); }).has_value());
+    // The removal is on its way when she signs in, and a new key of hers was just enrolled.
+    std::optional<Result<void>> used;
+    opened.store->change_enrolments({{"key", "engineer", "K2", "", 3}}, {}, {}, [](const Result<void>&) {});
+    opened.store->remove_enrolments_of("engineer", "none", [](const Result<void>&) {});
+    opened.store->use_enrolment({"passkey", "engineer", "P1", "counter 3", 3}, [&](const Result<void>& got) { used = got; });
+    CHECK(opened.wait([&](Store::Done done) { opened.store->use_enrolment({"passkey", "approver", "P2", "counter 8", 3}, std::move(done)); }).has_value());
+    REQUIRE(used.has_value());
+    REQUIRE_FALSE(used->has_value());
+    CHECK(used->error().code == Errc::denied);
+  }
+  Opened again(folder.file());
+  std::vector<std::string> left;
+  for (const EnrolmentRow& row : again.remembered.enrolments) left.push_back(row.kind + " " + row.principal + " " + row.value);
+  std::sort(left.begin(), left.end());
+  CHECK(left == std::vector<std::string>{"invite engineer ", "passkey approver counter 8"});
 }
 
 TEST_CASE("a policy version stands or falls with its intent, and one job's failure is not another's", "[store]") {
