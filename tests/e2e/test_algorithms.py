@@ -1,5 +1,5 @@
 """What is negotiated on the two legs, what a stranger learns from the banner, and targets that a CA vouches for wherever they move."""
-import json, socket, subprocess, unittest
+import json, socket, struct, subprocess, unittest
 
 from lab import Lab, free_port
 
@@ -39,6 +39,30 @@ class Modern(Algorithms):
     def test_the_banner_names_neither_version_nor_library_nor_system(self):
         with socket.create_connection(("127.0.0.1", self.lab.port), 10) as stranger:
             self.assertEqual(stranger.makefile("rb").readline(256).strip(), b"SSH-2.0-Sallyport")
+
+    def test_what_is_offered_is_this_and_nothing_else(self):
+        """The KEXINIT of RFC 4253 section 7.1, read byte by byte."""
+        with socket.create_connection(("127.0.0.1", self.lab.port), 10) as stranger:
+            stranger.sendall(b"SSH-2.0-reader\r\n")
+            stream = stranger.makefile("rb")
+            stream.readline(256)
+            length, padding = struct.unpack(">IB", stream.read(5))
+            body = stream.read(length - 1)[:length - 1 - padding]
+        self.assertEqual(body[0], 20)
+        at, lists = 17, []
+        for _ in range(10):
+            size, = struct.unpack_from(">I", body, at)
+            lists.append(body[at + 4:at + 4 + size].decode().split(",") if size else [])
+            at += 4 + size
+        kex, host, ciphers, _, macs, _, compression, _, languages, _ = lists
+        hybrid = ["mlkem768x25519-sha256", "sntrup761x25519-sha512", "sntrup761x25519-sha512@openssh.com"]
+        self.assertEqual([name for name in kex if name not in ("ext-info-s", "kex-strict-s-v00@openssh.com")], hybrid + ["curve25519-sha256", "curve25519-sha256@libssh.org"])
+        self.assertIn("kex-strict-s-v00@openssh.com", kex)
+        self.assertEqual(ciphers, ["aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes256-ctr", "aes128-ctr"])
+        self.assertEqual(macs, ["hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512"])
+        self.assertEqual((lists[3], lists[5]), (ciphers, macs))
+        self.assertEqual((compression, lists[7], languages), (["none"], ["none"], []))
+        self.assertTrue(host and all("ed25519" in name or "rsa-sha2" in name or "ecdsa" in name for name in host), host)
 
     def test_the_record_says_what_was_negotiated_on_both_legs(self):
         done = self.lab.ssh(self.new, "true", KexAlgorithms="sntrup761x25519-sha512@openssh.com", Ciphers="aes256-gcm@openssh.com")
