@@ -40,6 +40,35 @@ class Live(unittest.TestCase):
         client.wait(5)
         self.assertIn(b"SP-20", client.stderr.read())
 
+    def test_a_policy_change_reaches_every_channel_of_a_master_and_what_came_by_a_jump(self):
+        self.lab.apply(self.lab.default_policy(channels="shell, exec, sftp, jump"))
+        place = self.lab.folder / "mux"
+        keys = self.lab.ssh_options()
+        master = subprocess.Popen(self.lab.ssh_command(self.who, arguments=("-M", "-N", "-S", str(place))), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self.addCleanup(lambda: (master.kill(), master.wait(), master.stderr.close()))
+        wait_for(place.exists, 20)
+        hop = " ".join(["ssh", *keys, "-p", str(self.lab.port), "-W", "%h:%p", "engineer@127.0.0.1"])
+        commands = [["ssh", "-S", str(place), "-o", "BatchMode=yes", "x", "echo up; cat"]] * 3 + [["ssh", *keys, "-o", "ProxyCommand=" + hop, f"{self.lab.account}@target1", "echo up; cat"]]
+        clients = []
+        for command in commands:
+            client = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            self.addCleanup(lambda client=client: (client.kill(), client.wait(), client.stdin.close(), client.stdout.close(), client.stderr.close()))
+            said = client.stdout.readline()
+            self.assertEqual(said, b"up\n", said or client.stderr.read())
+            clients.append(client)
+        for client in clients:
+            self.assertTrue(self.is_alive(client))
+        self.lab.apply(self.lab.default_policy().replace("  - {role: operator, principals: [engineer]}\n", ""))
+        applied = time.monotonic()
+        for client in clients:
+            client.wait(10)
+        master.wait(10)
+        took = time.monotonic() - applied
+        print(f"three channels of a master and one behind a jump ended {took:.2f} s after the policy stood")
+        self.assertLess(took, 3)  # 1 s on a quiet machine
+        self.assertEqual([client.returncode != 0 for client in clients], [True] * 4)
+        self.assertIn(b"SP-20", master.stderr.read() + b"".join(client.stderr.read() for client in clients))
+
     def test_no_byte_of_a_running_scp_or_rsync_arrives_after_a_lock_or_a_rule_that_takes_it_away(self):
         source = self.lab.folder / "source.bin"
         source.write_bytes(os.urandom(8 << 20))
