@@ -161,6 +161,12 @@ class Clients(unittest.TestCase):
             done = self.run_client("ansible", "-i", folder / "hosts", "t1", *module, env=env, timeout=120)
             self.assertEqual(done.returncode, 0, (module, done.stdout, done.stderr))
         self.assertIn(hashlib.sha256(self.data).hexdigest().encode(), done.stdout)
+        # A refusal reads there as it does in ssh.
+        self.addCleanup(self.lab.apply, self.lab.default_policy())
+        self.lab.apply(self.lab.default_policy(channels="sftp"))
+        done = self.run_client("ansible", "-i", folder / "hosts", "t1", "-m", "ping", env=env, timeout=120)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertRegex(done.stdout + done.stderr, rb"SP-2009 this kind of channel is not permitted")
 
     @need("tmux", "vim.tiny")
     def test_vim_in_a_terminal_driven_by_tmux(self):
