@@ -40,6 +40,9 @@ class ClockAttacks(unittest.TestCase):
     def recorded(self, patched, steps, told):
         """A session of three lines, the clock set before the second and third; what verify says, and the Python reader's status."""
         plain = lab_module.BIN
+        # The release's session program is linked statically: nothing can be put before its clock. Its journal with a moved clock is among the attacks above.
+        if "sallyport-session" in patched and not subprocess.run(["patchelf", "--print-needed", plain / "sallyport-session"], capture_output=True, check=True).stdout.strip():
+            self.skipTest("the session program is linked statically, its clock cannot be set; a dynamic build's can")
         programs, clock = with_stepped_clock(plain, patched)
         lab_module.BIN = programs
         self.addCleanup(shutil.rmtree, programs, True)
