@@ -2,7 +2,6 @@
 #include <boost/json.hpp>
 
 #include "admin/api/call.h"
-#include "policy/authority/enrolment.h"
 #include "policy/authority/sign_on.h"
 
 namespace sallyport::admin {
@@ -25,12 +24,12 @@ std::optional<std::chrono::seconds> lasts_of(const CallPtr& call, const json::ob
 }  // namespace
 
 void serve_invites(const CallPtr& call) {
-  auto& desk = call->administration.authority().sign_on->enrolment;
+  auto& desk = call->administration.authority().sign_on->invites;
   const std::string& method = call->request.method;
   if (!call->may(policy::AdminRight::policy)) return;
   if (call->parts.size() == 2 && method == "GET") {
     json::array rows;
-    for (const authority::Invite& invite : desk.invites()) rows.push_back(object_of(invite));
+    for (const authority::Invite& invite : desk.open()) rows.push_back(object_of(invite));
     return call->reply(json::object{{"invites", std::move(rows)}});
   }
   if (call->parts.size() == 2 && method == "POST") {
@@ -38,7 +37,7 @@ void serve_invites(const CallPtr& call) {
     if (!body) return;
     const auto lasts = lasts_of(call, *body);
     if (!lasts) return;
-    return desk.invite(call->who, text_of(*body, "principal"), *lasts, [call](const Result<std::shared_ptr<authority::InviteMade>>& made) {
+    return desk.make(call->who, text_of(*body, "principal"), *lasts, [call](const Result<std::shared_ptr<authority::InviteMade>>& made) {
       if (!made) return call->refuse(made.error());
       json::object out = object_of((*made)->invite);
       if (call->who.dry_run) out["dry_run"] = true;
@@ -47,12 +46,12 @@ void serve_invites(const CallPtr& call) {
     });
   }
   if (call->parts.size() != 3 || method == "POST") return call->refuse(Error{Errc::not_found, "there is nothing at " + call->request.path});
-  const auto open = desk.invites();
+  const auto open = desk.open();
   const auto found = std::find_if(open.begin(), open.end(), [&](const authority::Invite& one) { return one.id == call->parts[2]; });
   if (found == open.end()) return call->refuse(Error{Errc::not_found, "no open invite " + call->parts[2]});
   if (method == "GET") return call->reply(object_of(*found));
   if (!call->body({})) return;
-  desk.revoke_invite(call->who, found->id, [call, id = found->id](const Result<void>& gone) {
+  desk.revoke(call->who, found->id, [call, id = found->id](const Result<void>& gone) {
     if (!gone) return call->refuse(gone.error());
     call->reply(json::object{{"id", id}, {"revoked", !call->who.dry_run}});
   });
@@ -87,7 +86,7 @@ void serve_enrolments(const CallPtr& call) {
                            {"keys", std::move(keys)},
                            {"totp", !sign_on.enrolled.totp_of(principal).empty()},
                            {"passkeys", std::move(passkeys)},
-                           {"recovery_codes", sign_on.enrolment.recovery_codes_left(principal)},
+                           {"recovery_codes", sign_on.codes.recovery_left(principal)},
                            {"certificates", std::move(certificates)}});
 }
 
@@ -102,7 +101,7 @@ void serve_certificates(const CallPtr& call) {
   const authority::WebSession* session = call->who.web_session.empty() ? nullptr : sign_on.web.find(call->who.web_session);
   if (session == nullptr) return call->refuse(Error{Errc::denied, "a certificate is given to a person who has just logged in in the browser, or over ssh: ssh PRINCIPAL@gateway certificate"}, "SP-9309");
   if (call->who.dry_run) return call->reply(json::object{{"dry_run", true}}, 201);
-  sign_on.enrolment.certify(call->who.principal, text_of(*body, "public_key"), *lasts, text_of(*body, "source"), session->factors, [call](const Result<std::string>& line) {
+  sign_on.certificates.certify(call->who.principal, text_of(*body, "public_key"), *lasts, text_of(*body, "source"), session->factors, [call](const Result<std::string>& line) {
     if (!line) return call->refuse(line.error(), line.error().code == Errc::denied ? "SP-9309" : std::string_view());
     call->reply(json::object{{"certificate", *line}}, 201);
   });

@@ -51,6 +51,14 @@ std::string outcome_name(std::string_view kind) {
   return "admin.done";
 }
 
+Operator herself(const std::string& principal, const std::string& source) {
+  Operator who;
+  who.name = principal;
+  who.principal = principal;
+  who.source = source;
+  return who;
+}
+
 bool Operator::has_scope(std::string_view scope) const {
   if (scopes.empty()) return true;
   std::string_view rest = scopes;

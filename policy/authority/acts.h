@@ -23,6 +23,9 @@ struct Operator {
   [[nodiscard]] bool has_scope(std::string_view scope) const;
 };
 
+/// Somebody about herself, without a browser's session.
+[[nodiscard]] Operator herself(const std::string& principal, const std::string& source);
+
 /// The intent stands in the database and, durable, in the journal before `effect` is called; the outcome is journalled
 /// before `done`. With `who.dry_run` neither happens: `done` is told at once. `effect` calls the function it is given once, with the outcome's fields or the error.
 /// A crash in between is closed at the next start (Administration::close_open_intents).

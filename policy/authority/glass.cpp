@@ -39,8 +39,6 @@ std::string joined(const std::vector<std::string>& names) {
   return text;
 }
 
-SelfText told(std::string_view code, std::string_view why = {}) { return {{}, 1, render(make_notice(code, why)) + "\n"}; }
-
 EventJson facts_of(const policy::Envelope& envelope) {
   EventJson json;
   json.text("envelope", envelope.id).text("principal", envelope.principal).text("targets", joined(envelope.targets)).text("accounts", joined(envelope.accounts));

@@ -38,12 +38,6 @@ std::string text_id(std::string_view id) { return crypto::to_base64url(bytes_of(
 
 }  // namespace
 
-std::string code_of(const Error& error) { return error.detail.substr(0, error.detail.find(' ')); }
-std::string reason_of(const Error& error) {
-  const auto blank = error.detail.find(' ');
-  return blank == std::string::npos ? std::string() : error.detail.substr(blank + 1);
-}
-
 EnrolmentRow row_of(std::string_view principal, const policy::Passkey& passkey) {
   std::string value = std::to_string(passkey.algorithm) + " " + std::to_string(passkey.counter) + " " + std::to_string(passkey.used.time_since_epoch().count());
   value += " " + crypto::to_base64url(bytes_of(passkey.public_key)) + " " + passkey.name;
@@ -143,7 +137,7 @@ void PasskeyDesk::finish_make(const Operator& who, const std::string& name, cons
   };
   auto work = std::make_shared<Work>();
   work->passkey = {made->id, name, static_cast<int>(made->algorithm), made->public_key, made->counter, authority_.now(), {}};
-  if (authority_.sign_on->enrolment.recovery_codes_left(principal) == 0) work->codes = authority_.sign_on->enrolment.make_codes(principal);
+  if (authority_.sign_on->codes.recovery_left(principal) == 0) work->codes = authority_.sign_on->codes.make_recovery(principal);
   work->codes.put.push_back(row_of(principal, work->passkey));
   EventJson details;
   details.text("for", principal).text("what", "passkey added").text("passkey", text_id(made->id)).text("device", name).text("algorithm", name_of(made->algorithm));
@@ -154,7 +148,7 @@ void PasskeyDesk::finish_make(const Operator& who, const std::string& name, cons
         authority_.store->change_enrolments(work->codes.put, work->codes.remove, intent, [this, work, principal, details, outcome](const Result<void>& stored) {
           if (!stored) return outcome(tl::unexpected(stored.error()));
           authority_.sign_on->enrolled.add_passkey(principal, work->passkey);
-          if (!work->codes.hashes.empty()) authority_.sign_on->enrolment.take_codes(principal, work->codes);
+          if (!work->codes.hashes.empty()) authority_.sign_on->codes.take_recovery(principal, work->codes);
           outcome(details);
         });
       },

@@ -11,6 +11,7 @@
 
 #include "platform/passkey/webauthn.h"
 #include "policy/authority/acts.h"
+#include "policy/authority/coded_error.h"
 #include "policy/identity/enrolments.h"
 
 namespace sallyport::authority {
@@ -70,9 +71,5 @@ class PasskeyDesk {
   passkey::Origin origin_;
   std::map<std::string, Challenge> challenges_;
 };
-
-/// "SP-9311 why" -> "SP-9311"
-[[nodiscard]] std::string code_of(const Error& error);
-[[nodiscard]] std::string reason_of(const Error& error);
 
 }  // namespace sallyport::authority

@@ -6,15 +6,9 @@
 #include <vector>
 
 #include "policy/authority/requests.h"
+#include "policy/authority/self_text.h"
 
 namespace sallyport::authority {
-
-/// What goes back to the terminal.
-struct SelfText {
-  std::string text;
-  int exit_status = 0;
-  std::string error_text;
-};
 
 /// True when `words` is one of these verbs; `reply` is then called once, now or when the journal has it.
 bool ask_requests(Authority& authority, const Session& session, const std::vector<std::string>& words, std::function<void(SelfText)> reply);

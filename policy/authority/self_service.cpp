@@ -205,7 +205,7 @@ void SelfServiceDesk::on_ask(Session& session, const control::Envelope& question
     Session* here = authority_.find(label);
     if (here != nullptr && here->link != nullptr) reply(*here, later, std::move(answer.text), answer.exit_status, std::move(answer.error_text));
   };
-  if (!session.invite.empty()) return authority_.sign_on->enrolment.on_invited(session, words, answer_later);
+  if (!session.invite.empty()) return authority_.sign_on->invites.on_invited(session, words, answer_later);
   if (words.empty()) return menu(session, question);
   authority_.note(session, "selfservice.asked", authority_.event_of(session).text("command", without_code(command)));
   const std::string& verb = words[0];

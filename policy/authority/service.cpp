@@ -262,7 +262,7 @@ class Service {
 
   void every_second() {
     second_ = authority_.deadlines.after(k_second, [this] { every_second(); });
-    if (authority_.vault.is_attached()) authority_.sign_on->enrolment.learn_login_ca();
+    if (authority_.vault.is_attached()) authority_.sign_on->certificates.learn_ca();
     PolicyClock::Step step;
     if (authority_.policy_clock.look(step)) {
       const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(step.by).count();
