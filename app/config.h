@@ -29,8 +29,8 @@ struct Config {
   std::string effective;  ///< the whole configuration with defaults, as a file that can be read again
 
   [[nodiscard]] std::filesystem::path admin_socket() const { return run_dir / "admin.sock"; }
-  /// Each service has a directory of its own below state_dir.
   [[nodiscard]] std::filesystem::path index_dir() const { return state_dir / "index"; }  ///< of recordings, for seeking and searching
+  /// Each service has a directory of its own below state_dir.
   [[nodiscard]] std::filesystem::path state_of(std::string_view service) const { return state_dir / service; }
   /// What `service` is sent: `settings` with its own state directory.
   [[nodiscard]] Settings settings_for(std::string_view service) const;

@@ -9,6 +9,7 @@
 #include "platform/crypto/hex.h"
 #include "platform/crypto/ulid.h"
 #include "platform/model/bytes.h"
+#include "recorder/search/search_place.h"
 
 namespace sallyport::admin {
 namespace {
@@ -72,9 +73,8 @@ void serve_search(const CallPtr& call) {
   // The index's key opens what is in the index; the database's password could also change it, so only this machine's root gets that.
   call->administration.search_access(call->who, reason, call->who.is_root, [call](const Result<Secret>& access) {
     if (!access) return call->refuse(access.error(), code_of_search(access.error()));
-    constexpr std::size_t k_key_bytes = authority::Administration::k_search_key_bytes;
-    json::object answer{{"key", crypto::to_hex(access->reveal().first(k_key_bytes))}};
-    if (access->size() > k_key_bytes) answer["password"] = std::string(access->reveal_text().substr(k_key_bytes));
+    json::object answer{{"key", crypto::to_hex(access->reveal().first(search::k_key_bytes))}};
+    if (access->size() > search::k_key_bytes) answer["password"] = std::string(access->reveal_text().substr(search::k_key_bytes));
     call->reply(answer);
   });
 }

@@ -10,6 +10,7 @@
 #include "platform/crypto/ulid.h"
 #include "platform/model/bytes.h"
 #include "policy/authority/authority.h"
+#include "recorder/search/search_place.h"
 
 namespace sallyport::admin {
 namespace {
@@ -70,7 +71,7 @@ Viewings::Viewings(authority::Administration& administration, const Settings& se
   state_dir_ = std::filesystem::path(settings.text("state_dir", ".")).parent_path().string();
   run_dir_ = settings.text("run_dir", ".");
   ring_dir_ = settings.text("ring_dir", run_dir_ + "/rings");
-  for (const char* name : {"search_database", "search_password_file", "search_password_secret", "search_ca_file"}) search_.set(name, settings.text(name));
+  for (const char* name : search::k_place_settings) search_.set(name, settings.text(name));
   administration_.authority().moderation->watch = [this](const authority::Operator& who, const std::string& session, const std::string& reason, authority::WatchOut out, authority::WatchOver over) {
     return join_view(administration_, json::serialize(place()), who, session, reason, std::move(out), std::move(over));
   };
@@ -82,15 +83,13 @@ Viewings::~Viewings() {
 }
 
 json::object Viewings::place() const {
-  return json::object{{"do", "open"},
-                      {"journal", state_dir_ + "/recorder/journal"},
-                      {"ring_dir", ring_dir_},
-                      {"checkpoint_key", run_dir_ + "/keys/checkpoint.vkey"},
-                      {"index", state_dir_ + "/index"},
-                      {"search_database", search_.text("search_database")},
-                      {"search_password_file", search_.text("search_password_file")},
-                      {"search_password_secret", search_.text("search_password_secret")},
-                      {"search_ca_file", search_.text("search_ca_file")}};
+  json::object place{{"do", "open"},
+                     {"journal", state_dir_ + "/recorder/journal"},
+                     {"ring_dir", ring_dir_},
+                     {"checkpoint_key", run_dir_ + "/keys/checkpoint.vkey"},
+                     {"index", state_dir_ + "/index"}};
+  for (const char* name : search::k_place_settings) place[name] = search_.text(name);
+  return place;
 }
 
 Viewings::ViewingPtr Viewings::find(const Call& call, const std::string& id) const {

@@ -25,11 +25,12 @@ Error refused(const std::string& what) { return {Errc::unavailable, "landlock: "
 
 }  // namespace
 
-Result<bool> write_only_below(std::span<const std::filesystem::path> folders) {
+Result<bool> write_only_below(std::span<const std::filesystem::path> folders, Programs programs) {
   const long version = syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
   if (version < 1) return false;
   landlock_ruleset_attr rules{};
-  rules.handled_access_fs = k_writes | (version >= 2 ? k_refer : 0) | (version >= 3 ? k_truncate : 0);
+  const std::uint64_t writes = k_writes | (version >= 2 ? k_refer : 0) | (version >= 3 ? k_truncate : 0);
+  rules.handled_access_fs = writes | (programs == Programs::none ? LANDLOCK_ACCESS_FS_EXECUTE : 0);
   const Fd ruleset(static_cast<int>(syscall(SYS_landlock_create_ruleset, &rules, sizeof rules, 0)));
   if (!ruleset) return tl::unexpected(refused("a rule set"));
   const auto allow = [&](const std::filesystem::path& path, std::uint64_t what) -> Result<void> {
@@ -42,7 +43,7 @@ Result<bool> write_only_below(std::span<const std::filesystem::path> folders) {
     return {};
   };
   for (const auto& folder : folders)
-    if (auto allowed = allow(folder, rules.handled_access_fs); !allowed) return tl::unexpected(allowed.error());
+    if (auto allowed = allow(folder, writes); !allowed) return tl::unexpected(allowed.error());
   if (auto allowed = allow("/dev/null", LANDLOCK_ACCESS_FS_WRITE_FILE | (version >= 3 ? k_truncate : 0)); !allowed) return tl::unexpected(allowed.error());
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return tl::unexpected(refused("no_new_privs"));
   if (syscall(SYS_landlock_restrict_self, ruleset.get(), 0) != 0) return tl::unexpected(refused("this process"));

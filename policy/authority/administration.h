@@ -140,7 +140,6 @@ class Administration {
   /// That key and, behind it, the password of the index's database where the vault has it and `with_password` is set. Errc::unavailable,
   /// with the setting's name first: the vault does not lend it.
   void search_access(const Operator& who, const std::string& reason, bool with_password, Done<Secret> done);
-  static constexpr std::size_t k_search_key_bytes = 32;
   static constexpr std::chrono::hours k_consent_lasts{1};
   [[nodiscard]] std::vector<RecentEvent> recent_events(std::uint64_t after, std::size_t limit) const { return authority_.journal.recent(after, limit); }
   /// Number of the oldest event that recent_events() still has.

@@ -1,11 +1,8 @@
 #include "recorder/shipping/shipping_service.h"
 
-#include <linux/landlock.h>
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,6 +13,7 @@
 #include "platform/crypto/note.h"
 #include "platform/model/json_text.h"
 #include "platform/os/step_back.h"
+#include "platform/os/write_limits.h"
 #include "recorder/shipping/stamper.h"
 #include "recorder/shipping/store_options.h"
 #include "recorder/shipping/syslog_tls.h"
@@ -37,22 +35,6 @@ void become_shipper() {
   ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-}
-
-/// From here on nothing can be written, made or removed but below `folder`, and nothing executed.
-void only_write_below(const std::string& folder) {
-  landlock_ruleset_attr rules{};
-  rules.handled_access_fs = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE |
-                            LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SOCK |
-                            LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM;
-  const Fd ruleset(static_cast<int>(::syscall(SYS_landlock_create_ruleset, &rules, sizeof rules, 0)));
-  if (!ruleset) return;  // an older kernel; `sallyport doctor` says so
-  landlock_path_beneath_attr below{};
-  const Fd place(::open(folder.c_str(), O_PATH | O_CLOEXEC | O_DIRECTORY));
-  below.allowed_access = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_DIR;
-  below.parent_fd = place.get();
-  if (!place || ::syscall(SYS_landlock_add_rule, ruleset.get(), LANDLOCK_RULE_PATH_BENEATH, &below, 0) != 0) return;
-  static_cast<void>(::syscall(SYS_landlock_restrict_self, ruleset.get(), 0));
 }
 
 class ShippingService {
@@ -195,7 +177,14 @@ class ShippingService {
     }
     if (!confined_) {
       ::mkdir(options_.state_dir.c_str(), 0700);
-      if (!places_.url.starts_with("dir:")) only_write_below(options_.state_dir);
+      if (!places_.url.starts_with("dir:")) {
+        const std::filesystem::path own[] = {options_.state_dir};
+        // False is an older kernel; `sallyport doctor` says so.
+        if (auto limited = os::write_only_below(own, os::Programs::none); !limited) {
+          refuse("the shipper could not be confined: " + limited.error().detail);
+          return k_check_again;
+        }
+      }
       confined_ = true;
     }
     bool lock_known = true;

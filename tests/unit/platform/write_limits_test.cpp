@@ -66,4 +66,28 @@ TEST_CASE("a process gives up writing outside one folder, and so does what it st
   CHECK(std::filesystem::exists(outside.path / "evidence"));
 }
 
+TEST_CASE("a process that executes nothing more still writes below its folder", "[write-limits]") {
+  const Folder inside;
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    if (access("/bin/false", X_OK) != 0) _exit(5);
+    const std::array<std::filesystem::path, 1> folders{inside.path};
+    const auto limited = os::write_only_below(folders, os::Programs::none);
+    if (!limited) _exit(2);
+    if (!*limited) _exit(77);
+    if (!can_write(inside.path / "progress")) _exit(3);
+    execl("/bin/false", "false", nullptr);  // would end with 1
+    _exit(errno == EACCES ? 0 : 4);
+  }
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  REQUIRE(WIFEXITED(status));
+  if (WEXITSTATUS(status) == 77) {
+    WARN("skipped: this kernel has no Landlock");
+    return;
+  }
+  CHECK(WEXITSTATUS(status) == 0);
+}
+
 }  // namespace sallyport
