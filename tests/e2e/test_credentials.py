@@ -311,5 +311,62 @@ class Seal(unittest.TestCase):
             self.assertEqual(live.wait(10), 0)
 
 
+@needs_root
+class Order(unittest.TestCase):
+    """One account with three credentials: each is tried when the one before it was not accepted, and the record says which it was."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.lab = VaultLab(start=False)
+        cls.addClassCleanup(cls.lab.stop)
+        cls.target = cls.lab.targets[0]
+        cls.target.extra_config = "LogLevel DEBUG1"
+        cls.lab.start()
+        key = cls.lab.folder / "deploy_key"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", key], check=True)
+        cls.public = pathlib.Path(f"{key}.pub").read_text()
+        cls.lab.put("ssh/target1/deploy", key.read_bytes(), "ssh-key")
+        cls.lab.apply(cls.lab.secret_policy().replace("credentials: [{password: pw/target1/deploy}]", "credentials: [certificate, {key: ssh/target1/deploy}, {password: pw/target1/deploy}]"))
+        cls.ca = (cls.target.folder / "user_ca.pub").read_text()
+
+    def log_in(self, ca, key):
+        """What the target accepted, what the gateway's event says, and the target's log of this login."""
+        (self.target.folder / "user_ca.pub").write_text(self.ca if ca else "")
+        (self.target.folder / "authorized" / "deploy").write_text(self.public if key else "")
+        before, seen = len(self.lab.target_log()), {e["sequence"] for e in self.lab.events("target.connected")}
+        done = self.lab.ssh(self.lab.user(account="deploy"), "id -un")
+        self.assertEqual(done.stdout, b"deploy\n", done.stderr)
+        log = self.lab.target_log()[before:]
+        told = [e for e in self.lab.events("target.connected") if e["sequence"] not in seen]
+        self.assertEqual(len(told), 1, told)
+        return re.findall(r"Accepted (\S+) for deploy .*?(ED25519-CERT|ED25519|ssh2$)", log, re.M), told[0]["credential"], log
+
+    def test_1_the_certificate_comes_first_and_nothing_else_is_shown(self):
+        accepted, credential, log = self.log_in(ca=True, key=True)
+        self.assertEqual((accepted, credential), ([("publickey", "ED25519-CERT")], "certificate"))
+        self.assertNotRegex(log, r"Failed (publickey|password)")
+
+    def test_2_then_the_vaulted_key_bound_to_the_host_key(self):
+        accepted, credential, log = self.log_in(ca=False, key=True)
+        self.assertEqual((accepted, credential), ([("publickey", "ED25519")], "agent"))
+        self.assertNotIn("method password", log)
+        # The signature that was accepted covers the target's own host key (PROTOCOL of OpenSSH, section 3.3): this sshd offers it.
+        self.assertEqual(re.findall(r"method (\S+)", log.split("Accepted publickey")[0])[-1], "publickey-hostbound-v00@openssh.com")
+
+    def test_3_then_the_vaulted_password(self):
+        accepted, credential, log = self.log_in(ca=False, key=False)
+        self.assertEqual((accepted, credential), ([("password", "ssh2")], "password"))
+        self.assertLess(log.index("method publickey"), log.index("method password"))
+
+    def test_4_with_none_accepted_nobody_gets_in(self):
+        (self.target.folder / "user_ca.pub").write_text("")
+        (self.target.folder / "authorized" / "deploy").write_text("")
+        self.lab.put("pw/target1/deploy", b"not the password", "password")
+        self.addCleanup(self.lab.put, "pw/target1/deploy", self.lab.password.encode(), "password")
+        done = self.lab.ssh(self.lab.user(account="deploy"), "id -un")
+        self.assertEqual((done.returncode, done.stdout), (255, b""))
+        self.assertIn(b"SP-3007", done.stderr)
+
+
 if __name__ == "__main__":
     unittest.main()

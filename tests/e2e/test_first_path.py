@@ -63,6 +63,39 @@ class FirstPath(unittest.TestCase):
         for part in ("[xterm-256color]", "rows 33; columns 101", "erase = ^H", "-ixon", "(33, 101, 707, 495)"):
             self.assertIn(part, text)
 
+    def test_every_mode_of_a_terminal_arrives_as_by_plain_ssh(self):
+        """All flags that RFC 4254 section 8 can carry and a pty takes, set one way and the other: `stty -a` says the same with and without the gateway."""
+        import termios, string
+        target = self.lab.targets[0]
+        (target.folder / "authorized" / self.lab.account).write_text(self.lab.people["engineer"] + "\n")
+        self.addCleanup((target.folder / "authorized" / self.lab.account).write_text, "")
+        direct = ["ssh", *self.lab.ssh_options(StrictHostKeyChecking="no", UserKnownHostsFile="/dev/null"), "-tt", "-p", str(target.port), "-l", self.lab.account, target.address]
+        by_gateway = self.lab.ssh_command(self.who, arguments=["-tt"])
+        flags = {0: "IGNPAR PARMRK INPCK ISTRIP INLCR IGNCR ICRNL IXON IXANY IXOFF IMAXBEL IUCLC", 1: "OPOST ONLCR OCRNL ONOCR ONLRET OLCUC",
+                 2: "PARODD", 3: "ISIG ICANON ECHO ECHOE ECHOK ECHONL NOFLSH TOSTOP IEXTEN ECHOCTL ECHOKE PENDIN XCASE"}
+        keys = "VINTR VQUIT VERASE VKILL VEOF VEOL VEOL2 VSTART VSTOP VSUSP VREPRINT VWERASE VLNEXT VDISCARD"
+        heard = []
+        for turn in (0, 1):
+            master, slave = pty.openpty()
+            self.addCleanup(os.close, master)
+            self.addCleanup(os.close, slave)
+            modes = termios.tcgetattr(slave)
+            for field, names in flags.items():
+                for number, name in enumerate(names.split()):
+                    bit = getattr(termios, name, 0)
+                    modes[field] = modes[field] | bit if (number + turn) % 2 else modes[field] & ~bit
+            for number, name in enumerate(keys.split()):
+                modes[6][getattr(termios, name)] = bytes([ord(string.ascii_lowercase[number]) - 96 if turn else ord("A") + number])
+            modes[4] = modes[5] = termios.B19200 if turn else termios.B9600
+            for way in (direct, by_gateway):
+                termios.tcsetattr(slave, termios.TCSANOW, modes)  # ssh puts its own there while it runs
+                done = subprocess.run([*way, "stty -a"], stdin=slave, capture_output=True, timeout=30)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                heard.append(done.stdout.decode().lower().split())
+        self.assertEqual(heard[0], heard[1])
+        self.assertEqual(heard[2], heard[3])
+        self.assertGreater(len(set(heard[0]) ^ set(heard[2])), 40)  # the two turns are really different
+
     def test_a_shell_on_a_terminal_takes_typing_and_a_resize(self):
         master, slave = pty.openpty()
         import fcntl, struct, termios
