@@ -1,7 +1,7 @@
 """Proof that leaves the gateway: bundles that verify alone, checkpoints at a real syslog server, keys that hand over."""
-import base64, json, os, pathlib, shutil, subprocess, sys, tempfile, time, unittest
+import base64, json, os, pathlib, shlex, shutil, socket, subprocess, sys, tempfile, threading, time, unittest
 
-from lab import BIN, Lab, wait_for
+from lab import BIN, IS_ROOT, Lab, wait_for
 import rsyslog
 
 READER = pathlib.Path(__file__).resolve().parents[2] / "docs" / "format" / "sallyport_reader.py"
@@ -139,6 +139,64 @@ class SyslogWitness(unittest.TestCase):
             seen.write_text("\n".join(message["message"] for message in server.messages()) + "\n")
             done = lab.run_cli("verify", "--checkpoint", seen, "--checkpoint-key", lab.folder / "run" / "keys" / "checkpoint.vkey")
             self.assertEqual(done.returncode, 0, done.stdout.decode())
+
+
+class LocalLogLab(Lab):
+    """The gateway sees a /dev of its own, in which /dev/log is a socket of this test (syslog(3), RFC 3164)."""
+
+    def start_gateway(self):
+        dev = self.folder / "dev"
+        dev.mkdir(exist_ok=True)
+        self.local = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.local.bind(str(self.folder / "log.sock"))
+        os.chmod(self.folder / "log.sock", 0o666)
+        self.lines = []
+        threading.Thread(target=self.listen_to_log, daemon=True).start()
+        d = shlex.quote(str(dev))
+        self.gateway_prefix = ["unshare", "--mount", "--propagation", "private", "sh", "-ec",
+                               f"mount -t tmpfs -o mode=755 tmpfs {d}; for n in null zero full random urandom tty; do touch {d}/$n; mount --bind /dev/$n {d}/$n; done; "
+                               f"mkdir {d}/shm {d}/pts; mount --bind /dev/shm {d}/shm; mount --bind /dev/pts {d}/pts; ln -s pts/ptmx {d}/ptmx; ln -s /proc/self/fd {d}/fd; "
+                               f"touch {d}/log; mount --bind {shlex.quote(str(self.folder))}/log.sock {d}/log; mount --rbind {d} /dev; exec \"$@\"", "with-own-dev"]
+        super().start_gateway()
+
+    def listen_to_log(self):
+        while True:
+            try:
+                self.lines.append(self.local.recv(65536))
+            except OSError:
+                return
+
+    def write_config(self):
+        super().write_config()
+        path = self.folder / "sallyport.yaml"
+        path.write_text(path.read_text().replace("  syslog: false\n", "  checkpoint_every: 1s\n"))  # syslog is what it does by itself
+
+    def stop(self):
+        super().stop()
+        self.local.close()
+
+
+@unittest.skipUnless(IS_ROOT, "a /dev of its own needs root")
+class LocalSyslogWitness(unittest.TestCase):
+    def test_checkpoints_reach_the_machines_own_syslog_and_verify_from_there(self):
+        with LocalLogLab() as lab:
+            for i in range(3):
+                self.assertEqual(lab.ssh(lab.user(), f"echo {i}").returncode, 0)
+                time.sleep(1.2)
+            wait_for(lambda: len(lab.lines) >= 3, 15, 0.2)
+            self.assertRegex(lab.lines[0], rb"^<85>\w{3} [ \d]\d [\d:]{8} sallyport\S*: (sallyport: )?checkpoint ")  # authpriv.notice
+            seen = lab.folder / "seen.txt"
+            seen.write_bytes(b"\n".join(line.rstrip(b"\0") for line in lab.lines) + b"\n")
+            key = lab.folder / "run" / "keys" / "checkpoint.vkey"
+            done = lab.run_cli("verify", "--checkpoint", seen, "--checkpoint-key", key)
+            self.assertEqual(done.returncode, 0, done.stdout.decode())
+            self.assertNotIn("not checked: roll-back", done.stdout.decode())
+            # Cut behind what syslog has seen: the files alone would pass.
+            lab.stop_gateway()
+            journal = max((lab.folder / "state" / "recorder" / "journal").glob("*"), key=lambda file: file.stat().st_mtime)
+            os.truncate(journal, journal.stat().st_size // 2)
+            done = lab.run_cli("verify", "--checkpoint", seen, "--checkpoint-key", key)
+            self.assertEqual(done.returncode, 8, done.stdout.decode())
 
 
 if __name__ == "__main__":
