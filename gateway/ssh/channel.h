@@ -115,6 +115,7 @@ struct Channel {
   std::string exit_signal;
   bool closed_reported = false;
   std::unique_ptr<StreamFilter> filter;
+  std::vector<std::string> refusals_shown;  ///< codes of refused files that the person has read here
   std::shared_ptr<ChannelGuard> guard;   ///< the role has guard rules: gateway/ssh/guard_gate.h
   /// For each forwarded request with want_reply: who gets the answer (true: the source, false: nobody, we asked).
   std::deque<bool> replies_from_target;

@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::size_t k_most_early_bytes = 256 * 1024;
 constexpr std::size_t k_most_asides = 8;
+constexpr std::size_t k_most_refusals_shown = 8;         // lines on standard error of one sftp channel
 constexpr std::size_t k_most_refusals = 1024;  // told one by one; then the session ends
 constexpr std::size_t k_flooded_output = 4 * 1024 * 1024;  // answers a peer does not read; then it is not read either
 
@@ -207,6 +208,16 @@ void Relay::tell_person(Channel& channel, const Notice& notice) {
     write_local(channel, "\r\n" + line + "\r\n");
   else
     write_local(channel, line + "\n", true);
+}
+
+void Relay::show_refused_file(std::uint32_t id, std::string_view code, std::string_view text) {
+  Channel* channel = find(id);
+  if (channel == nullptr) return;
+  auto& shown = channel->refusals_shown;
+  // Once each: a whole folder may be refused, and programs that take the files never read this.
+  if (shown.size() >= k_most_refusals_shown || std::find(shown.begin(), shown.end(), code) != shown.end()) return;
+  shown.emplace_back(code);
+  write_local(*channel, std::string(text) + "\n", true);
 }
 
 void Relay::tell_aside(const Notice& notice) {

@@ -134,6 +134,7 @@ class Relay {
   Channel* channel_for(Side from, std::uint32_t id, const char* message);
   void reap(std::uint32_t id);
   void report_closed(Channel& channel);
+  void show_refused_file(std::uint32_t id, std::string_view code, std::string_view text);
   void tell_person(Channel& channel, const Notice& notice);
   /// The audit event of a refusal that this process makes by itself; the authority tells of its own. A session that is
   /// refused too often ends: the journal is not a place to write to at will.

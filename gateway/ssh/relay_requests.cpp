@@ -535,6 +535,7 @@ void Relay::install_filter(Channel& channel, const control::ChannelAnswer& answe
   }
   if (channel.filter) channel.filter->on_written = [this](const WrittenFile& file) { tell_written(authority_, file); };
   if (channel.filter) {
+    channel.filter->on_refused = [this, id = channel.id](std::string_view code, std::string_view text) { show_refused_file(id, code, text); };
     channel.filter->on_hold = [this, id = channel.id](std::uint32_t act, const std::string& text) { hold_file(id, act, text); };
     channel.filter->on_unheld = [this, id = channel.id] {
       control::Envelope told;

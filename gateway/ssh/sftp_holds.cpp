@@ -41,6 +41,7 @@ void Session::decided(std::uint32_t act, bool granted, std::string_view said, By
   const Held& held = found.mapped();
   if (!granted) {
     sink_("file.refused", fact_of(held.operation, held.path, held.other, R"(,"decision":"deny","code":"SP-9202")"));
+    tell_person("SP-9202", said);
     status_to_client(act, k_permission_denied, said);
     return;
   }

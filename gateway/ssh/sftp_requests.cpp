@@ -99,8 +99,14 @@ Session::Flow Session::refuse(std::uint32_t id, std::uint32_t status, std::strin
   const std::string more = other.empty() ? std::string() : fmt::format(R"(,"other":{})", json_string(other));
   sink_("file.refused", fmt::format(R"({{"operation":{},"path":{}{},"decision":"deny","code":"{}"}})", json_string(operation),
                                     json_string(path), more, code));
-  status_to_client(id, status, render(make_notice(code)));
+  const std::string text = render(make_notice(code));
+  tell_person(code, text);
+  status_to_client(id, status, text);
   return error_.empty() ? Flow::goes_on : Flow::broken;
+}
+
+void Session::tell_person(std::string_view code, std::string_view text) const {
+  if (on_refused) on_refused(code, text);
 }
 
 Session::Flow Session::refuse_handle(std::uint32_t id) {
@@ -116,6 +122,7 @@ void Session::cut(OpenFile& file, bool up, std::string_view code) {
   result = code;
   sink_("file.refused", fmt::format(R"({{"operation":"{}","path":{},"decision":"deny","code":"{}"}})", up ? "write" : "read",
                                     json_string(file.path), code));
+  tell_person(code, render(make_notice(code)));
 }
 
 Session::Flow Session::on_request(std::span<const std::byte> packet) {

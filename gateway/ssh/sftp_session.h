@@ -68,6 +68,7 @@ class Session final : public StreamFilter {
   Flow forward_request(const Request& request, Pending pending);
   Flow refuse(std::uint32_t id, std::uint32_t status, std::string_view code, std::string_view operation, std::string_view path,
               std::string_view other = {});
+  void tell_person(std::string_view code, std::string_view text) const;
   Flow refuse_handle(std::uint32_t id);
   void cut(OpenFile& file, bool up, std::string_view code);
   void ask_home();

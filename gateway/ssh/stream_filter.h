@@ -43,6 +43,9 @@ class StreamFilter {
     static_cast<void>(to_client);
   }
 
+  /// Something was refused: what a person should read, beside the protocol's own word for it. Clients show that word alone ("Permission denied").
+  std::function<void(std::string_view code, std::string_view text)> on_refused;
+
   /// A person has to agree to this act before it goes on; decided() brings the answer.
   std::function<void(std::uint32_t act, const std::string& text)> on_hold;
   /// Nobody waits for those any more.

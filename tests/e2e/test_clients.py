@@ -164,9 +164,19 @@ class Clients(unittest.TestCase):
         # A refusal reads there as it does in ssh.
         self.addCleanup(self.lab.apply, self.lab.default_policy())
         self.lab.apply(self.lab.default_policy(channels="sftp"))
-        done = self.run_client("ansible", "-i", folder / "hosts", "t1", "-m", "ping", env=env, timeout=120)
+        for module in (["-m", "ping"], ["-m", "shell", "-a", "id"], ["-m", "copy", "-a", f"src={self.lab.folder}/data dest=refused.bin"]):
+            done = self.run_client("ansible", "-i", folder / "hosts", "t1", *module, env=env, timeout=120)
+            self.assertNotEqual(done.returncode, 0, module)
+            self.assertRegex(done.stdout + done.stderr, rb"SP-2009 this kind of channel is not permitted", module)
+        # Programs may run, files may only be fetched. (Without this setting Ansible falls back to `dd` in a program, which is a matter of the guard.)
+        env["ANSIBLE_SSH_TRANSFER_METHOD"] = "sftp"
+        self.lab.apply(self.lab.default_policy().replace("allow: [up, down, change]", "allow: [down]"))
+        done = self.run_client("ansible", "-i", folder / "hosts", "t1", "-m", "shell", "-a", "echo allowed-$((40+2))", env=env, timeout=120)
+        self.assertIn(b"allowed-42", done.stdout, done.stderr)
+        done = self.run_client("ansible", "-i", folder / "hosts", "t1", "-m", "copy", "-a", f"src={self.lab.folder}/data dest=refused.bin", env=env, timeout=120)
         self.assertNotEqual(done.returncode, 0)
-        self.assertRegex(done.stdout + done.stderr, rb"SP-2009 this kind of channel is not permitted")
+        self.assertRegex(done.stdout + done.stderr, rb"SP-6001")
+        self.assertNotEqual(self.lab.ssh(self.who, "ls refused.bin").returncode, 0)
 
     @need("tmux", "vim.tiny")
     def test_vim_in_a_terminal_driven_by_tmux(self):
