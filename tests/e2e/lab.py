@@ -32,6 +32,20 @@ def ended(client):
             pass
 
 
+def ordinary_user(test, name="stranger", uid=54321):
+    """A command that runs what follows it as somebody who is in /etc/passwd for it alone, with a home of her own."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="sp-user-", dir="/tmp"))
+    test.addCleanup(shutil.rmtree, folder, True)
+    folder.chmod(0o755)
+    home = folder / "home"
+    home.mkdir(mode=0o700)
+    os.chown(home, uid, uid)
+    for file, line in (("passwd", f"{name}:x:{uid}:{uid}::{home}:/bin/bash"), ("group", f"{name}:x:{uid}:")):
+        (folder / file).write_text(pathlib.Path("/etc", file).read_text().rstrip("\n") + f"\n{line}\n")
+    become = f"mount --bind {folder}/passwd /etc/passwd; mount --bind {folder}/group /etc/group; cd {home}; exec setpriv --reuid={uid} --regid={uid} --clear-groups env HOME={home} USER={name} \"$@\""
+    return ["unshare", "--mount", "--propagation", "private", "sh", "-ec", become, "become"]
+
+
 class Lab:
     def __init__(self, targets=1, people=("engineer", "auditor", "admin", "approver"), config="", policy=None, start=True, listen=()):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sp-e2e-", dir="/tmp"))

@@ -1,7 +1,7 @@
 """The keeper in front of the real services: upgrade under load, kill -9, reload, and the demo."""
-import os, pathlib, pwd, re, signal, subprocess, threading, time, unittest
+import os, pathlib, re, signal, subprocess, threading, time, unittest
 
-from lab import BIN, IS_ROOT, Lab, wait_for
+from lab import BIN, IS_ROOT, Lab, ordinary_user, wait_for
 
 
 class Life(unittest.TestCase):
@@ -129,11 +129,7 @@ class Demo(unittest.TestCase):
 
     @unittest.skipUnless(IS_ROOT, "needs root to become somebody else")
     def test_the_demo_works_for_an_ordinary_user(self):
-        users = [u for u in pwd.getpwall() if 1000 <= u.pw_uid < 60000 and os.path.isdir(u.pw_dir) and os.stat(u.pw_dir).st_uid == u.pw_uid]
-        if not users:
-            self.skipTest("there is no ordinary user with a home")
-        user = users[0]
-        self.run_demo(["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "env", f"HOME={user.pw_dir}"])
+        self.run_demo(ordinary_user(self))
 
 
 if __name__ == "__main__":
