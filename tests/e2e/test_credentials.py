@@ -345,6 +345,11 @@ class Order(unittest.TestCase):
         accepted, credential, log = self.log_in(ca=True, key=True)
         self.assertEqual((accepted, credential), ([("publickey", "ED25519-CERT")], "certificate"))
         self.assertNotRegex(log, r"Failed (publickey|password)")
+        # Key id and serial name the session; the target's own log leads to its recording.
+        session = self.lab.events("target.connected")[-1]["session"]
+        accepted_as, = re.findall(r"Accepted publickey for deploy .* ED25519-CERT \S+ ID (.*) \(serial (\d+)\) CA", log)
+        self.assertEqual(accepted_as[0], session)
+        self.assertGreater(int(accepted_as[1]), 0)
 
     def test_2_then_the_vaulted_key_bound_to_the_host_key(self):
         accepted, credential, log = self.log_in(ca=False, key=True)

@@ -28,9 +28,9 @@ def plain_packet(payload):
     return struct.pack(">IB", 1 + len(payload) + padding, padding) + payload + bytes(padding)
 
 
-def kexinit(strict=True):
+def kexinit(strict=True, cipher="aes256-gcm@openssh.com"):
     kex = "curve25519-sha256" + (",kex-strict-c-v00@openssh.com" if strict else "")
-    lists = [kex, "ssh-ed25519", "aes256-gcm@openssh.com", "aes256-gcm@openssh.com", "hmac-sha2-256", "hmac-sha2-256", "none", "none", "", ""]
+    lists = [kex, "ssh-ed25519", cipher, cipher, "hmac-sha2-256", "hmac-sha2-256", "none", "none", "", ""]
     return bytes([KEXINIT]) + os.urandom(16) + b"".join(string(name) for name in lists) + b"\0" + struct.pack(">I", 0)
 
 
@@ -142,6 +142,17 @@ class HostileClients(unittest.TestCase):
         with self.assertRaises(socket.timeout):
             while connection.recv(65536):
                 pass
+        # Without strict key exchange only ciphers serve from whose beginning nothing can be cut unnoticed.
+        for cipher, serves in (("chacha20-poly1305@openssh.com", False), ("aes256-gcm@openssh.com", True), ("aes256-ctr", True)):
+            connection = self.raw()
+            self.send_all_or_closed(connection, plain_packet(kexinit(strict=False, cipher=cipher)) + self.exchange_end())
+            if not serves:
+                self.is_closed_soon(connection, what=cipher)
+                continue
+            connection.settimeout(2)
+            with self.assertRaises(socket.timeout, msg=cipher):
+                while connection.recv(65536):
+                    pass
         connection = self.raw()  # a second KEXINIT inside the exchange
         self.send_all_or_closed(connection, plain_packet(kexinit()) * 2)
         self.is_closed_soon(connection)

@@ -1,7 +1,8 @@
 """The leg towards the target, seen from the target: a break arrives, keys are exchanged anew under a transfer, strict key exchange is demanded."""
 import asyncio, hashlib, os, re, subprocess, sys, threading, unittest
 
-from lab import BIN, Lab, free_port
+from lab import BIN, Lab, ended, free_port
+from test_algorithms import found, record_of
 
 sys.path.append("/usr/lib/python3/dist-packages")
 try:
@@ -10,16 +11,18 @@ except ImportError:
     asyncssh = None
 
 PASSWORD = "target-leg-password"
+CHACHA = "chacha20-poly1305@openssh.com"
 
 
 class OwnTarget(threading.Thread):
     """An SSH server of AsyncSSH: notes what it is asked."""
 
-    def __init__(self, folder, strict):
+    def __init__(self, folder, name, strict, cipher):
         super().__init__(daemon=True)
         self.port = free_port()
+        self.cipher = cipher
         self.breaks, self.connections, self.logins = [], 0, 0
-        self.key = folder / f"own_{strict}"
+        self.key = folder / f"host_{name}"
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.key], check=True)
         self.host_key = " ".join(self.key.with_suffix(".pub").read_text().split()[:2])
         self.strict = strict
@@ -58,7 +61,9 @@ class OwnTarget(threading.Thread):
             def connection_made(self, connection):
                 note.connections += 1
                 if not note.strict:
-                    connection._get_extra_kex_algs = lambda: [b"ext-info-s"]
+                    # A server from before: neither says that it knows it nor heeds that the client does.
+                    never = {"_strict_kex": property(lambda _: False, lambda _, value: None), "_get_extra_kex_algs": lambda _: [b"ext-info-s"]}
+                    connection.__class__ = type("Before", (type(connection),), never)
 
             def begin_auth(self, username):
                 note.logins += 1
@@ -75,7 +80,7 @@ class OwnTarget(threading.Thread):
 
         async def listen():
             await asyncssh.create_server(Server, "127.0.0.1", self.port, server_host_keys=[str(self.key)], line_editor=False,
-                                         encryption_algs=["chacha20-poly1305@openssh.com"])
+                                         encryption_algs=[self.cipher])
             self.up.set()
         self.loop.create_task(listen())
         self.loop.run_forever()
@@ -92,8 +97,8 @@ class TargetLeg(unittest.TestCase):
         cls.lab.targets[0].extra_config = "RekeyLimit 1M\nLogLevel DEBUG1"
         cls.own = {}
         if asyncssh is not None:
-            for name, strict in (("own", True), ("loose", False)):
-                cls.own[name] = OwnTarget(cls.lab.folder, strict)
+            for name, strict, cipher in (("own", True, CHACHA), ("loose", False, CHACHA), ("loose-gcm", False, "aes256-gcm@openssh.com"), ("loose-ctr", False, "aes256-ctr")):
+                cls.own[name] = OwnTarget(cls.lab.folder, name, strict, cipher)
                 cls.addClassCleanup(cls.own[name].stop)
         cls.lab.policy_text = cls.policy
         cls.lab.start()
@@ -127,6 +132,19 @@ class TargetLeg(unittest.TestCase):
         self.assertEqual(done.returncode, 255)
         self.assertRegex(done.stderr, rb"SP-3008 .*strict")
         self.assertEqual((self.own["loose"].connections, self.own["loose"].logins), (1, 0))
+
+    @unittest.skipIf(asyncssh is None, "python3-asyncssh is not installed")
+    def test_with_a_cipher_that_does_not_need_it_such_a_target_serves_and_its_record_shows_it(self):
+        for name, strict in (("own", True), ("loose-gcm", False), ("loose-ctr", False)):
+            client = self.lab.popen(self.lab.user(name), arguments=["-tt"])
+            self.addCleanup(ended, client)
+            self.assertIn(b"ready", client.stdout.readline(), name)
+            client.stdin.write(b"q")
+            client.stdin.flush()
+            self.assertEqual(client.wait(10), 0, name)
+            told, = found(record_of(self.lab), "algorithms")
+            self.assertRegex(told, rf" c2s={self.own[name].cipher}(\+\S+)? ")
+            self.assertEqual("strict" in told.split(), strict, told)
 
     def test_the_target_exchanges_keys_anew_under_a_transfer(self):
         target = self.lab.targets[0]
