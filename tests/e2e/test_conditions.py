@@ -1,5 +1,5 @@
 """Conditions of the policy on live sessions, and what happens when they change; a database that was rolled back."""
-import base64, datetime, json, os, pathlib, shutil, subprocess, time, unittest, zoneinfo
+import base64, datetime, json, os, pathlib, shutil, socket, subprocess, time, unittest, zoneinfo
 
 from lab import BIN, Lab, answers_ssh, ended, wait_for
 from test_login import needs_paramiko, paramiko, totp
@@ -120,7 +120,6 @@ class Conditions(unittest.TestCase):
                        input=base64.b32encode(seed), check=True, capture_output=True, timeout=30)
         text = self.lab.default_policy(extra_rule="        mfa_within: 5s\n").replace("{name: engineer, type: person,", "{name: engineer, type: person, totp: totp/engineer,")
         self.lab.apply(text)
-        import socket
         connection = paramiko.Transport(socket.create_connection(("127.0.0.1", self.lab.port), 10))
         self.addCleanup(connection.close)
         connection.start_client(timeout=20)
@@ -137,6 +136,42 @@ class Conditions(unittest.TestCase):
         out, err = run()
         self.assertEqual(out, b"")
         self.assertIn(b"SP-2006", err)
+
+    @needs_paramiko
+    def test_a_second_factor_given_outside_counts_in_a_jump_while_it_is_fresh(self):
+        seed = os.urandom(20)
+        subprocess.run([BIN / "sallyport", "--config", self.lab.folder / "sallyport.yaml", "secret", "put", "totp/jumper", "--kind", "totp"],
+                       input=base64.b32encode(seed), check=True, capture_output=True, timeout=30)
+        self.lab.apply(self.lab.default_policy(channels="exec, jump", extra_rule="        mfa_within: 12s\n").replace("{name: engineer, type: person,", "{name: engineer, type: person, totp: totp/jumper,"))
+        key = paramiko.Ed25519Key.from_private_key_file(str(self.lab.folder / "id_engineer"))
+
+        def started(stream):
+            connection = paramiko.Transport(stream)
+            self.addCleanup(connection.close)
+            connection.start_client(timeout=20)
+            return connection
+        outer = started(socket.create_connection(("127.0.0.1", self.lab.port), 10))
+        if not outer.is_authenticated() and outer.auth_publickey("engineer", key) == ["keyboard-interactive"]:
+            outer.auth_interactive("engineer", lambda title, text, prompts: [totp(seed) for _ in prompts])
+        proven = time.monotonic()
+        inner_stream = lambda: outer.open_channel("direct-tcpip", ("target1", 22), ("127.0.0.1", 1), timeout=20)
+        for wrong in (lambda one: one.auth_none(self.lab.account), lambda one: one.auth_password(self.lab.account, "right horse", fallback=False)):
+            with self.assertRaises(paramiko.SSHException):
+                wrong(started(inner_stream()))
+        inner = started(inner_stream())
+        self.assertEqual(inner.auth_publickey(self.lab.account, key), [], "the key is asked for again, the code is not")
+
+        def run(command):
+            channel = inner.open_session(timeout=20)
+            channel.exec_command(command)
+            return channel.makefile().read(), channel.makefile_stderr().read()
+        self.assertEqual(run("echo in")[0], b"in\n")
+        time.sleep(max(0, proven + 13 - time.monotonic()))
+        out, err = run("echo in")
+        self.assertEqual(out, b"")
+        self.assertIn(b"SP-2006", err)
+        outer.close()
+        wait_for(lambda: not inner.is_active(), 10)
 
     def test_a_lock_is_felt_within_a_second_through_multiplexing_and_jumps(self):
         self.rule()

@@ -292,6 +292,22 @@ Host *
         self.assertNotEqual(done.returncode, 0)
         self.assertIn(b"SP-2", done.stderr)
 
+    def test_the_printed_configuration_serves_as_it_is(self):
+        """The lines of `config`, copied; the host CA alone vouches for what is behind a jump."""
+        printed = self.lab.ssh("engineer", "config").stdout.decode()
+        config, known = re.fullmatch(r"# ---- ~/\.ssh/config\n(.*)# ---- ~/\.ssh/known_hosts\n(.*)", printed, re.S).groups()
+        # Where her key is and which files count, said before the copied lines so that both connections of a jump hear it.
+        (self.lab.folder / "copied_config").write_text(f"IdentityFile {self.lab.folder}/id_engineer\nIdentitiesOnly yes\nIdentityAgent none\nBatchMode yes\nStrictHostKeyChecking yes\n"
+                                                       f"UserKnownHostsFile {self.lab.folder}/copied_known_hosts\nGlobalKnownHostsFile /dev/null\n{config}")
+        for lines in (known, "".join(line + "\n" for line in known.splitlines() if line.startswith("@cert-authority"))):
+            (self.lab.folder / "copied_known_hosts").write_text(lines)
+            for command, answer in ((["gateway", "whoami"], "engineer"), (["target1", "id -un"], self.lab.account), (["target2", "id -un"], self.lab.account)):
+                done = subprocess.run(["ssh", "-F", self.lab.folder / "copied_config", *command], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+                self.assertIn(answer, done.stdout, (command, done.stderr))
+        (self.lab.folder / "copied_known_hosts").write_text("")
+        done = subprocess.run(["ssh", "-F", self.lab.folder / "copied_config", "target1", "id -un"], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+        self.assertEqual((done.returncode, done.stdout), (255, b""))
+
     def test_bare_sessions_answer_without_any_client_software(self):
         for command, expected in (("ls", b"target1"), ("whoami", b"engineer"), ("config", b"Host"), ("help", b"ls"), ("explain SP-2001", b"SP-2001")):
             done = self.lab.ssh("engineer", command)
