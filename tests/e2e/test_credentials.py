@@ -326,7 +326,8 @@ class Order(unittest.TestCase):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", key], check=True)
         cls.public = pathlib.Path(f"{key}.pub").read_text()
         cls.lab.put("ssh/target1/deploy", key.read_bytes(), "ssh-key")
-        cls.lab.apply(cls.lab.secret_policy().replace("credentials: [{password: pw/target1/deploy}]", "credentials: [certificate, {key: ssh/target1/deploy}, {password: pw/target1/deploy}]"))
+        cls.policy = cls.lab.secret_policy().replace("credentials: [{password: pw/target1/deploy}]", "credentials: [certificate, {key: ssh/target1/deploy}, {password: pw/target1/deploy}]")
+        cls.lab.apply(cls.policy)
         cls.ca = (cls.target.folder / "user_ca.pub").read_text()
 
     def log_in(self, ca, key):
@@ -362,6 +363,20 @@ class Order(unittest.TestCase):
         accepted, credential, log = self.log_in(ca=False, key=False)
         self.assertEqual((accepted, credential), ([("password", "ssh2")], "password"))
         self.assertLess(log.index("method publickey"), log.index("method password"))
+
+    def test_1b_the_principals_of_the_certificate_are_the_targets_own(self):
+        principals = self.target.folder / "principals" / "deploy"
+        before, policy = principals.read_text(), self.policy
+        self.addCleanup(principals.write_text, before)
+        self.addCleanup(self.lab.apply, policy)
+        credentials = "credentials: [certificate, {key: ssh/target1/deploy}, {password: pw/target1/deploy}]"
+        self.lab.apply(policy.replace("{name: deploy, " + credentials, "{name: deploy, principals: [\"of-{target}-as-{account}\"], credentials: [certificate]"))
+        self.assertIn("of-target1-as-deploy\n", self.lab.run_cli("target", "setup", "target1", check=True).stdout.decode())
+        (self.target.folder / "user_ca.pub").write_text(self.ca)
+        done = self.lab.ssh(self.lab.user(account="deploy"), "id -un")
+        self.assertIn(b"SP-3007", done.stderr, "the sshd lists deploy@target1 only")
+        principals.write_text("of-target1-as-deploy\n")
+        self.assertEqual(self.lab.ssh(self.lab.user(account="deploy"), "id -un").stdout, b"deploy\n")
 
     def test_4_with_none_accepted_nobody_gets_in(self):
         (self.target.folder / "user_ca.pub").write_text("")

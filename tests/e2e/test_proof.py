@@ -141,6 +141,35 @@ class SyslogWitness(unittest.TestCase):
             self.assertEqual(done.returncode, 0, done.stdout.decode())
 
 
+class KeptCheckpoints(unittest.TestCase):
+    """Whoever has looked once notices a log that was put back: `sessions` and `verify` keep the newest checkpoint that they saw in the caller's own folder."""
+
+    def test_a_log_that_was_put_back_is_noticed_by_who_has_looked_since(self):
+        with Lab(targets=1, config="  checkpoint_every: 1s\n") as lab:
+            key = lab.folder / "run" / "keys" / "checkpoint.vkey"
+
+            def verified(journal, who):
+                done = lab.run_cli("verify", "--journal", journal, "--checkpoint-key", key, environment={"XDG_STATE_HOME": str(lab.folder / who)})
+                return done.returncode, done.stdout.decode() + done.stderr.decode()
+            seen = lambda: (lab.folder / "witness").read_text().count("\n\n") if (lab.folder / "witness").exists() else 0
+            older = lab.folder / "older"
+            for number in range(2):
+                self.assertEqual(lab.ssh(lab.user(), "echo in").stdout, b"in\n")
+                before = seen()
+                wait_for(lambda: seen() > before + 1, 20, 0.2)
+                if not number:
+                    shutil.copytree(lab.folder / "state" / "recorder" / "journal", older)
+            for who, look in (("by-sessions", ["sessions"]), ("by-verify", ["verify"])):
+                lab.run_cli(*look, check=True, environment={"XDG_STATE_HOME": str(lab.folder / who)})
+                self.assertTrue([file for file in (lab.folder / who).rglob("*") if file.is_file()], "it keeps what it saw")
+                status, told = verified(older, who)
+                self.assertEqual(status, 8, told)
+                self.assertRegex(told, "roll|checkpoint")
+            status, told = verified(older, "somebody-new")
+            self.assertEqual(status, 0, told)
+            self.assertIn("not checked: roll-back (no outside checkpoint)", told)
+
+
 class LocalLogLab(Lab):
     """The gateway sees a /dev of its own, in which /dev/log is a socket of this test (syslog(3), RFC 3164)."""
 
