@@ -49,6 +49,9 @@ constexpr Route k_routes[] = {
     {"enrolments", "GET DELETE", serve_enrolments},
     {"certificates", "POST", serve_certificates},
     {"passkeys", "GET POST DELETE", serve_passkeys, Route::Guard::own},
+    {"own-keys", "GET POST DELETE", serve_own_keys, Route::Guard::own},
+    {"one-time-code", "GET POST", serve_one_time_code},
+    {"recovery-codes", "POST", serve_recovery_codes},
     {"envelopes", "GET POST DELETE", serve_envelopes, Route::Guard::lock},
     {"sessions", "GET POST DELETE", serve_sessions},
     {"plan", "POST", serve_plan},
@@ -238,10 +241,11 @@ class Api final : public authority::Front {
 
     const bool is_oidc = call->request.path.starts_with("/v1/login/oidc");
     const bool is_passkey = call->request.path == "/v1/login/passkey";
-    const bool is_login = call->request.path == "/v1/login" || is_oidc || is_passkey;
+    const bool is_invited = call->request.path == "/v1/invited" || call->request.path.starts_with("/v1/invited/");
+    const bool is_login = call->request.path == "/v1/login" || is_oidc || is_passkey || is_invited;
     if (is_login) {
       if (const auto verdict = sign_ins_.take(call->request.peer.is_local ? "unix" : host_of(call->request.peer.address)); !verdict.allowed) return too_many(call, verdict);
-      return is_oidc ? serve_oidc_login(call) : is_passkey ? serve_passkey_login(call) : serve_login(call);
+      return is_invited ? serve_invited(call) : is_oidc ? serve_oidc_login(call) : is_passkey ? serve_passkey_login(call) : serve_login(call);
     }
     const auto holder = terminals_.holder_of(call->request);
     auto who = holder ? Result<authority::Operator>(*holder) : authenticate(call->request);
@@ -278,7 +282,7 @@ class Api final : public authority::Front {
     call->who.dry_run = dry_run == "true" && method != "GET";
     if (call->who.dry_run && (route->resource == "recordings" || route->resource == "viewings" || route->resource == "search" || route->resource == "unseal"))
       return call->refuse(Error{Errc::invalid, "this cannot be tried out: it gives or takes a secret"});
-    constexpr std::string_view k_sensitive[] = {"principals", "groups", "targets", "roles", "bindings", "accounts", "guard-rules", "certificate-authorities", "apply", "locks", "secrets", "recordings", "search", "tokens", "seal", "unseal", "sessions", "invites", "enrolments", "certificates", "envelopes", "passkeys"};
+    constexpr std::string_view k_sensitive[] = {"principals", "groups", "targets", "roles", "bindings", "accounts", "guard-rules", "certificate-authorities", "apply", "locks", "secrets", "recordings", "search", "tokens", "seal", "unseal", "sessions", "invites", "enrolments", "certificates", "envelopes", "passkeys", "own-keys", "one-time-code", "recovery-codes"};
     const bool asks_itself = route->resource == "sessions" && call->parts.size() == 4 && call->parts[3] == "join";
     if (!is_get_or_head(call->request) && !call->who.dry_run && !asks_itself && std::find(std::begin(k_sensitive), std::end(k_sensitive), route->resource) != std::end(k_sensitive) &&
         !is_fresh_enough(call))

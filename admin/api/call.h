@@ -120,6 +120,9 @@ void serve_invites(const CallPtr& call);
 void serve_enrolments(const CallPtr& call);
 void serve_certificates(const CallPtr& call);
 void serve_passkeys(const CallPtr& call);
+void serve_own_keys(const CallPtr& call);
+void serve_one_time_code(const CallPtr& call);
+void serve_recovery_codes(const CallPtr& call);
 void serve_envelopes(const CallPtr& call);
 
 }  // namespace sallyport::admin

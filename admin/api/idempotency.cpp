@@ -49,7 +49,8 @@ bool Idempotency::admit(const CallPtr& call) {
   auto fresh = std::make_shared<Kept>();
   fresh->fingerprint = fingerprint;
   // The key of a recording, a new token: told once, kept nowhere.
-  fresh->has_secret = call->parts.size() > 1 && (call->parts[1] == "recordings" || call->parts[1] == "tokens" || call->parts[1] == "invites" || call->parts[1] == "secrets");
+  constexpr std::string_view k_secret[] = {"recordings", "tokens", "invites", "secrets", "passkeys", "one-time-code", "recovery-codes"};
+  fresh->has_secret = call->parts.size() > 1 && std::find(std::begin(k_secret), std::end(k_secret), call->parts[1]) != std::end(k_secret);
   kept_.emplace(place, fresh);
   order_.push_back(place);
   call->answer = [fresh, next = call->answer](net::HttpResponse response) {

@@ -42,6 +42,9 @@ void serve_invites(const CallPtr& call) {
       json::object out = object_of((*made)->invite);
       if (call->who.dry_run) out["dry_run"] = true;
       else out["code"] = std::string((*made)->code.reveal_text());
+      // Behind the #, which no browser sends to anybody: neither in a log nor in a Referer.
+      const std::string origin = call->administration.authority().settings.text("admin_origin");
+      if (!call->who.dry_run && !origin.empty()) out["link"] = origin + "/invited#" + std::string((*made)->code.reveal_text());
       call->reply(out, 201);
     });
   }

@@ -1,6 +1,7 @@
 // GET, POST, DELETE /v1/passkeys, POST /v1/passkeys/challenge, POST /v1/login/passkey, POST /v1/session/passkey
 #include <boost/json.hpp>
 
+#include "admin/api/factor_answers.h"
 #include "admin/api/web_login.h"
 #include "platform/crypto/base64.h"
 #include "platform/model/bytes.h"
@@ -80,15 +81,7 @@ void make(const CallPtr& call) {
   if (call->who.dry_run) return call->reply(json::object{{"dry_run", true}}, 201);
   passkeys.finish_make(call->who, text_of(*body, "name"), *shown, [call](const Result<std::string>& codes) {
     if (!codes) return refuse(call, codes.error());
-    json::array lines;
-    for (std::string_view rest = *codes; !rest.empty();) {
-      const auto end = rest.find('\n');
-      std::string_view line = rest.substr(0, end);
-      line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
-      if (!line.empty()) lines.emplace_back(line);
-      rest = end == std::string_view::npos ? std::string_view{} : rest.substr(end + 1);
-    }
-    call->reply(json::object{{"enrolled", true}, {"recovery_codes", std::move(lines)}}, 201);
+    reply_once(call, json::object{{"enrolled", true}, {"recovery_codes", lines_of(*codes)}}, 201);
   });
 }
 

@@ -39,6 +39,7 @@ void answer_own_session(const CallPtr& call);
 /// Before anybody is known.
 void serve_login(const CallPtr& call);
 void serve_passkey_login(const CallPtr& call);
+void serve_invited(const CallPtr& call);
 void serve_passkey_again(const CallPtr& call);
 void serve_own_session(const CallPtr& call);
 

@@ -164,6 +164,7 @@ constexpr std::array k_messages = {
     Message{"SP-9312", "there are no passkeys here", "the gateway does not know by which address its page is opened", "Use another factor or a recovery code; an administrator sets admin.origin in the configuration."},
     Message{"SP-9313", "this passkey may have been copied", "its counter went back since it was last used", "Do not use it again: sign in by another factor or a recovery code and remove it; an administrator was told."},
     Message{"SP-9314", "a passkey is made in the browser", "a token or a local account has no web session that proved a factor", "Sign in on the page with your name and open Account."},
+    Message{"SP-9315", "keys and codes are changed by their owner", "a token or a local account has no web session that proved a factor", "Sign in on the page with your name and open Account, or write: ssh NAME@gateway keys."},
     Message{"SP-9320", "the directory does not answer", "your password is checked there and nobody can say now whether it is right", "Log in with your key, or try again in a minute; administrators see why in directory.failed."},
 
     Message{"SP-9401", "too many at once", "as many viewings, searches or browser terminals as the gateway allows are open", "Close one, or try again in a minute."},

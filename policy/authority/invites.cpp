@@ -123,6 +123,14 @@ Invite* InviteDesk::find(std::string_view code) {
   return found;
 }
 
+std::string InviteDesk::hindrance(const policy::Principal& person, const IpAddress& source) const {
+  if (const policy::Lock* lock = authority_.locks.find(person.name.view(), {}, {}, authority_.now()); lock != nullptr) return "locked: " + lock->reason;
+  if (person.expires && *person.expires <= authority_.now()) return "the principal has expired";
+  if (!person.networks.empty() && std::none_of(person.networks.begin(), person.networks.end(), [&](const Network& n) { return n.contains(source); }))
+    return "the principal's networks do not hold " + source.str();
+  return {};
+}
+
 Answer InviteDesk::attempt(Session& session, const policy::LoginAttempt& attempt) {
   Answer answer;
   answer.event.user = "(invite)";  // the code itself is as good as a key until it is used
@@ -165,10 +173,7 @@ Answer InviteDesk::attempt(Session& session, const policy::LoginAttempt& attempt
   }
   const auto signature = attempt.invalid_signature ? policy::SignatureFacts{false, true, false, "the library refused the signature"} : policy::check_signature(attempt);
   if (!signature.right || !signature.user_present) return refuse("wrong signature: " + signature.reason, true);
-  if (const policy::Lock* lock = authority_.locks.find(person->name.view(), {}, {}, authority_.now()); lock != nullptr) return refuse("locked: " + lock->reason, true);
-  if (person->expires && *person->expires <= authority_.now()) return refuse("the principal has expired", true);
-  if (!person->networks.empty() && std::none_of(person->networks.begin(), person->networks.end(), [&](const Network& n) { return n.contains(session.source); }))
-    return refuse("the principal's networks do not hold " + session.source.str(), true);
+  if (std::string why = hindrance(*person, session.source); !why.empty()) return refuse(std::move(why), true);
   session.invite = invite->id;
   session.invite_key = key->line();
   policy::LoginIdentity identity;
@@ -209,6 +214,62 @@ void InviteDesk::on_invited(Session& session, const std::vector<std::string>& wo
     reply(SelfText{"Welcome, " + principal + ". Scan this with your authenticator app:\n\n" + qr_text(*uri) + "\nor give it this line:\n  " + *uri +
                        "\n\nThen prove that it works, with the same key, within this invite's time:\n  ssh THIS-CODE@gateway 123456      (123456: what the app shows)\n",
                    0, {}});
+  });
+}
+
+Invite* InviteDesk::admit(const std::string& code, const IpAddress& source, std::function<void(Error)> refuse) {
+  Invite* invite = find(code);
+  const policy::Principal* person = invite == nullptr ? nullptr : authority_.snapshot->find_principal(invite->principal);
+  std::string why = person == nullptr || person->enrol.empty() ? "unknown, used or expired invite" : hindrance(*person, source);
+  if (why.empty()) return invite;
+  authority_.note("auth.attempted", EventJson().text("via", "web").text("source", source.str()).text("user", "(invite)").text("principal", person == nullptr ? "" : person->name.view())
+                                        .text("method", "invite").text("result", "refused").text("reason", why).text("decision", "deny").text("code", "SP-9306"));
+  // Not even the form of one: nothing was guessed.
+  if (!is_code(code)) {
+    refuse(Error{Errc::denied, "SP-9306"});
+    return nullptr;
+  }
+  authority_.throttle.failed(source, "invite", false, authority_.clock.boot());
+  static_cast<void>(authority_.deadlines.after(authority_.throttle.penalty(source, authority_.clock.boot()), [refuse = std::move(refuse)] { refuse(Error{Errc::denied, "SP-9306"}); }));
+  return nullptr;
+}
+
+void InviteDesk::look(const std::string& code, const IpAddress& source, Done<Welcome> done) {
+  const Invite* invite = admit(code, source, [done](Error error) { done(tl::unexpected(std::move(error))); });
+  if (invite == nullptr) return;
+  const policy::Principal& person = *authority_.snapshot->find_principal(invite->principal);
+  authority_.note("auth.attempted", EventJson().text("via", "web").text("source", source.str()).text("user", "(invite)").text("principal", person.name.view())
+                                        .text("method", "invite").text("invite", invite->id).text("result", "success"));
+  done(Welcome{invite->principal, person.display, invite->expires, policy::may_enrol(person, "keys"), authority_.sign_on->codes.may_enrol(invite->principal).has_value()});
+}
+
+void InviteDesk::show(const std::string& code, const IpAddress& source, Done<std::string> done) {
+  const Invite* invite = admit(code, source, [done](Error error) { done(tl::unexpected(std::move(error))); });
+  if (invite == nullptr) return;
+  if (const auto may = authority_.sign_on->codes.may_enrol(invite->principal); !may) return done(tl::unexpected(may.error()));
+  show_secret(invite->id, std::move(done));
+}
+
+void InviteDesk::use(const std::string& code, const IpAddress& source, const Brought& brought, Done<std::string> done) {
+  const Invite* invite = admit(code, source, [done](Error error) { done(tl::unexpected(std::move(error))); });
+  if (invite == nullptr) return;
+  const policy::Principal& person = *authority_.snapshot->find_principal(invite->principal);
+  if (!brought.key_line.empty()) {
+    const auto key = plain_key(brought.key_line);
+    if (!key) return done(fail(Errc::invalid, "SP-7001 this is no plain public key line"));
+    if (!policy::may_enrol(person, "keys")) return done(fail(Errc::denied, "SP-9307"));
+    const policy::Principal* owner = authority_.sign_on->enrolled.find_owner(*authority_.snapshot, key->blob);
+    if (owner != nullptr && owner != &person) return done(fail(Errc::conflict, "SP-7004 this key is enrolled already"));
+  }
+  Guest guest{invite->id, brought.key_line, source.str(), "web"};
+  if (!authority_.sign_on->codes.may_enrol(invite->principal)) {
+    if (brought.key_line.empty()) return done(fail(Errc::invalid, "SP-7001 a public key is needed"));
+    return finish(guest, std::move(done));
+  }
+  if (!is_one_time_code(brought.one_time_code)) return done(fail(Errc::denied, "SP-9305 what the app shows is needed"));
+  check(invite->id, brought.one_time_code, [this, guest = std::move(guest), done = std::move(done)](const Result<void>& right) {
+    if (!right) return done(tl::unexpected(right.error()));
+    finish(guest, done);
   });
 }
 

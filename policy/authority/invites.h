@@ -1,7 +1,8 @@
 // policy/authority/invites.h -- one-time codes with which new people enrol their first key and second factor.
 //
 // `ssh CODE@gateway` proves the key that the client offers, shows a one-time code secret as a QR code, and enrols both once
-// `ssh CODE@gateway 123456` has shown that the app has it. An invite is used once.
+// `ssh CODE@gateway 123456` has shown that the app has it. In a browser the code comes with the link; the key is pasted there. An invite
+// is used once.
 #pragma once
 
 #include <functional>
@@ -47,6 +48,25 @@ class InviteDesk {
   void revoke(const Operator& who, const std::string& id, Done<void> done);
   [[nodiscard]] std::vector<Invite> open();
 
+  // Somebody nobody knows, in a browser. What is unknown, used, expired, or of somebody who may not come gets the same answer, SP-9306,
+  // later with every failure of its source. Errors carry a code of the catalogue.
+  struct Welcome {
+    std::string principal;
+    std::string display;
+    WallTime expires{};
+    bool keys = false;  ///< she may enrol them
+    bool code = false;  ///< she enrols a one-time code
+  };
+  void look(const std::string& code, const IpAddress& source, Done<Welcome> done);
+  /// What the app scans. Errc::conflict: she enrols none.
+  void show(const std::string& code, const IpAddress& source, Done<std::string> done);
+  struct Brought {
+    std::string key_line;  ///< may be empty
+    std::string one_time_code;
+  };
+  /// Answers with recovery codes, one a line.
+  void use(const std::string& code, const IpAddress& source, const Brought& brought, Done<std::string> done);
+
   // An ssh login by an invite's code.
   [[nodiscard]] static bool is_code(std::string_view user);
   /// Takes the place of policy::Login for such a user name.
@@ -63,6 +83,10 @@ class InviteDesk {
     std::string session;
   };
   [[nodiscard]] Invite* find(std::string_view code);
+  /// Why this person may not come from there now; empty: she may.
+  [[nodiscard]] std::string hindrance(const policy::Principal& person, const IpAddress& source) const;
+  /// The invite of somebody in a browser; null when she was refused, and `refuse` called after its delay.
+  [[nodiscard]] Invite* admit(const std::string& code, const IpAddress& source, std::function<void(Error)> refuse);
   /// The secret of this invite's one-time code: made at the first call, the same from then on.
   void show_secret(const std::string& id, Done<std::string> done);
   /// Whether `code` is of the secret that was shown. The last wrong one uses the invite up. Errors carry a code of the catalogue.

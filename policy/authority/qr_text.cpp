@@ -13,11 +13,15 @@ struct FreeCode {
   void operator()(QRcode* code) const noexcept { QRcode_free(code); }
 };
 
+std::unique_ptr<QRcode, FreeCode> code_of(std::string_view text) {
+  const std::string copy(text);
+  return std::unique_ptr<QRcode, FreeCode>(QRcode_encodeString8bit(copy.c_str(), 0, QR_ECLEVEL_L));
+}
+
 }  // namespace
 
 std::string qr_text(std::string_view text) {
-  const std::string copy(text);
-  const std::unique_ptr<QRcode, FreeCode> code(QRcode_encodeString8bit(copy.c_str(), 0, QR_ECLEVEL_L));
+  const auto code = code_of(text);
   if (!code) return {};
   // Colours are set, not assumed: white modules are white on every terminal.
   const auto is_white = [&](int row, int column) {
@@ -35,6 +39,17 @@ std::string qr_text(std::string_view text) {
     out += "\x1b[0m\n";
   }
   return out;
+}
+
+std::vector<std::string> qr_rows(std::string_view text) {
+  const auto code = code_of(text);
+  if (!code) return {};
+  std::vector<std::string> rows;
+  for (int row = 0; row < code->width; ++row) {
+    std::string& line = rows.emplace_back();
+    for (int column = 0; column < code->width; ++column) line += (code->data[row * code->width + column] & 1) == 0 ? '0' : '1';
+  }
+  return rows;
 }
 
 }  // namespace sallyport::authority

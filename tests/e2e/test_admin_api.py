@@ -29,6 +29,9 @@ VALID = {"loginByPasskey": {"login": "0" * 64}, "proveAgainByPasskey": {}, "crea
     "beginSignOn": {},
     "proveAgain": {"factor": "000000"},
     "createInvite": {"principal": "engineer", "lasts": "1h"},
+    "addOwnKey": {"public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILV6Nrld6SzsBs3fHuVhbaTYX8fXTMv/rlU+xUVrkCl4"},
+    "confirmOneTimeCode": {"code": "000000"},
+    "lookAtInvite": {"code": "none"}, "showInvitedCode": {"code": "none"}, "useInvite": {"code": "none", "public_key": "x", "one_time_code": "000000"},
     "createCertificate": {"public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILV6Nrld6SzsBs3fHuVhbaTYX8fXTMv/rlU+xUVrkCl4", "lasts": "1h", "source": "10.0.0.0/8"},
     "planPolicy": {"files": [{"name": "p.yaml", "content": "POLICY"}], "replay": "1d"},
     "applyPolicy": {"files": [{"name": "p.yaml", "content": "POLICY"}], "reason": "test"},
@@ -176,7 +179,7 @@ class AdminApi(unittest.TestCase):
         session = self.call("GET", "/v1/sessions")[2]["sessions"][0]["session"]
         invites = self.call("GET", "/v1/invites")[2]["invites"] or [self.call("POST", "/v1/invites", {"principal": "engineer"})[2]]
         return {"/v1/invites": invites[0]["id"], "/v1/enrolments": "engineer", "/v1/requests": rows[0]["id"], "/v1/locks": locks[0]["id"], "/v1/secrets": "test/one", "/v1/tokens": token["id"], "/v1/sessions": session,
-                "/v1/recordings": session, "/v1/search": "", "/v1/viewings": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "/v1/envelopes": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "/v1/passkeys": "AAAA", "/v1/terminals": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "/v1/policy": "1", "/v1/nodes": self.call("GET", "/v1/nodes")[2]["nodes"][0]["id"],
+                "/v1/recordings": session, "/v1/search": "", "/v1/viewings": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "/v1/envelopes": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "/v1/passkeys": "AAAA", "/v1/own-keys": "AAAA", "/v1/terminals": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "/v1/policy": "1", "/v1/nodes": self.call("GET", "/v1/nodes")[2]["nodes"][0]["id"],
                 **{f"/v1/{kind}": "spare" for kind in ("principals", "groups", "targets", "roles", "bindings", "guard-rules", "certificate-authorities")}, "/v1/accounts": "one@spare"}
 
     def path_of(self, path, things):

@@ -139,7 +139,8 @@ async function attempt<T>(path: string, { method = "GET", body, signal, headers 
     throw unreachable(`the answer to ${method} ${path} is not JSON (status ${response.status})`);
   }
   if (response.ok) return { body: parsed as T, etag: response.headers.get("ETag") ?? "" };
-  if (response.status === 401) {
+  // A wrong invite is no end of the session that this browser may have.
+  if (response.status === 401 && !path.startsWith("/v1/invited")) {
     token.clear();
     csrf = "";
     signedOut.forEach((listener) => listener());

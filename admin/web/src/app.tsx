@@ -5,8 +5,10 @@ import { Access } from "./pages/access";
 import { Account } from "./pages/account";
 import { Audit } from "./pages/audit";
 import { Health } from "./pages/health";
+import { Invited } from "./pages/invited";
 import { Live } from "./pages/live";
 import { Locks } from "./pages/locks";
+import { Invites } from "./pages/invites";
 import { Policy } from "./pages/policy";
 import { Replay } from "./pages/replay";
 import { Requests } from "./pages/requests";
@@ -35,6 +37,7 @@ const places = [
   { path: "/targets", name: "Targets", view: Targets },
   { path: "/access", name: "Access review", view: Access, right: "audit" },
   { path: "/policy", name: "Policy", view: Policy, right: "policy" },
+  { path: "/invites", name: "Invites", view: Invites, right: "policy" },
   { path: "/locks", name: "Locks", view: Locks, right: "lock" },
   { path: "/secrets", name: "Secrets", view: Secrets, right: "secret" },
   { path: "/tokens", name: "Tokens", view: Tokens },
@@ -72,8 +75,13 @@ function View({ path, who }: { path: string; who: WhoAmI }) {
   );
 }
 
+/** Who comes with an invite is nobody yet; everybody else is, or signs in. */
 export function App() {
   const { path } = usePlace();
+  return path === "/invited" ? <Invited /> : <SignedIn path={path} />;
+}
+
+function SignedIn({ path }: { path: string }) {
   const present = usePresence();
   const [who, setWho] = useState<WhoAmI>();
   const [asking, setAsking] = useState(true);

@@ -140,10 +140,29 @@ export interface PasskeyRow {
   enrolled: string;
   used?: string;
 }
-export interface Enrolment {
-  keys?: { algorithm: string; fingerprint: string; comment: string }[];
-  totp: boolean;
+export interface OwnKey {
+  id: string;
+  algorithm: string;
+  fingerprint: string;
+  comment: string;
+  counts: boolean;
+}
+export interface OwnKeys {
+  items: OwnKey[];
+  in_policy: OwnKey[];
+  may_enrol: boolean;
+}
+export interface OneTimeCode {
+  enrolled: boolean;
+  in_policy: boolean;
+  may_enrol: boolean;
   recovery_codes: number;
+}
+export interface InviteRow {
+  id: string;
+  principal: string;
+  by: string;
+  expires: string;
 }
 export interface Vote {
   by: string;

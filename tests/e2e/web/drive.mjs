@@ -116,6 +116,21 @@ const steps = {
   async shot({ page, name }) {
     await page.screenshot({ path: `${folder}/${name}.png` });
   },
+  async shot_of({ page, selector, name }) {
+    await page.locator(selector).first().screenshot({ path: `${folder}/${name}.png` });
+  },
+  async click_text({ page, text }) {
+    await page.getByText(text).first().click();
+  },
+  async contents({ page, selector }) {
+    return page.locator(selector).allTextContents();
+  },
+  async goto({ page, url }) {
+    await page.goto(url);
+  },
+  async href({ page }) {
+    return page.evaluate(() => location.href);
+  },
   async axe({ page }) {
     // The check itself needs to run a script, which the page's own policy forbids to everybody: Playwright evaluates outside of it.
     await page.evaluate(axe);

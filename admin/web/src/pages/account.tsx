@@ -1,109 +1,20 @@
-// What proves that it is you: passkeys are made and removed here; keys and one-time codes over ssh.
+// What proves that it is you: passkeys, ssh keys and one-time codes, made and removed by their owner.
 import { useState } from "preact/hooks";
 
-import { change, session } from "../api";
-import { canPasskey, makePasskey } from "../passkeys";
-import { clock } from "../text";
-import type { Enrolment, PasskeyRow, WhoAmI } from "../types";
-import { Empty, Equivalent, Page, ProblemBox, Table } from "../ui";
-import { useAction, useLoad } from "../use";
+import type { WhoAmI } from "../types";
+import { Page } from "../ui";
+import { OneTimeCodes } from "./account/one_time_code";
+import { SshKeys } from "./account/own_keys";
+import { Passkeys } from "./account/passkeys";
 
 export function Account({ who }: { who: WhoAmI }) {
-  const { data, problem, again } = useLoad<{ items: PasskeyRow[]; may_enrol: boolean; recovery_codes: number }>("/v1/passkeys");
   const name = who.principal ?? "";
-  const enrolled = useLoad<Enrolment>(name ? `/v1/enrolments/${name}` : "/v1/whoami");
-  const [label, setLabel] = useState("");
-  const [codes, setCodes] = useState<string[]>([]);
-  const make = useAction(async () => {
-    setCodes(await makePasskey(label.trim()));
-    setLabel("");
-    again();
-    enrolled.again();
-  });
-  const remove = useAction(async (id: string) => {
-    await change(`/v1/passkeys/${id}`, "DELETE");
-    again();
-  });
-  const offered = data?.may_enrol && session.is() && canPasskey();
+  const [turn, setTurn] = useState(0); // a first passkey makes recovery codes
   return (
     <Page title="Account">
-      <h2>Passkeys</h2>
-      <p class="hint">A passkey is the second factor of a sign-in on this page, and proves again that it is you before a change of policy, keys, locks or recordings.</p>
-      {offered && (
-        <form
-          class="filters"
-          aria-label="Add a passkey"
-          onSubmit={(event) => {
-            event.preventDefault();
-            void make.run();
-          }}
-        >
-          <label class="filter">
-            <span>Name of the device</span>
-            <input required maxLength={60} value={label} onInput={(event) => setLabel(event.currentTarget.value)} />
-          </label>
-          <button type="submit" disabled={make.busy || !label.trim()}>
-            {make.busy ? "Waiting for the device" : "Add a passkey"}
-          </button>
-        </form>
-      )}
-      {codes.length > 0 && (
-        <div role="status">
-          <p>Added. Keep these recovery codes where the device is not; each is good once in place of a second factor, and they are not shown again.</p>
-          <pre class="codes" tabIndex={0} aria-label="Recovery codes">
-            {codes.join("\n")}
-          </pre>
-        </div>
-      )}
-      <ProblemBox problem={make.problem ?? remove.problem ?? problem} />
-      {data && data.items.length === 0 ? (
-        <Empty>
-          {offered
-            ? "You have no passkey. Name the device that you hold, then add it."
-            : !data.may_enrol
-              ? "The policy does not let you enrol passkeys, or the gateway has no admin.origin. Ask an administrator to add passkeys to `enrol` in your entry."
-              : "Sign in with your name, not with a token, to add a passkey."}
-        </Empty>
-      ) : (
-        <Table
-          caption="Passkeys"
-          file="passkeys"
-          id={(row) => row.id}
-          rows={data?.items ?? []}
-          columns={[
-            { name: "Device", text: (row) => row.name },
-            { name: "Added", text: (row) => row.enrolled, show: (row) => <time dateTime={row.enrolled}>{clock(row.enrolled)}</time>, wide: true },
-            { name: "Used", text: (row) => row.used ?? "", show: (row) => (row.used ? <time dateTime={row.used}>{clock(row.used)}</time> : "never") },
-            {
-              name: "Act",
-              text: () => "",
-              show: (row) => (
-                <button type="button" class="danger" disabled={remove.busy} onClick={() => void remove.run(row.id)} aria-label={`Remove the passkey ${row.name}`}>
-                  Remove
-                </button>
-              ),
-            },
-          ]}
-        />
-      )}
-      <h2>Keys and codes</h2>
-      {enrolled.data?.keys && (
-        <dl class="facts">
-          <div>
-            <dt>SSH keys that you enrolled</dt>
-            <dd>{enrolled.data.keys.map((key) => key.fingerprint).join(", ") || "none"}</dd>
-          </div>
-          <div>
-            <dt>One-time code</dt>
-            <dd>{enrolled.data.totp ? "enrolled" : "not enrolled by you"}</dd>
-          </div>
-          <div>
-            <dt>Recovery codes left</dt>
-            <dd>{enrolled.data.recovery_codes}</dd>
-          </div>
-        </dl>
-      )}
-      <Equivalent cli={`ssh ${name || "NAME"}@gateway keys`} api="GET /v1/passkeys, POST /v1/passkeys/challenge, POST /v1/passkeys, DELETE /v1/passkeys/{id}" />
+      <Passkeys name={name} onChanged={() => setTurn((now) => now + 1)} />
+      <SshKeys name={name} />
+      <OneTimeCodes key={turn} name={name} />
     </Page>
   );
 }
