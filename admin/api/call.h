@@ -78,6 +78,9 @@ using CallPtr = std::shared_ptr<Call>;
 /// "90s", "15m", "8h"; Errc::invalid for anything else.
 [[nodiscard]] Result<std::chrono::seconds> parse_lasts(std::string_view text);
 
+/// Where ssh clients come in: `host` (empty: where the page was opened) and `port`.
+[[nodiscard]] json::object ssh_address(const Call& call);
+
 /// Does the caller want the answer as server-sent events?
 [[nodiscard]] bool wants_stream(const Call& call);
 /// Answers with a stream: `next` is called a few times in a second and gives what is new ("" for nothing); it ends when the caller's

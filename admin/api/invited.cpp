@@ -26,7 +26,7 @@ void serve_invited(const CallPtr& call) {
   if (what.empty()) {
     return invites.look(code, source, [call](const Result<authority::InviteDesk::Welcome>& welcome) {
       if (!welcome) return refuse_coded(call, welcome.error());
-      reply_once(call, json::object{{"principal", welcome->principal}, {"display", welcome->display}, {"expires", utc_text(welcome->expires)}, {"keys", welcome->keys}, {"one_time_code", welcome->code}});
+      reply_once(call, json::object{{"principal", welcome->principal}, {"display", welcome->display}, {"expires", utc_text(welcome->expires)}, {"ssh", ssh_address(*call)}, {"keys", welcome->keys}, {"one_time_code", welcome->code}});
     });
   }
   if (what == "one-time-code") {

@@ -6,6 +6,7 @@
 #include "admin/api/web_login.h"
 #include "policy/access/fields.h"
 #include "policy/authority/authority.h"
+#include "policy/authority/coded_error.h"
 #include "policy/authority/moderation.h"
 
 namespace sallyport::admin {
@@ -129,7 +130,36 @@ void join(const CallPtr& call) {
     const auto& seats = *call->administration.authority().moderation;
     const auto session = seats.find_to_join(label);
     const bool acts = session && seats.may_act(call->who, (*session)->label);
-    call->reply(json::object{{"session", label}, {"seat", *made}, {"left", false}, {"may_act", acts}});
+    const bool takes_over = session && seats.may_take_over(call->who, (*session)->label);
+    call->reply(json::object{{"session", label}, {"seat", *made}, {"left", false}, {"may_act", acts}, {"may_take_over", takes_over}});
+  });
+}
+
+void refuse_seat(const CallPtr& call, const Error& error) { authority::has_code(error) ? call->refuse_with(Error{error.code, authority::reason_of(error)}, authority::code_of(error), {}) : call->refuse(error); }
+
+/// POST /v1/sessions/{session}/keyboard {seat, taken}, /keys {seat, keys}: of who is present and moderates a role that lets her take over.
+void use_keyboard(const CallPtr& call) {
+  authority::Moderation& moderation = *call->administration.authority().moderation;
+  const std::string& label = call->parts[2];
+  const bool types = call->parts[3] == "keys";
+  const auto body = types ? call->body({{"seat", Field::Type::text, true, 26}, {"keys", Field::Type::text, true, 4096}}) : call->body({{"seat", Field::Type::text, true, 26}, {"taken", Field::Type::flag, true}});
+  if (!body) return;
+  const std::string seat = text_of(*body, "seat");
+  if (call->who.dry_run) {
+    if (!moderation.is_seated(call->who, label, seat)) return call->refuse(Error{Errc::not_found, "no seat of yours has this id; the session may have ended"});
+    return call->reply(json::object{{"session", label}, {"dry_run", true}});
+  }
+  if (types) {
+    const auto typed = moderation.type(call->who, label, seat, text_of(*body, "keys"));
+    if (!typed) return refuse_seat(call, typed.error());
+    return call->reply(json::object{{"session", label}, {"typed", true}});
+  }
+  const bool taken = body->at("taken").as_bool();
+  // Giving it back, and going on to type, ask for no fresh factor.
+  if (taken && !is_fresh_enough(call)) return;
+  moderation.use_keyboard(call->who, label, seat, taken, [call, label, taken](const Result<void>& done) {
+    if (!done) return refuse_seat(call, done.error());
+    call->reply(json::object{{"session", label}, {"taken", taken}});
   });
 }
 
@@ -150,6 +180,7 @@ void serve_sessions(const CallPtr& call) {
     return;
   }
   if (call->parts.size() == 4 && call->parts[3] == "join") return call->request.method == "GET" ? list_present(call) : join(call);
+  if (call->parts.size() == 4 && call->request.method == "POST" && (call->parts[3] == "keyboard" || call->parts[3] == "keys")) return use_keyboard(call);
   if (call->parts.size() == 4 && call->request.method == "POST") return tell(call);
   if (call->parts.size() != 3 || call->request.method == "POST") return call->refuse(Error{Errc::not_found, "name one session"});
   const std::string label = call->parts[2];

@@ -112,15 +112,19 @@ void serve_tokens(const CallPtr& call) {
   });
 }
 
+json::object ssh_address(const Call& call) {
+  auto gateway = authority::split_host_port(call.administration.authority().settings.text("public_address"));
+  if (gateway.host == "*" || gateway.host == "0.0.0.0" || gateway.host == "::") gateway.host.clear();  // every address of it
+  return json::object{{"host", gateway.host}, {"port", gateway.port}};
+}
+
 void serve_whoami(const CallPtr& call) {
   json::array rights;
   for (const auto right : {policy::AdminRight::policy, policy::AdminRight::lock, policy::AdminRight::audit, policy::AdminRight::view,
                            policy::AdminRight::secret, policy::AdminRight::approve, policy::AdminRight::input, policy::AdminRight::retention, policy::AdminRight::reveal})
     if (call->administration.may(call->who, right)) rights.emplace_back(policy::name_of(right));
-  auto gateway = authority::split_host_port(call->administration.authority().settings.text("public_address"));
-  if (gateway.host == "*" || gateway.host == "0.0.0.0" || gateway.host == "::") gateway.host.clear();  // every address of it
   call->reply(json::object{{"name", call->who.name},
-                           {"ssh", json::object{{"host", gateway.host}, {"port", gateway.port}}},
+                           {"ssh", ssh_address(*call)},
                            {"principal", call->who.principal},
                            {"is_root", call->who.is_root},
                            {"token", call->who.token},

@@ -207,11 +207,37 @@ bool Moderation::may_act(const Operator& who, const std::string& session) const 
   });
 }
 
+bool Moderation::may_take_over(const Operator& who, const std::string& session) const {
+  const auto seats = seats_of(session);
+  return std::any_of(seats.begin(), seats.end(), [&](const Seat* seat) { return seat->who.principal == who.principal && seat->may_take_over; });
+}
+
 bool Moderation::leave(const Operator& who, const std::string& id) {
   const auto found = seats_.find(id);
   if (found == seats_.end() || found->second->who.principal != who.principal || found->second->has_left) return false;
   stand_up(id, "she left");
   return true;
+}
+
+Moderation::Seat* Moderation::seat_of(const Operator& who, const std::string& session, const std::string& id) const {
+  const auto found = seats_.find(id);
+  const bool hers = found != seats_.end() && found->second->who.principal == who.principal && found->second->session == session && !found->second->has_left;
+  return hers ? found->second.get() : nullptr;
+}
+
+void Moderation::use_keyboard(const Operator& who, const std::string& session, const std::string& id, bool taken, std::function<void(Result<void>)> done) {
+  Seat* seat = seat_of(who, session, id);
+  if (seat == nullptr) return done(fail(Errc::not_found, "no seat of yours has this id; the session may have ended"));
+  take(*seat, taken, std::move(done));
+}
+
+Result<void> Moderation::type(const Operator& who, const std::string& session, const std::string& id, std::string_view keys) {
+  Seat* seat = seat_of(who, session, id);
+  if (seat == nullptr) return fail(Errc::not_found, "no seat of yours has this id; the session may have ended");
+  if (!seat->has_keyboard) return fail(Errc::denied, "SP-9805 you do not have it");
+  renew(*seat);
+  send_keys(*seat, keys);
+  return {};
 }
 
 void Moderation::stand_up(const std::string& id, const std::string& why) {
@@ -320,13 +346,7 @@ void Moderation::act(Seat& seat, const JoinKey& key) {
         show(seat, for_terminal("you have left"), true);
         return stand_up(seat.id, "she left");
       }
-      const Session* session = authority_.find(seat.session);
-      if (session == nullptr || session->link == nullptr) return;
-      control::Envelope told;
-      told.mutable_taken_keys()->set_step(control::TakenKeys::TYPED);
-      told.mutable_taken_keys()->set_by(name);
-      told.mutable_taken_keys()->set_data(key.text);
-      return session->link->send(std::move(told));
+      return send_keys(seat, key.text);
     }
     case JoinKey::What::say:
       if (!may()) return;
@@ -355,36 +375,53 @@ void Moderation::act(Seat& seat, const JoinKey& key) {
   }
 }
 
-void Moderation::take(Seat& seat, bool taken) {
+void Moderation::send_keys(const Seat& seat, std::string_view keys) const {
   const Session* session = authority_.find(seat.session);
-  if (session == nullptr || session->link == nullptr || seat.has_keyboard == taken) return;
+  if (session == nullptr || session->link == nullptr) return;
+  control::Envelope told;
+  told.mutable_taken_keys()->set_step(control::TakenKeys::TYPED);
+  told.mutable_taken_keys()->set_by(seat.who.principal);
+  told.mutable_taken_keys()->set_data(std::string(keys));
+  session->link->send(std::move(told));
+}
+
+void Moderation::take(Seat& seat, bool taken, std::function<void(Result<void>)> done) {
+  const Session* session = authority_.find(seat.session);
+  if (session == nullptr || session->link == nullptr) return done(fail(Errc::not_found, "the session has ended meanwhile"));
+  if (seat.has_keyboard == taken) return done({});
   EventJson facts = authority_.event_of(*session);
   facts.text("by", seat.who.principal).text("seat", seat.id);
   const auto others = seats_of(seat.session);
   const bool elsewhere = std::any_of(others.begin(), others.end(), [](const Seat* other) { return other->has_keyboard; });
   if (taken && (!seat.may_take_over || elsewhere)) {
     authority_.note(*session, "moderation.take_over_refused", facts.text("decision", "deny").text("code", "SP-9805"));
-    return show(seat, for_terminal(render(make_notice("SP-9805", elsewhere ? "somebody else has it" : ""))));
+    show(seat, for_terminal(render(make_notice("SP-9805", elsewhere ? "somebody else has it" : ""))));
+    return done(fail(Errc::denied, elsewhere ? "SP-9805 somebody else has it" : "SP-9805"));
   }
-  const auto tell = [this, seat_id = seat.id, taken] {
+  const auto tell = [this, seat_id = seat.id, taken, done] {
     const auto found = seats_.find(seat_id);
-    if (found == seats_.end()) return;
+    const Session* joined = found == seats_.end() ? nullptr : authority_.find(found->second->session);
+    if (joined == nullptr || joined->link == nullptr || (taken && found->second->has_left)) return done(fail(Errc::not_found, "the session has ended meanwhile"));
     Seat& here = *found->second;
-    const Session* joined = authority_.find(here.session);
-    if (joined == nullptr || joined->link == nullptr || here.has_keyboard == taken || (taken && here.has_left)) return;
+    if (here.has_keyboard == taken) return done({});
+    const auto present = seats_of(here.session);
+    // Somebody may have been faster while the journal wrote.
+    if (taken && (!here.may_take_over || std::any_of(present.begin(), present.end(), [](const Seat* other) { return other->has_keyboard; }))) return done(fail(Errc::denied, "SP-9805"));
     here.has_keyboard = taken;
     control::Envelope told;
     told.mutable_taken_keys()->set_step(taken ? control::TakenKeys::TAKEN : control::TakenKeys::RETURNED);
     told.mutable_taken_keys()->set_by(here.who.principal);
     joined->link->send(std::move(told));
     show(here, for_terminal(taken ? "you have the keyboard" : "the keyboard is returned"));
+    done({});
   };
   if (!taken) {
     authority_.note(*session, "moderation.keyboard_returned", facts);
     return tell();
   }
-  authority_.journal.append("moderation.keyboard_taken", facts.text("decision", "allow").str(), session->label, [tell](const Result<Appended>& stored) {
-    if (stored) tell();
+  authority_.journal.append("moderation.keyboard_taken", facts.text("decision", "allow").str(), session->label, [tell, done](const Result<Appended>& stored) {
+    if (!stored) return done(fail(Errc::unavailable, "the journal does not take it: " + stored.error().detail));
+    tell();
   });
 }
 

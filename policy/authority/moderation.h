@@ -72,7 +72,13 @@ class Moderation {
   [[nodiscard]] bool still_here(const Operator& who, const std::string& seat);
   /// She is present in it, and as more than a watcher.
   [[nodiscard]] bool may_act(const Operator& who, const std::string& session) const;
+  [[nodiscard]] bool may_take_over(const Operator& who, const std::string& session) const;
   [[nodiscard]] bool leave(const Operator& who, const std::string& seat);
+  [[nodiscard]] bool is_seated(const Operator& who, const std::string& session, const std::string& seat) const { return seat_of(who, session, seat) != nullptr; }
+  /// Who came over the API takes the session's keyboard, or returns it. Errc::not_found: no seat of hers there; Errc::denied, "SP-9805 why".
+  void use_keyboard(const Operator& who, const std::string& session, const std::string& seat, bool taken, std::function<void(Result<void>)> done);
+  /// Keys of who has it. Errc::not_found, Errc::denied.
+  [[nodiscard]] Result<void> type(const Operator& who, const std::string& session, const std::string& seat, std::string_view keys);
   void on_keys(Session& own, const control::JoinedKeys& keys);
   [[nodiscard]] std::vector<const Seat*> seats_of(const std::string& session) const;
 
@@ -83,7 +89,9 @@ class Moderation {
   void remove(const std::string& seat);
   void look_after(const std::string& session, const std::string& who_left);
   void act(Seat& seat, const JoinKey& key);
-  void take(Seat& seat, bool taken);
+  void take(Seat& seat, bool taken, std::function<void(Result<void>)> done = [](const Result<void>&) {});
+  void send_keys(const Seat& seat, std::string_view keys) const;
+  [[nodiscard]] Seat* seat_of(const Operator& who, const std::string& session, const std::string& seat) const;
   void show(const Seat& seat, std::string_view text, bool over = false) const;
   void tell_session(const std::string& session, const std::string& line, const std::string& fact, control::SessionMessage::Hold hold = control::SessionMessage::AS_IT_IS) const;
   void renew(Seat& seat);

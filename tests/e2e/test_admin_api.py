@@ -8,7 +8,7 @@ from lab import ROOT, Lab, free_port, wait_for
 CONTRACT = yaml.safe_load((ROOT / "admin" / "api" / "openapi.yaml").read_text())
 PERSONAS = ("anonymous", "engineer", "engineer2", "approver", "auditor", "admin")
 VALID = {"loginByPasskey": {"login": "0" * 64}, "proveAgainByPasskey": {}, "createPasskey": {"name": "key", "client_data": "AAAA", "authenticator_data": "AAAA"},
-         "joinSession": {"reason": "x"}, "leaveSession": {"seat": "01JC3W9M6T5X1Q8Z7R4N2K0HFA"},
+         "joinSession": {"reason": "x"}, "takeKeyboard": {"seat": "01JC3W9M6T5X1Q8Z7R4N2K0HFA", "taken": True}, "typeKeys": {"seat": "01JC3W9M6T5X1Q8Z7R4N2K0HFA", "keys": "x"}, "leaveSession": {"seat": "01JC3W9M6T5X1Q8Z7R4N2K0HFA"},
     "addEnvelope": {"envelope": "no envelope"}, "revokeEnvelope": {"reason": "test"},
     "viewRecording": {"reason": "INC-42", "wrapped": "AAAA"},
     "eraseRecordingKey": {"reason": "INC-42", "wrapped": "AAAA"},

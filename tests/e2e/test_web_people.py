@@ -1,12 +1,12 @@
 """The page in a real Chromium, two people at once: joining a moderated session, acts that wait, what every page looks like."""
-import pathlib, subprocess, time, unittest
+import pathlib, select, subprocess, time, unittest
 
 from browser import MISSING, Browser
 from lab import free_port, wait_for
 from test_holds import Counting
 from test_moderated import JOIN, Client
 
-PLACES = ("/search", "/terminal", "/account", "/requests", "/tokens", "/sessions")
+PLACES = ("/search", "/terminal", "/account", "/invites", "/requests", "/tokens", "/sessions")
 
 
 @unittest.skipIf(MISSING, MISSING)
@@ -21,7 +21,7 @@ class People(Browser):
         cls.place.mkdir(exist_ok=True)
         cls.place.chmod(0o777)
         text = lab.default_policy(channels="shell, exec", extra="groups:\n  - {name: seniors, members: [approver]}\n")
-        text = text.replace("targets: {labels: {env: lab}}", "targets: {names: [target1]}").replace("  - name: operator\n", "  - name: operator\n    moderation: {moderators: seniors}\n", 1)
+        text = text.replace("targets: {labels: {env: lab}}", "targets: {names: [target1]}").replace("  - name: operator\n", "  - name: operator\n    moderation: {moderators: seniors, take_over: true}\n", 1)
         held = (f"  - name: held\n    allow:\n      - {{channels: [exec], targets: {{names: [target2]}}, accounts: [{lab.account}]}}\n"
                 f"      - channels: [sftp]\n        targets: {{names: [target2]}}\n        accounts: [{lab.account}]\n        approve: {{approvers: seniors}}\n"
                 f"        files: [{{path: {cls.place}, allow: [up, down, change], approve: true}}]\n"
@@ -117,6 +117,100 @@ class People(Browser):
         time.sleep(1)
         self.approve(f"127.0.0.1:{self.inside.port}")
         self.assertEqual(fetch.communicate(timeout=60)[0], b"inside")
+
+    def test_3b_she_takes_the_keyboard_returns_it_and_ends_the_session(self):
+        me = dict(person="approver")
+        self.sign_in("approver")
+        client = Client(self, self.lab.ssh_command(self.lab.user("target1"), arguments=("-tt",)))
+        client.shows(b"waiting for one of seniors to join")
+        session = JOIN.search(client.text).group(1).decode()
+        self.drive("visit", path=f"/sessions/{session}", **me)
+        self.drive("press", name="Join the session", **me)
+        self.drive("fill", label="Reason (it", value="four eyes", **me)
+        self.drive("press", name="Join it", **me)
+        self.drive("see", text="You may take its keyboard", **me)
+        client.type(b"echo mine-$((40+2))\n")
+        client.shows(b"mine-42")
+        self.drive("press", role="link", name="Watch it now", **me)
+        self.drive("fill", label="Reason", value="four eyes", **me)
+        self.drive("key", key="Enter", **me)
+        self.drive("on_screen", text="mine-42", timeout=40000, **me)
+        # Without the keyboard what she types goes nowhere.
+        self.drive("type", text="echo early-$((1+1))\n", **me)
+        self.drive("press", name="Take the keyboard", **me)
+        client.shows(b"approver has the keyboard")
+        self.drive("see", text="You have the keyboard", **me)
+        self.drive("shot", name="keyboard", **me)
+        self.assertEqual(self.drive("axe", **me), [])
+        client.type(b"echo dropped-$((2+2))\n")
+        self.drive("type", text="echo hers-$((50+5))\n", **me)
+        client.shows(b"hers-55")
+        self.drive("on_screen", text="hers-55", timeout=40000, **me)
+        self.assertNotIn(b"early-2", client.text)
+        self.assertNotIn(b"dropped-4", client.text)
+        self.drive("press", name="Return the keyboard", **me)
+        client.shows(b"has returned the keyboard")
+        client.type(b"echo again-$((60+6))\n")
+        client.shows(b"again-66")
+        self.drive("type", text="echo late-$((3+3))\n", **me)
+        self.drive("size", width=360, height=800, **me)
+        self.assertFalse(self.drive("overflows", **me))
+        self.drive("shot", name="keyboard-phone", **me)
+        self.drive("size", width=1280, height=800, **me)
+        time.sleep(1)
+        self.assertNotIn(b"late-6", client.text)
+        self.assertEqual([e["by"] for e in self.lab.wait_event("moderation.keyboard_taken", session=session)], ["approver"])
+        self.assertTrue(self.lab.wait_event("moderation.keyboard_returned", session=session))
+        # A seat is its owner's, and of one session.
+        self.drive("visit", path=f"/sessions/{session}", **me)
+        self.drive("press", name="End", exact=True, **me)
+        self.drive("shot", name="end", **me)
+        self.drive("fill", label="Reason (it", value="that was all", **me)
+        self.drive("press", name="End it now", **me)
+        client.shows(b"SP-2016")
+        self.assertNotEqual(client.wait(40), 0)
+        ended = self.lab.wait_event("session.end_ordered", session=session)[0]
+        self.assertEqual((ended["by"], ended["reason"]), ("approver", "that was all"))
+
+    def test_3c_live_says_holds_and_ends_for_who_may(self):
+        held = self.start(*map(str, self.lab.ssh_command(self.lab.user("target2"), "echo up; exec cat")))
+        self.assertEqual(held.stdout.readline(), b"up\n")
+        # With `audit` alone nothing is offered that would be refused.
+        self.sign_in("approver")
+        self.drive("visit", path="/", person="approver")
+        self.drive("see", text="Running sessions", person="approver")
+        self.drive("see", text="target2", person="approver")
+        self.assertNotIn("Say something", self.drive("text", person="approver"))
+        me = dict(person="admin")
+        self.sign_in("admin")
+        self.drive("visit", path="/", **me)
+        self.drive("press", name="Hold the session of engineer on target2", **me)
+        self.drive("fill", label="Reason (it", value="one moment", **me)
+        self.drive("press", name="Hold it", **me)
+        session = self.lab.wait_event("session.held")[0]["session"]
+        held.stdin.write(b"through\n")
+        held.stdin.flush()
+        self.assertEqual(self.readable(held.stdout, 2), [])
+        self.drive("press", name="Let the session of engineer on target2 go on", **me)
+        self.drive("fill", label="Reason (it", value="seen", **me)
+        self.drive("press", name="Go on", exact=True, **me)
+        self.assertEqual(held.stdout.readline(), b"through\n")
+        self.drive("shot", name="live-acts", **me)
+        self.assertEqual(self.drive("axe", **me), [])
+        self.drive("size", width=360, height=800, **me)
+        time.sleep(0.5)
+        self.drive("shot", name="live-acts-phone", **me)
+        self.assertFalse(self.drive("overflows", **me))
+        self.drive("size", width=1280, height=800, **me)
+        self.drive("press", name="End the session of engineer on target2", **me)
+        self.drive("fill", label="Reason (it", value="over", **me)
+        self.drive("press", name="End it now", **me)
+        self.assertNotEqual(held.wait(30), 0)
+        self.assertTrue(self.lab.wait_event("session.end_ordered", session=session, by="admin"))
+
+    @staticmethod
+    def readable(stream, seconds):
+        return select.select([stream], [], [], seconds)[0]
 
     def test_4_every_place_is_clean_and_fits_a_phone(self):
         session = self.lab.events("session.ended")[-1]["session"]

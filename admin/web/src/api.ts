@@ -80,6 +80,7 @@ export interface Call {
   body?: unknown;
   signal?: AbortSignal;
   headers?: Record<string, string>;
+  repeats?: boolean; // may be sent twice: it needs no Idempotency-Key
 }
 
 interface Reply<T> {
@@ -107,12 +108,12 @@ async function exchange<T>(path: string, options: Call): Promise<Reply<T>> {
   }
 }
 
-async function attempt<T>(path: string, { method = "GET", body, signal, headers = {} }: Call): Promise<Reply<T>> {
+async function attempt<T>(path: string, { method = "GET", body, signal, headers = {}, repeats = false }: Call): Promise<Reply<T>> {
   const out: Record<string, string> = { Accept: "application/json", ...headers };
   if (csrf && method !== "GET") out["X-CSRF-Token"] = csrf;
   if (token.get()) out.Authorization = `Bearer ${token.get()}`;
   if (body !== undefined) out["Content-Type"] = "application/json";
-  if (method === "POST") out["Idempotency-Key"] = crypto.randomUUID();
+  if (method === "POST" && !repeats) out["Idempotency-Key"] = crypto.randomUUID();
   const limit = new AbortController();
   const timer = setTimeout(() => limit.abort(), WAIT_MS);
   signal?.addEventListener("abort", () => limit.abort());

@@ -55,3 +55,8 @@ export function moment(milliseconds: number): string {
   const hours = Math.floor(seconds / 3600);
   return `${hours ? `${hours}:` : ""}${hours ? two(Math.floor(seconds / 60) % 60) : Math.floor(seconds / 60)}:${two(seconds % 60)}.${tenths % 10}`;
 }
+
+/** How `user` connects: the gateway's own address, or the one at which this page was opened. */
+export function sshLine(user: string, ssh: { host: string; port: string }): string {
+  return `ssh ${ssh.port === "22" ? "" : `-p ${ssh.port} `}${user}@${ssh.host || location.hostname}`;
+}

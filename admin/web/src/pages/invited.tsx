@@ -2,7 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 
 import { call } from "../api";
-import { clock } from "../text";
+import { clock, sshLine } from "../text";
 import { ProblemBox } from "../ui";
 import { useAction } from "../use";
 import { RecoveryCodes, ScanThis } from "./account/qr";
@@ -14,6 +14,7 @@ interface Welcome {
   expires: string;
   keys: boolean;
   one_time_code: boolean;
+  ssh: { host: string; port: string };
 }
 
 /** Out of the address as soon as it is read: not in the history, not on the screen. */
@@ -67,7 +68,7 @@ export function Invited() {
         <div class="card">
           {brand}
           <p role="status">Enrolled. From now on this is how you come in:</p>
-          <pre tabIndex={0}>ssh {welcome.principal}@{location.hostname}</pre>
+          <pre tabIndex={0}>{sshLine(welcome.principal, welcome.ssh)}</pre>
           <RecoveryCodes codes={done}>Keep these recovery codes where your phone is not. Each is good once in place of a one-time code, and they are not shown again.</RecoveryCodes>
           <p>
             <a href="/">Go to the sign-in</a>

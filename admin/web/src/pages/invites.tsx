@@ -2,14 +2,14 @@
 import { useState } from "preact/hooks";
 
 import { call } from "../api";
-import { clock, quoted } from "../text";
-import type { InviteRow } from "../types";
+import { clock, quoted, sshLine } from "../text";
+import type { InviteRow, WhoAmI } from "../types";
 import { CopyLine, Empty, Equivalent, Page, ProblemBox, Table } from "../ui";
 import { useAction, useLoad } from "../use";
 
 type Made = InviteRow & { code: string; link?: string };
 
-export function Invites() {
+export function Invites({ who }: { who: WhoAmI }) {
   const { data, problem, again } = useLoad<{ invites: InviteRow[] }>("/v1/invites");
   const [name, setName] = useState("");
   const [lasts, setLasts] = useState("24h");
@@ -58,7 +58,7 @@ export function Invites() {
             Send one of these to {made.principal}, by a way that nobody else reads. It is shown this once, and good once, until <time dateTime={made.expires}>{clock(made.expires)}</time>.
           </p>
           <CopyLine label="link" text={link} />
-          <CopyLine label="ssh" text={`ssh ${made.code}@${location.hostname}`} />
+          <CopyLine label="ssh" text={sshLine(made.code, who.ssh)} />
         </div>
       )}
       <ProblemBox problem={make.problem ?? revoke.problem ?? problem} />

@@ -1,13 +1,13 @@
 // What happens now: running sessions with a way to end them, the state of the gateway, the newest decisions.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 
-import { call } from "../api";
-import { bytes, clock, quoted, since } from "../text";
-import type { AuditEvent, Session, Status } from "../types";
-import { AskReason, Badge, Decision, Empty, Equivalent, Page, ProblemBox, Table } from "../ui";
-import { useAction, useLoad } from "../use";
+import { bytes, clock, since } from "../text";
+import type { AuditEvent, Session, Status, WhoAmI } from "../types";
+import { Badge, Decision, Empty, Equivalent, Page, ProblemBox, Table } from "../ui";
+import { useLoad } from "../use";
+import { Acts } from "./acts";
 
 const POLL_S = 2;
 const KEPT = 300; // points of the chart: ten minutes
@@ -18,16 +18,11 @@ function spanOf(times: number[]): [number, number] {
   return [Math.min(times[0] ?? now, now - LEAST_S), now];
 }
 
-export function Live() {
+export function Live({ who }: { who: WhoAmI }) {
   const status = useLoad<Status>("/v1/status", POLL_S);
   const sessions = useLoad<{ sessions: Session[] }>("/v1/sessions?state=live&limit=1000", POLL_S);
   const events = useLoad<{ events: AuditEvent[] }>("/v1/events?limit=4096", POLL_S);
-  const [ending, setEnding] = useState<Session>();
-  const end = useAction(async (session: Session, reason: string) => {
-    await call(`/v1/sessions/${session.session}`, { method: "DELETE", body: { reason } });
-    setEnding(undefined);
-    sessions.again();
-  });
+  const mayAct = who.is_root || who.rights.includes("lock");
   const decided = (events.data?.events ?? []).filter((event) => event.fields?.decision).slice(-12).reverse();
   return (
     <Page title="Live" aside={<Standing status={status.data} />}>
@@ -57,20 +52,18 @@ export function Live() {
                 name: "Act",
                 text: () => "",
                 show: (row) => (
-                  <>
-                  <a href={`/sessions/${row.session}/replay`} aria-label={`Watch the session of ${row.principal} on ${row.target}`}>
-                    Watch
-                  </a>{" "}
-                  <button type="button" class="danger" onClick={() => setEnding(row)} aria-label={`End the session of ${row.principal} on ${row.target}`}>
-                    End
-                  </button>
-                  </>
+                  <span class="acts">
+                    <a href={`/sessions/${row.session}/replay`} aria-label={`Watch the session of ${row.principal} on ${row.target}`}>
+                      Watch
+                    </a>
+                    {mayAct && row.principal && <Acts id={row.session} of={`${row.principal}${row.target ? ` on ${row.target}` : ""}`} onDone={sessions.again} />}
+                  </span>
                 ),
               },
             ]}
           />
         )}
-        <Equivalent cli="sallyport sessions --live -o json" api="GET /v1/sessions?state=live" />
+        <Equivalent cli="sallyport sessions --live -o json" api="GET /v1/sessions?state=live, POST /v1/sessions/{session}/message|hold|release, DELETE /v1/sessions/{session}" />
       </section>
       <section aria-labelledby="decisions">
         <h2 id="decisions">Newest decisions</h2>
@@ -90,17 +83,6 @@ export function Live() {
           </ul>
         )}
       </section>
-      {ending && (
-        <AskReason
-          title={`End the session of ${ending.principal || "an unproven client"}${ending.target ? ` on ${ending.target}` : ""}?`}
-          act="End it now"
-          busy={end.busy}
-          problem={end.problem}
-          onDo={(reason) => void end.run(ending, reason)}
-          onLeave={() => setEnding(undefined)}
-        />
-      )}
-      {ending && <p class="hidden">sallyport session end {quoted(ending.session)}</p>}
     </Page>
   );
 }

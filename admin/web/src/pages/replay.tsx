@@ -5,6 +5,7 @@ import { call, query } from "../api";
 import { setFilters, usePlace } from "../route";
 import { jsonLines, wholeText } from "../stream";
 import { type Frame, Player, type PlayerState } from "../terminal/player";
+import { Keyboard } from "../terminal/keyboard";
 import { makeScreen, type Screen } from "../terminal/screen";
 import { bytes, clock, moment, quoted } from "../text";
 import type { Problem, SeenLine, Viewing, WhoAmI } from "../types";
@@ -102,6 +103,7 @@ function Shown({ viewing }: { viewing: Viewing }) {
   const [duration, setDuration] = useState(recording.duration_ms);
   const box = useRef<HTMLDivElement>(null);
   const player = useRef<Player>();
+  const shownOn = useRef<Screen>(null);
   const loader = useRef<(at: number) => void>(() => undefined);
   const mine = recording.channels.find((each) => each.channel === channel);
   const [framesDone, setFramesDone] = useState(0);
@@ -110,6 +112,7 @@ function Shown({ viewing }: { viewing: Viewing }) {
     const place = box.current;
     if (!place) return;
     const screen: Screen = makeScreen(place, { disableStdin: true, convertEol: mine ? !mine.pty : false, cursorBlink: false });
+    shownOn.current = screen;
     const play = new Player(screen, viewing.zero, (now) => {
       setState(now);
       setDuration((old) => Math.max(old, now.loaded));
@@ -226,6 +229,7 @@ function Shown({ viewing }: { viewing: Viewing }) {
             </label>
           )}
         </div>
+        {live && <Keyboard session={recording.session} screen={shownOn} />}
         {mine && !mine.pty && (mine.kind === "exec" || mine.kind === "shell") && <p class="hint">Without a terminal: standard output, and standard error in red.</p>}
       </div>
       <ProblemBox problem={problem} />

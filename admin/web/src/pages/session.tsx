@@ -1,12 +1,12 @@
 // One session: who, where, how it was proven, what it did.
 import { useState } from "preact/hooks";
 
-import { call } from "../api";
-import { actsIn, joinSession, leaveSession, usePresence } from "../presence";
+import { actsIn, joinSession, leaveSession, takesOverIn, usePresence } from "../presence";
 import { bytes, clock, factors, quoted, since } from "../text";
 import type { AuditEvent, Explanation, Session } from "../types";
 import { AskReason, CopyLine, Decision, Empty, Equivalent, Fields, Page, ProblemBox, Table } from "../ui";
 import { useAction, useLoad } from "../use";
+import { ActLines, Acts } from "./acts";
 import { Outcome } from "./sessions";
 
 export function SessionPage({ id, mayAct }: { id: string; mayAct: boolean }) {
@@ -47,7 +47,7 @@ export function SessionPage({ id, mayAct }: { id: string; mayAct: boolean }) {
             </div>
           ))}
       </dl>
-      {session && !session.ended && session.principal && (mayAct || acts) && <Acts id={id} />}
+      {session && !session.ended && session.principal && (mayAct || acts) && <Now id={id} />}
       {!session?.ended && <Presence id={id} />}
       {why.data?.text && (
         <section aria-labelledby="why">
@@ -93,13 +93,6 @@ export function SessionPage({ id, mayAct }: { id: string; mayAct: boolean }) {
   );
 }
 
-const ACTS = {
-  message: { button: "Say something", title: "Say something to the people of this session", act: "Say it", label: "Text (it is shown on their terminals with your name)", field: "text" },
-  hold: { button: "Hold", title: "Hold this session? Nothing that is typed reaches the target until it goes on", act: "Hold it", label: undefined, field: "reason" },
-  release: { button: "Let it go on", title: "Let this session go on", act: "Go on", label: undefined, field: "reason" },
-} as const;
-type Act = keyof typeof ACTS;
-
 /** Being there: as the session's moderator, or to watch. */
 function Presence({ id }: { id: string }) {
   const [asking, setAsking] = useState(false);
@@ -124,6 +117,11 @@ function Presence({ id }: { id: string }) {
           </button>
         )}
       </div>
+      {present && takesOverIn(id) && (
+        <p>
+          You may take its keyboard: <a href={`/sessions/${id}/replay`}>watch it</a> and press <b>Take the keyboard</b> below the terminal.
+        </p>
+      )}
       <ProblemBox problem={leave.problem} />
       <CopyLine label="ssh" text={`ssh -t YOU@gateway join ${id}`} />
       <CopyLine label="CLI" text={`sallyport session join ${quoted(id)} --reason 'why'`} />
@@ -135,34 +133,12 @@ function Presence({ id }: { id: string }) {
 }
 
 /** What somebody who watches may do. */
-function Acts({ id }: { id: string }) {
-  const [asking, setAsking] = useState<Act>();
-  const { run, busy, problem } = useAction(async (act: Act, words: string) => {
-    await call(`/v1/sessions/${id}/${act}`, { method: "POST", body: { [ACTS[act].field]: words } });
-    setAsking(undefined);
-  });
+function Now({ id }: { id: string }) {
   return (
     <section aria-labelledby="acts">
       <h2 id="acts">Now</h2>
-      <div class="acts">
-        {(Object.keys(ACTS) as Act[]).map((act) => (
-          <button type="button" onClick={() => setAsking(act)}>
-            {ACTS[act].button}
-          </button>
-        ))}
-      </div>
-      <CopyLine label="API" text={`POST /v1/sessions/${id}/message {"text": "..."}`} />
-      {asking && (
-        <AskReason
-          title={ACTS[asking].title}
-          act={ACTS[asking].act}
-          label={ACTS[asking].label}
-          busy={busy}
-          problem={problem}
-          onDo={(words) => void run(asking, words)}
-          onLeave={() => setAsking(undefined)}
-        />
-      )}
+      <Acts id={id} />
+      <ActLines id={id} />
     </section>
   );
 }
