@@ -1,5 +1,7 @@
 #include "policy/authority/join_keys.h"
 
+#include "platform/model/json_text.h"
+
 namespace sallyport::authority {
 namespace {
 
@@ -45,7 +47,7 @@ std::vector<JoinKey> JoinKeys::read(std::string_view typed) {
         if (c == '\r' || c == '\n') {
           state_ = State::plain;
           add(JoinKey::What::echo, "\r\n");
-          if (!line_.empty()) add(JoinKey::What::say, line_);
+          if (!line_.empty()) add(JoinKey::What::say, printable(line_));
         } else if (c == k_ctrl_c || c == k_prefix) {
           state_ = State::plain;
           add(JoinKey::What::echo, " (not said)\r\n");

@@ -13,7 +13,7 @@ struct JoinKey {
   std::string text;  ///< keys: bytes; say: the line; echo: what her own terminal shows
 };
 
-/// Pure: bytes in, acts out. Bounded: a line to say has at most 500 bytes.
+/// Pure: bytes in, acts out. Bounded: a line to say has at most 500 bytes as typed; what of it is no text is U+FFFD.
 class JoinKeys {
  public:
   [[nodiscard]] std::vector<JoinKey> read(std::string_view typed);

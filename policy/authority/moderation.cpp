@@ -209,7 +209,7 @@ bool Moderation::may_act(const Operator& who, const std::string& session) const 
 
 bool Moderation::may_take_over(const Operator& who, const std::string& session) const {
   const auto seats = seats_of(session);
-  return std::any_of(seats.begin(), seats.end(), [&](const Seat* seat) { return seat->who.principal == who.principal && seat->may_take_over; });
+  return std::any_of(seats.begin(), seats.end(), [&](const Seat* seat) { return who.has_scope("approve") && seat->who.principal == who.principal && seat->may_take_over; });
 }
 
 bool Moderation::leave(const Operator& who, const std::string& id) {
@@ -221,7 +221,7 @@ bool Moderation::leave(const Operator& who, const std::string& id) {
 
 Moderation::Seat* Moderation::seat_of(const Operator& who, const std::string& session, const std::string& id) const {
   const auto found = seats_.find(id);
-  const bool hers = found != seats_.end() && found->second->who.principal == who.principal && found->second->session == session && !found->second->has_left;
+  const bool hers = found != seats_.end() && who.has_scope("approve") && found->second->who.principal == who.principal && found->second->session == session && !found->second->has_left;
   return hers ? found->second.get() : nullptr;
 }
 
