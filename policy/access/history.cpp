@@ -115,7 +115,7 @@ void History::feed(std::string_view name, std::string_view json, std::string_vie
   if (input.empty() && fields->number("policy_version")) return;  // refused for another reason than the policy's
   ++decisions_;
   auto request = decode_request(input);
-  if (!request || fields->is_true("command_truncated")) {
+  if (!request || fields->is_true("command_truncated") || fields->is_true("command_withheld")) {
     ++not_replayed_;
     return;
   }

@@ -39,6 +39,15 @@ class PolicyHistory(unittest.TestCase):
         text = lab.run_cli("plan", "-f", narrower, "--replay", "1d", check=True).stdout
         self.assertIn(b"2 differ", text)
         self.assertIn(b"loses exec", text)
+        self.assertNotIn(b"not replayed", text)
+        # A command of which the event holds the beginning alone cannot be judged again: counted, and said.
+        self.assertEqual(lab.ssh(who, ": " + "x" * 17000).returncode, 0)
+        self.assertTrue(lab.wait_event("channel.decided", command_truncated=True))
+        text = lab.run_cli("plan", "-f", narrower, "--replay", "1d", check=True).stdout
+        self.assertIn(b"2 differ", text)
+        self.assertIn(b"1 decisions not replayed (sealed, or without their whole input).", text)
+        status, plan = lab.admin("POST", "/v1/plan", {"files": [{"name": "policy.yaml", "content": lab.default_policy(channels="shell, sftp")}], "replay": "1d"})
+        self.assertEqual((status, plan["not_replayed"]), (200, 1), plan)
 
     def test_only_the_plan_that_was_shown_is_applied(self):
         lab = self.lab

@@ -66,11 +66,17 @@ TEST_CASE("past decisions are made again with the same verdicts under the policy
   feed(ask(ChannelKind::shell), {});
   history.feed("channel.decided", R"({"decision":"deny","code":"SP-5008","policy_version":7})", "E9", "S", 9, take);  // not the policy's
   history.feed("channel.decided", R"({"decision":"allow"})", "E10", "S", 10, take);  // of an older program
+  // A command that may not be read, or not wholly, is none of nothing: what the guard said of it cannot be asked again.
+  for (const char* mark : {"command_withheld", "command_truncated"}) {
+    std::string event = event_of(ask(ChannelKind::exec), decide(*then, {}, ask(ChannelKind::exec)), 7);
+    event.insert(event.size() - 1, std::string(",\"") + mark + "\":true,\"command_bytes\":9");
+    history.feed("channel.decided", event, std::string("E-") + mark, "S", 10, take);
+  }
   history.feed("session.started", "{}", "E11", "S", 11, take);
   history.feed("channel.decided", "no json", "E12", "S", 12, take);
   CHECK(same.judged() == 6);
   CHECK(same.differ_in_all() == 0);
-  CHECK(history.not_replayed() == 1);
+  CHECK(history.not_replayed() == 3);
   REQUIRE(other.differ_in_all() == 1);  // exec on api-1; exec on db-1 was denied and still is
   CHECK(other.differing().front().past.event == "E2");
   CHECK(other.differing().front().past.verdict == "allow");
