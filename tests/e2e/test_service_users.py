@@ -2,6 +2,7 @@
 these users, so that nothing of this machine is changed."""
 import http.client, json, os, pathlib, pwd, shutil, signal, socket, ssl, struct, subprocess, sys, tempfile, time, unittest
 
+from browser import MISSING, Browser
 from lab import BIN, IS_ROOT, Lab, ROOT, free_port, wait_for
 
 INSIDE = "SALLYPORT_TEST_HAS_USERS"
@@ -206,6 +207,77 @@ class Recordings(unittest.TestCase):
                 told = ours.recv(size, socket.MSG_WAITALL)
                 self.assertEqual(part == 20, found, told)  # 20: done; else trouble
         self.assertEqual(list(empty.iterdir()), [])
+
+
+@unittest.skipIf(MISSING, MISSING)
+class InThePage(Browser):
+    """The same in a real Chromium: replay, live and search, opened by helpers of the recorder's user."""
+    CONFIG = "  checkpoint_every: 1s\n"
+
+    @classmethod
+    def policy(cls, lab):
+        text = lab.default_policy().replace("  - name: administrator\n", "  - {name: watcher, admin: [audit, view]}\n  - name: administrator\n")
+        return text.replace("{role: operator, principals: [engineer]}", "{role: operator, principals: [engineer]}\n  - {role: watcher, principals: [auditor]}")
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        assert cls.lab.ssh(cls.lab.user(), "echo needle-$((40+2)); sleep 1; echo last-$((50+5))").returncode == 0
+        wait_for(lambda: cls.rows("complete"), 20, 0.5)
+        cls.session = cls.rows("complete")[-1]
+        cls.lab.run_cli("index", "--reason", "test", check=True)
+
+    @classmethod
+    def rows(cls, state):
+        return [row["session"] for row in json.loads(cls.lab.run_cli("-o", "json", "sessions", check=True).stdout) if row["state"] == state]
+
+    def look(self, session):
+        me = dict(person="auditor")
+        self.sign_in("auditor")
+        self.drive("visit", path=f"/sessions/{session}/replay", **me)
+        self.drive("fill", label="Reason", value="INC-42", **me)
+        self.drive("press", name="Verify and open", **me)
+        return me
+
+    def test_1_a_past_session_is_played_and_sought(self):
+        me = self.look(self.session)
+        self.drive("see", text="verified", **me)
+        self.drive("press", name="Play", **me)
+        self.drive("on_screen", text="last-55", **me)
+        self.drive("slide", label="Moment of the recording", value=500, **me)
+        self.assertNotIn("last-55", self.drive("screen", **me))
+        self.assertIn("needle-42", self.drive("screen", **me))
+        self.drive("click", role="tab", name="Transcript", **me)
+        self.drive("see", text="needle-42", **me)
+        self.drive("shot", name="service-users-replay", **me)
+        self.assertEqual(self.drive("axe", **me), [])
+        recorder = str(pwd.getpwnam("sallyport-recorder").pw_uid)
+        helpers = [pid for pid in self.lab.gateway_pids("viewing-desk") if "viewing-desk" in pathlib.Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")[1]]
+        self.assertTrue(helpers)
+        self.assertEqual({uid for pid in helpers for uid in facts(pid)["Uid"].split()}, {recorder})
+
+    def test_2_a_running_session_is_watched(self):
+        client = self.lab.popen(self.lab.user(), "echo begins; read line; echo ends-$((60+6)); sleep 30")
+        self.addCleanup(lambda: (client.kill(), client.wait(), client.stdin.close(), client.stdout.close(), client.stderr.close()))
+        self.assertEqual(client.stdout.readline(), b"begins\n")
+        me = self.look(self.rows("live")[-1])
+        self.drive("on_screen", text="begins", **me)
+        client.stdin.write(b"\n")
+        client.stdin.flush()
+        self.drive("on_screen", text="ends-66", **me)
+        self.drive("shot", name="service-users-live", **me)
+
+    def test_3_search_finds_and_leads_there(self):
+        me = dict(person="auditor")
+        self.sign_in("auditor")
+        self.drive("visit", path="/search", **me)
+        self.drive("fill", label="Text", value="needle-42", **me)
+        self.drive("fill", label="Reason", value="INC-42", **me)
+        self.drive("key", key="Enter", **me)
+        self.drive("see", text=f"{self.lab.account}@target1", **me)
+        self.drive("shot", name="service-users-search", **me)
+        self.drive("press", role="link", name="from 0:0", **me)
+        self.assertTrue(self.drive("address", **me).startswith(f"/sessions/{self.session}/replay?"), self.drive("address", **me))
 
 
 def run_inside():
