@@ -248,7 +248,7 @@ class InThePage(Browser):
         self.assertNotIn("last-55", self.drive("screen", **me))
         self.assertIn("needle-42", self.drive("screen", **me))
         self.drive("click", role="tab", name="Transcript", **me)
-        self.drive("see", text="needle-42", **me)
+        wait_for(lambda: "needle-42" in "".join(self.drive("contents", selector="#tab-panel pre", **me)), 15, 0.3)
         self.drive("shot", name="service-users-replay", **me)
         self.assertEqual(self.drive("axe", **me), [])
         recorder = str(pwd.getpwnam("sallyport-recorder").pw_uid)
