@@ -260,6 +260,22 @@ Effects effects_of(const Command& command) {
       break;
     }
   }
+  // Programs that read and have one way to write.
+  if (is_one_of(name, {"shuf", "iconv", "uniq", "patch", "split", "csplit", "script", "logsave", "xxd"})) {
+    const auto& words = command.argv;
+    for (std::size_t i = 1; i + 1 < words.size(); ++i) {
+      if (words[i] == "-o" || (name == "csplit" && words[i] == "-f")) add(out.writes, words[i + 1]);
+    }
+    if (is_one_of(name, {"uniq", "split"}) && operands.size() == 2) add(out.writes, name == "split" ? operands[1] + "xaa" : operands[1]);
+    if (name == "xxd" && operands.size() >= 2) add(out.writes, operands.back());
+    if (is_one_of(name, {"patch", "script", "logsave"}) && !operands.empty()) add(out.writes, operands[0]);
+  }
+  if (name == "wget") {
+    const auto& words = command.argv;
+    for (std::size_t i = 1; i + 1 < words.size(); ++i) {
+      if (words[i] == "-P" || words[i] == "--directory-prefix") add(out.writes, words[i + 1] + "/index.html");
+    }
+  }
   // rm -rf /x/* removes what is in /x.
   for (auto* list : {&out.deletes, &out.changes}) {
     for (std::string& path : *list) {

@@ -5,6 +5,7 @@
 
 #include "policy/guard/shapes.h"
 #include "policy/guard/wildcard.h"
+#include "policy/guard/wrapper_table.h"
 
 namespace sallyport::guard {
 namespace {
@@ -344,9 +345,12 @@ Output Walk::dispatch(Command command) {
     return std::nullopt;
   };
   Output output(1, k_hole);
-  if (const auto body = function()) {
+  // `command rm` inside a function rm is the program, and so is what a wrapper starts: env, sudo and xargs know no functions.
+  const bool starts_a_program = !nest_.empty() && nest_.back() != "time" && nest_.back() != "coproc" &&
+                                (find_wrapper(nest_.back()) != nullptr || is_one_of(nest_.back(), {"xargs", "find -exec", "parallel"}));
+  if (const auto body = function(); body && !functions_in_use_.contains(word)) {
     call_function(command, *body, output);
-    return output;
+    if (!starts_a_program) return output;
   }
   if (name.empty() || has_hole(name) || (word.find('/') == std::string::npos && has_hole(word))) {
     note(Opaque::hidden_command, "the command's name cannot be known", shown(word));

@@ -158,7 +158,7 @@ void Walk::assign(std::string_view raw, std::vector<std::pair<std::string, std::
   if (seen != nullptr) seen->emplace_back(std::string(name), values[0]);
   if (const std::size_t open = name.find('['); open != std::string_view::npos) {  // a[2]=x
     const std::string_view base = name.substr(0, open);
-    if (base == "BASH_ALIASES") {
+    if (base == "BASH_ALIASES" || base == "BASH_CMDS") {
       overlay_.aliases[expand_string(name.substr(open + 1, name.size() - open - 2))] = plain(values[0]);
       return;
     }

