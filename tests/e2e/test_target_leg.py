@@ -49,6 +49,9 @@ class OwnTarget(threading.Thread):
                 self.channel.write("ready\n")
 
             def data_received(self, data, datatype):
+                if "w" in data:  # what OpenSSH's server says when a program has closed its input (PROTOCOL, section 2.1)
+                    self.channel._send_request(b"eow@openssh.com")
+                    self.channel.write("closed\n")
                 if "\x04" in data or "q" in data:
                     self.channel.exit(0)
 
@@ -124,6 +127,13 @@ class TargetLeg(unittest.TestCase):
                 await process.wait()
         asyncio.run(asyncio.wait_for(go(), 60))
         self.assertEqual(self.own["own"].breaks, [500, 1234])
+
+    @unittest.skipIf(asyncssh is None, "python3-asyncssh is not installed")
+    def test_a_program_that_closed_its_input_is_told_to_the_client(self):
+        done = self.lab.ssh(self.lab.user("own"), input=b"wq", LogLevel="DEBUG1")
+        self.assertEqual(done.stdout, b"ready\nclosed\n", done.stderr)
+        told = re.findall(rb"channel 0 rtype (\S+) reply 0", done.stderr)
+        self.assertEqual([one for one in told if one in (b"eow@openssh.com", b"exit-status")], [b"eow@openssh.com", b"exit-status"], told)
 
     @unittest.skipIf(asyncssh is None, "python3-asyncssh is not installed")
     def test_a_target_without_strict_key_exchange_is_refused_before_its_login(self):
