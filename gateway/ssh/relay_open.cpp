@@ -37,7 +37,10 @@ void Relay::on_open(Side from, std::span<const std::byte> payload) {
     return refuse_open(from, peer_id, message::k_resource_shortage, render(make_notice("SP-5008")));
   }
   shortage_told_ = false;
-  if (max_packet < 64) return refuse_open(from, peer_id, message::k_resource_shortage, "maximum packet size too small");
+  if (max_packet < 64) {
+    tell_refused(UINT32_MAX, type, "SP-5006", from);
+    return refuse_open(from, peer_id, message::k_resource_shortage, "maximum packet size too small");
+  }
   auto owned = std::make_unique<Channel>();
   Channel& channel = *owned;
   do {
@@ -73,7 +76,10 @@ void Relay::open_from_client(std::string_view type, Channel& channel, std::span<
     channel.local = true;
     return confirm_open(channel, Side::client);
   }
-  if (mode_ == Mode::refusing) return refuse(message::k_connect_failed, render(refusal_));
+  if (mode_ == Mode::refusing) {
+    tell_refused(id, type, refusal_.code);
+    return refuse(message::k_connect_failed, render(refusal_));
+  }
   crypto::SshReader reader(specific);
   if (type == "direct-tcpip") {
     const std::string host(reader.text());

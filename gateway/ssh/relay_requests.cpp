@@ -383,13 +383,15 @@ void Relay::take_local_request(Channel& channel, Item& item) {
     if (mode_ == Mode::bare && bare_ != nullptr && !ending_ && item.request != "subsystem") {
       bare_->start(channel, command);
     } else {
-      tell_person(channel, mode_ == Mode::bare && !ending_ ? make_notice("SP-2023") : refusal_);
+      const Notice notice = mode_ == Mode::bare && !ending_ ? make_notice("SP-2023") : refusal_;
+      tell_refused(channel.id, item.request, notice.code);
+      tell_person(channel, notice);
       close_local(channel, 255);
     }
     boost::asio::post(io_, [this] { turn(); });
     return;
   }
-  if (!success && !is_small_talk(item.request)) tell_refused(channel.id, item.request, mode_ == Mode::bare ? "SP-2023" : "SP-5006");
+  if (!success && !is_small_talk(item.request)) tell_refused(channel.id, item.request, mode_ == Mode::bare ? "SP-2023" : refusal_.code);
   if (item.want_reply) reply_request(channel, Side::client, success);
 }
 
@@ -466,6 +468,7 @@ void Relay::program_answered(std::uint32_t id, Result<control::Received> answer)
       channel->rows, json_string(decision.decision())));
   if (put != Tape::Put::stored) {
     // A full ring with nothing running: the recorder is stuck. No recording, no program.
+    tell_refused(id, item.request, "SP-4001");
     if (item.want_reply) reply_request(*channel, Side::client, true);
     refuse_program(*channel, make_notice("SP-4001"));
     return turn();

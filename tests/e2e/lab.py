@@ -256,7 +256,7 @@ class Lab:
             if not rows:
                 break
             found += rows
-            newest = max(int(e["sequence"]) for e in rows)
+            newest = max(int(e["number"]) for e in rows)  # what `since` counts
             if newest <= since or len(rows) < 1000:
                 break
             since = newest
