@@ -81,6 +81,10 @@ class Target:
             if not (f / "etc").exists():
                 shutil.copytree("/etc", f / "etc", symlinks=True, ignore_dangling_symlinks=True)
             (f / "home").mkdir(exist_ok=True)
+            # A file of last logins of its own: useradd of another target would take this one's entry out of the machine's.
+            (f / "logins").mkdir(exist_ok=True)
+            for name in ("lastlog", "wtmp", "btmp"):
+                (f / "logins" / name).touch()
             users = "\n".join(f"getent passwd {a} >/dev/null || useradd -m -s /bin/bash {a}\necho '{a}:{a}-{self.name}-pw' | chpasswd"
                               for a in self.accounts)
             init = f / "init"
@@ -89,6 +93,7 @@ set -e
 mount --make-rprivate /
 mount --bind {f}/etc /etc
 mount --bind {f}/home /home
+mount --bind {f}/logins /var/log
 hostname {self.name}
 echo {self.name} >/etc/hostname
 printf '127.0.0.1 localhost {self.name}\\n::1 localhost\\n' >/etc/hosts
