@@ -25,11 +25,15 @@ def found(value, key):
 def offered_by(lab):
     """The ten lists of the gateway's KEXINIT (RFC 4253 section 7.1), read byte by byte."""
     with socket.create_connection(("127.0.0.1", lab.port), 10) as stranger:
-        stranger.sendall(b"SSH-2.0-reader\r\n")
-        stream = stranger.makefile("rb")
-        stream.readline(256)
-        length, padding = struct.unpack(">IB", stream.read(5))
-        body = stream.read(length - 1)[:length - 1 - padding]
+        return kexinit_of(stranger)
+
+
+def kexinit_of(peer):
+    peer.sendall(b"SSH-2.0-reader\r\n")
+    stream = peer.makefile("rb")
+    stream.readline(256)
+    length, padding = struct.unpack(">IB", stream.read(5))
+    body = stream.read(length - 1)[:length - 1 - padding]
     if body[0] != 20:
         raise AssertionError(f"message {body[0]} came before KEXINIT")
     at, lists = 17, []

@@ -208,6 +208,20 @@ class Running(unittest.TestCase):
         self.assertIn(b"SP-2016", text)
         self.assertIn(b"the change window is over", text)
 
+    def test_bench_measures_any_gateway_against_the_target_itself(self):
+        target, options = self.lab.targets[0], " ".join(map(str, self.lab.ssh_options()))
+        own = self.lab.folder / "bench_key"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", own], check=True)
+        with open(target.folder / "authorized" / self.lab.account, "a") as lines:
+            lines.write(pathlib.Path(f"{own}.pub").read_text())
+        direct = f"ssh -F /dev/null -i {own} -o IdentitiesOnly=yes -o IdentityAgent=none -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -p {target.port} {self.lab.account}@127.0.0.1"
+        measured = json.loads(self.ok("bench", "--direct", direct, "--gateway", f"ssh {options} -p {self.lab.port} {self.who}@127.0.0.1", "--rounds", "3", "--parallel", "2", "--mib", "4", "--keys", "5", "-o", "json"))
+        self.assertEqual({row["measure"] for row in measured},
+                         {"set-up p50 ms", "set-up p99 ms", "connections per second, 2 at once", "down MiB/s", "up MiB/s", "echo p50 ms", "echo p99 ms"})
+        for row in measured:
+            self.assertTrue(float(row["direct"]) > 0 and float(row["gateway"]) > 0, row)
+        self.assertEqual(self.lab.run_cli("bench", "--direct", "ssh -o BatchMode=yes -p 1 127.0.0.1", "--gateway", "ssh -o BatchMode=yes -p 1 127.0.0.1", "--rounds", "1").returncode, 7)
+
     def test_events_from_the_journal(self):
         mark = f"echo mark{time.time_ns()}"
         self.lab.ssh(self.who, mark)

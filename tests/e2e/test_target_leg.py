@@ -1,8 +1,8 @@
 """The leg towards the target, seen from the target: a break arrives, keys are exchanged anew under a transfer, strict key exchange is demanded."""
-import asyncio, hashlib, os, re, subprocess, sys, threading, unittest
+import asyncio, hashlib, os, re, socket, subprocess, sys, threading, unittest
 
 from lab import BIN, Lab, ended, free_port
-from test_algorithms import found, record_of
+from test_algorithms import found, kexinit_of, record_of
 
 sys.path.append("/usr/lib/python3/dist-packages")
 try:
@@ -103,6 +103,8 @@ class TargetLeg(unittest.TestCase):
             for name, strict, cipher in (("own", True, CHACHA), ("loose", False, CHACHA), ("loose-gcm", False, "aes256-gcm@openssh.com"), ("loose-ctr", False, "aes256-ctr")):
                 cls.own[name] = OwnTarget(cls.lab.folder, name, strict, cipher)
                 cls.addClassCleanup(cls.own[name].stop)
+        cls.reader = socket.create_server(("127.0.0.1", 0))
+        cls.addClassCleanup(cls.reader.close)
         cls.lab.policy_text = cls.policy
         cls.lab.start()
         subprocess.run([BIN / "sallyport", "--config", cls.lab.folder / "sallyport.yaml", "secret", "put", "pw/own"], input=PASSWORD.encode(), check=True,
@@ -112,6 +114,9 @@ class TargetLeg(unittest.TestCase):
     def policy(cls):
         more = "".join(f"  - {{name: {name}, address: 127.0.0.1, port: {own.port}, allow_networks: [loopback], labels: {{env: lab}}, host_keys: [\"{own.host_key}\"], "
                        f"accounts: [{{name: {cls.lab.account}, credentials: [{{password: pw/own}}]}}]}}\n" for name, own in cls.own.items())
+        key = cls.lab.targets[0].host_keys["ed25519"]
+        more += (f"  - {{name: reader, address: 127.0.0.1, port: {cls.reader.getsockname()[1]}, allow_networks: [loopback], labels: {{env: lab}}, host_keys: [\"{key}\"], "
+                 f"accounts: [{{name: {cls.lab.account}}}]}}\n")
         return cls.lab.default_policy().replace("roles:\n", more + "roles:\n", 1)
 
     @unittest.skipIf(asyncssh is None, "python3-asyncssh is not installed")
@@ -155,6 +160,23 @@ class TargetLeg(unittest.TestCase):
             told, = found(record_of(self.lab), "algorithms")
             self.assertRegex(told, rf" c2s={self.own[name].cipher}(\+\S+)? ")
             self.assertEqual("strict" in told.split(), strict, told)
+
+    def test_what_a_target_is_offered_is_this_and_nothing_else(self):
+        client = self.lab.popen(self.lab.user("reader"), "true")
+        self.addCleanup(ended, client)
+        self.reader.settimeout(20)
+        peer, _ = self.reader.accept()
+        with peer:
+            peer.settimeout(20)
+            kex, host, ciphers, back, macs, macs_back, compression, compression_back, languages, _ = kexinit_of(peer)
+        # ML-KEM and X25519 before sntrup761, which costs more.
+        self.assertEqual([name for name in kex if name != "ext-info-c"], ["mlkem768x25519-sha256", "curve25519-sha256", "curve25519-sha256@libssh.org", "sntrup761x25519-sha512@openssh.com",
+                                                                        "kex-strict-c-v00@openssh.com"])
+        self.assertEqual(host, ["ssh-ed25519"], "the pinned key is of this kind")
+        self.assertEqual(ciphers, ["aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes256-ctr", "aes128-ctr"])
+        self.assertEqual(macs, ["hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512"])
+        self.assertEqual((back, macs_back), (ciphers, macs))
+        self.assertEqual((compression, compression_back, languages), (["none"], ["none"], []))
 
     def test_the_target_exchanges_keys_anew_under_a_transfer(self):
         target = self.lab.targets[0]
