@@ -1,5 +1,5 @@
 """For those who run it: completions, manual pages, CSV, curl lines, the wizard, the doctor, reports, metrics."""
-import csv, io, json, os, pathlib, pty, re, select, shutil, subprocess, tempfile, time, unittest
+import csv, ctypes, io, json, os, pathlib, pty, re, select, shutil, subprocess, tempfile, time, unittest
 
 from lab import BIN, Lab
 
@@ -193,6 +193,19 @@ class Running(unittest.TestCase):
         by_name = {row["check"]: row for row in rows}
         for name in ("gateway", "policy", "vault is open", "recorder"):
             self.assertEqual(by_name[name]["result"], "ok", by_name[name])
+
+    def test_the_doctor_says_what_the_kernel_says(self):
+        rows = {row["check"]: row for row in json.loads(self.lab.run_cli("doctor", "-o", "json").stdout)}
+        # landlock_create_ruleset(NULL, 0, LANDLOCK_CREATE_RULESET_VERSION): the same number on every architecture.
+        abi = ctypes.CDLL(None, use_errno=True).syscall(444, None, 0, 1)
+        self.assertEqual(rows["landlock"]["result"] == "ok", abi > 0, rows["landlock"])
+        if abi > 0:
+            self.assertEqual(rows["landlock"]["detail"], f"ABI {abi}")
+        yama = pathlib.Path("/proc/sys/kernel/yama/ptrace_scope")
+        self.assertEqual(rows["ptrace_scope"]["result"] == "ok", yama.exists() and yama.read_text().strip() != "0", rows["ptrace_scope"])
+        self.assertEqual(rows["seccomp"]["result"] == "ok", "kill_process" in pathlib.Path("/proc/sys/kernel/seccomp/actions_avail").read_text().split())
+        for name in ("no_new_privs", "mdwe", "not_dumpable", "close_range", "memfd"):
+            self.assertIn(name, rows)
 
     def test_reports_name_an_event_in_every_row(self):
         known = {row["id"] for row in json.loads(self.ok("events", "--limit", "0", "-o", "json"))}
