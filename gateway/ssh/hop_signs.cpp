@@ -24,9 +24,17 @@ constexpr std::size_t k_longest_row = 512;
   return std::string(row.substr(0, row.find_first_of(ends)));
 }
 
+/// " on pts/3" at its end.
+[[nodiscard]] bool names_a_terminal(std::string_view row) {
+  const std::size_t at = row.rfind(" on ");
+  if (at == k_none) return false;
+  const std::string_view device = row.substr(at + 4);
+  return device.find(' ') == k_none && (device.starts_with("pts/") || device.starts_with("tty"));
+}
+
 }  // namespace
 
-std::optional<HopSign> HopSigns::look(const terminal::Screen& screen, std::span<const std::byte> output, bool has_run, bool shows_text) {
+std::optional<HopSign> HopSigns::look(const terminal::Screen& screen, std::span<const std::byte> output, bool has_run, bool shows_text, bool changes_user) {
   const std::string_view fresh = text_of(output);
   // The newest output after what was kept of the older: long output is only looked at with its own beginning joined.
   const std::string joint = tail_ + std::string(fresh.substr(0, k_longest_sign));
@@ -39,7 +47,7 @@ std::optional<HopSign> HopSigns::look(const terminal::Screen& screen, std::span<
   if (due_ == 0) return std::nullopt;
   due_ -= std::min(due_, fresh.size());
   if (shows_text || screen.in_alternate()) return std::nullopt;
-  return banner(screen, has_run);
+  return banner(screen, has_run, changes_user);
 }
 
 std::optional<HopSign> HopSigns::question(const terminal::Screen& screen) {
@@ -62,7 +70,7 @@ std::optional<HopSign> HopSigns::question(const terminal::Screen& screen) {
   return HopSign{std::move(host), false};
 }
 
-std::optional<HopSign> HopSigns::banner(const terminal::Screen& screen, bool has_run) {
+std::optional<HopSign> HopSigns::banner(const terminal::Screen& screen, bool has_run, bool changes_user) {
   const std::uint64_t here = screen.logical_begin(screen.cursor().line);
   std::uint64_t line = std::max({screen.first(), next_line_, here > k_rows_back ? here - k_rows_back : 0});
   for (; line < here; ++line) {  // the row of the cursor is not complete
@@ -78,7 +86,7 @@ std::optional<HopSign> HopSigns::banner(const terminal::Screen& screen, bool has
       if (line > screen.first()) found.host = between(screen.line_text(line - 1), "Connected to ", " ");
       while (found.host.ends_with('.')) found.host.pop_back();
       if (found.host.empty()) found.host = "unknown";
-    } else if (row.starts_with("Last login: ") && has_run) {
+    } else if (row.starts_with("Last login: ") && has_run && !(changes_user && names_a_terminal(row))) {
       found.host = between(row, " from ", " ");
       found.is_inside = true;
     }

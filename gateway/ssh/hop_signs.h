@@ -23,12 +23,13 @@ struct HopSign {
 class HopSigns {
  public:
   /// After `output` was shown. `has_run`: a line was entered before (a login at the target itself greets as well). `shows_text`: what runs
-  /// prints files, in which banners may stand.
-  [[nodiscard]] std::optional<HopSign> look(const terminal::Screen& screen, std::span<const std::byte> output, bool has_run, bool shows_text);
+  /// prints files, in which banners may stand. `changes_user`: what runs is su, sudo or the like, whose pam_lastlog greets as a login does and
+  /// names the terminal as well ("Last login: ... from 192.0.2.10 on pts/3"), which no sshd does.
+  [[nodiscard]] std::optional<HopSign> look(const terminal::Screen& screen, std::span<const std::byte> output, bool has_run, bool shows_text, bool changes_user);
 
  private:
   [[nodiscard]] std::optional<HopSign> question(const terminal::Screen& screen);
-  [[nodiscard]] std::optional<HopSign> banner(const terminal::Screen& screen, bool has_run);
+  [[nodiscard]] std::optional<HopSign> banner(const terminal::Screen& screen, bool has_run, bool changes_user);
 
   std::string tail_;                          ///< the newest output, in case a sign was cut
   std::size_t due_ = 0;                       ///< within so many more bytes the row of a sign should be complete

@@ -26,6 +26,7 @@ constexpr int k_most_tries = 3;
 /// Programs that print what stands in files, and go nowhere.
 constexpr std::array<std::string_view, 24> k_showers = {"cat", "less", "more", "head", "tail", "grep", "egrep", "zgrep", "rg", "sed", "awk", "zcat", "echo", "printf",
                                                         "journalctl", "dmesg", "ls", "diff", "strings", "sort", "uniq", "cut", "wc", "ps"};
+constexpr std::array<std::string_view, 6> k_user_changers = {"su", "sudo", "doas", "runuser", "login", "machinectl"};
 
 [[nodiscard]] std::string_view base_name(std::string_view program) {
   const std::size_t slash = program.rfind('/');
@@ -226,10 +227,10 @@ void LineGuard::try_decide(std::int64_t now, Actions& actions) {
 }
 
 void LineGuard::watch_for_hops(std::span<const std::byte> output, std::int64_t now, Actions& actions) {
-  const bool shows_text = !foreground_.empty() && std::all_of(foreground_.begin(), foreground_.end(), [](const std::string& name) {
-    return std::find(k_showers.begin(), k_showers.end(), name) != k_showers.end();
-  });
-  const auto sign = signs_.look(screen_, output, last_release_ != 0, shows_text);
+  const auto runs_only = [&](const auto& names) {
+    return !foreground_.empty() && std::all_of(foreground_.begin(), foreground_.end(), [&](const std::string& name) { return std::find(names.begin(), names.end(), name) != names.end(); });
+  };
+  const auto sign = signs_.look(screen_, output, last_release_ != 0, runs_only(k_showers), runs_only(k_user_changers));
   if (!sign) return;
   std::string quoted = "ssh '";
   for (const char c : sign->host)

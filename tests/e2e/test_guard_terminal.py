@@ -1,8 +1,8 @@
 """The command guard in live terminals: real sshd, real shells and programs, a stock client in a pty."""
-import os, shutil, subprocess, time, unittest
+import os, shutil, subprocess, tempfile, time, unittest
 
 from lab import Lab, wait_for
-from terminal import DelayLine, Terminal
+from terminal import DelayLine, Terminal, Tmux
 
 GUARD = """    guard:
     - opaque: alert
@@ -11,6 +11,21 @@ GUARD = """    guard:
         - {id: hop, reason: it leads to another host, programs: [ssh, telnet]}
         - {id: reason, verdict: confirm, reason: it changes the clock, programs: [hwclock]}
         - {id: ends, verdict: kill, reason: it makes a file system, programs: [mkfs]}
+"""
+# A shell of its own making: a line runs at Enter, and no other key of control is obeyed.
+STUBBORN = """
+import os, tty
+tty.setraw(0)
+line = b""
+os.write(1, b"\\r\\n$ ")
+while True:
+    key = os.read(0, 1)
+    if key == b"\\r":
+        os.write(1, b"\\r\\nRAN " + line + b"\\r\\n$ ")
+        line = b""
+    elif key >= b" ":
+        line += key
+        os.write(1, key)
 """
 DENIED = r"SP-9100 the line was not run"
 
@@ -175,7 +190,47 @@ class Guarded(unittest.TestCase):
             t.quiet(0.4)
         self.assertNotIn("No such file", t.text)
 
+    def test_a_shell_that_never_lets_go_of_a_line(self):
+        """No signal, and none of the keys that empty a line do anything: the Enter is withheld, and in the end the session is closed."""
+        with tempfile.NamedTemporaryFile("w", suffix=".py") as program:
+            program.write(STUBBORN)
+            program.flush()
+            os.chmod(program.name, 0o644)
+            t = self.terminal()
+            t.line(f"python3 {program.name}\r", r"\n\$ $")
+            t.line("date\r", r"RAN date\r?\n\$ $")
+            t.quiet(0.2)
+            since = t.mark()
+            t.line("rm -rf /data\r", DENIED)
+            t.expect(r"SP-9104 ", since)
+            t.wait_end()
+        self.assertNotIn("RAN", t.text[since:])
+
     # ------------------------------------------------------------------ programs
+    def test_the_pager_of_man_in_a_real_terminal(self):
+        if not all(map(shutil.which, ("man", "less", "tmux"))) or subprocess.run(["man", "-w", "ls"], capture_output=True).returncode != 0:
+            self.skipTest("no man page, less or tmux on this machine")
+        pane = Tmux(self.lab.ssh_command(self.who, arguments=["-tt"]))
+        self.addCleanup(pane.close)
+        pane.expect(r"[$#%]$")
+        pane.type("PS1='$ '")
+        pane.keys("Enter")
+        pane.expect(r"\n\$$")
+        pane.type("man ls")
+        pane.keys("Enter")
+        pane.expect(r"LS\(1\)[\s\S]*Manual page ls")
+        pane.type("!rm -rf /data")
+        pane.keys("Enter")
+        pane.expect(DENIED)
+        pane.keys("q")
+        pane.type("q")
+        time.sleep(0.3)
+        pane.keys("C-u")
+        pane.type("echo al''ive")
+        pane.keys("Enter")
+        pane.expect(r"\nalive\n")
+        self.assertNotIn("cannot remove", pane.screen())
+
     def test_vim_less_and_man(self):
         t = self.terminal()
         vim = next((p for p in ("vim", "vim.tiny", "vi") if shutil.which(p)), None)

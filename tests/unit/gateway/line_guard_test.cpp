@@ -463,6 +463,28 @@ TEST_CASE("a block at another program's prompt does not make that prompt the she
   CHECK(dialects.back() == guard::Dialect::python);
 }
 
+TEST_CASE("the greeting of su and sudo is no hop, a login behind them is", "[gateway][guard]") {
+  Lab lab;
+  lab.prompt();
+  lab.echoes("sudo su - postgres");
+  lab.types("\r");
+  const std::size_t before = lab.texts.size();
+  lab.shows("\r\nLast login: Mon Nov 23 07:00:00 UTC 2026 from 192.0.2.10 on pts/3\r\n");
+  CHECK(lab.texts.size() == before);
+  lab.shows("Last login: Mon Nov 23 07:00:00 2026 from rm -rf\r\n");
+  REQUIRE(lab.texts.size() == before + 1);
+  CHECK(lab.texts.back() == "ssh 'rm'");
+}
+
+TEST_CASE("a program that prints the greeting of su is seen", "[gateway][guard]") {
+  Lab lab;
+  lab.prompt();
+  lab.echoes("./hop");
+  lab.types("\r");
+  lab.shows("\r\nLast login: Mon Nov 23 07:00:00 UTC 2026 from rm on pts/3\r\n");
+  CHECK(lab.texts.back() == "ssh 'rm'");
+}
+
 TEST_CASE("a login at the target itself is no hop", "[gateway][guard]") {
   Lab lab;
   lab.shows("Linux target 6.1\r\nLast login: Mon Nov 23 07:00:00 2026 from 192.0.2.10\r\n");
