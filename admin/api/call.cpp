@@ -10,6 +10,7 @@
 #include "platform/crypto/hash.h"
 #include "platform/crypto/hex.h"
 #include "platform/model/bytes.h"
+#include "platform/model/json_text.h"
 #include "platform/model/messages.h"
 #include "policy/access/fields.h"
 
@@ -42,7 +43,7 @@ Fate fate_of(Errc code) {
 void Call::reply(const json::value& body, unsigned status) const {
   net::HttpResponse response;
   response.status = status;
-  response.body = json::serialize(body) + "\n";
+  response.body = json_without_steering(json::serialize(body)) + "\n";
   answer(std::move(response));
 }
 
@@ -67,7 +68,7 @@ void Call::refuse_with(const Error& error, std::string_view code, json::array er
   net::HttpResponse response;
   response.status = fate.status;
   response.content_type = "application/problem+json";
-  response.body = json::serialize(body) + "\n";
+  response.body = json_without_steering(json::serialize(body)) + "\n";
   answer(std::move(response));
 }
 

@@ -8,6 +8,7 @@
 #include <cstdlib>
 
 #include "app/verbs/exit_codes.h"
+#include "platform/model/json_text.h"
 
 namespace sallyport::app {
 namespace {
@@ -24,7 +25,7 @@ std::string cell(const json::value& value) {
   }
   if (value.is_object()) {
     std::string joined;
-    for (const auto& [key, item] : value.get_object()) joined += (joined.empty() ? "" : ",") + std::string(key) + "=" + cell(item);
+    for (const auto& [key, item] : value.get_object()) joined += (joined.empty() ? "" : ",") + printable(key) + "=" + cell(item);
     return joined.empty() ? "-" : joined;
   }
   return json::serialize(value);
@@ -75,23 +76,25 @@ std::size_t width_of(std::string_view text) {  // UTF-8: bytes that do not conti
 
 std::string printable(std::string_view text) {
   std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0x20 && byte != 0x7f) {
-      out += c;
+  while (!text.empty()) {
+    const Character next = first_character(text);
+    if (next.bytes != 0 && !next.steers) {
+      out += text.substr(0, next.bytes);
     } else {
-      char escaped[8];
-      std::snprintf(escaped, sizeof escaped, "\\x%02x", byte);
+      char escaped[16];
+      const bool is_byte = next.bytes < 2;
+      std::snprintf(escaped, sizeof escaped, is_byte ? "\\x%02x" : "\\u%04x", is_byte ? static_cast<unsigned char>(text.front()) : next.point);
       out += escaped;
     }
+    text.remove_prefix(next.bytes == 0 ? 1 : next.bytes);
   }
   return out;
 }
 
 void print_rows(const Common& common, const json::array& rows, const std::vector<Column>& columns, std::string_view empty) {
-  if (common.format == Format::json) return print_line(json::serialize(rows));
+  if (common.format == Format::json) return print_line(json_without_steering(json::serialize(rows)));
   if (common.format == Format::jsonl) {
-    for (const json::value& row : rows) print_line(json::serialize(row));
+    for (const json::value& row : rows) print_line(json_without_steering(json::serialize(row)));
     return;
   }
   if (common.format == Format::csv) return print_csv(rows, columns);
@@ -126,12 +129,12 @@ void print_object(const Common& common, const json::object& object) {
     print_line(csv_line(names) + "\r");
     return print_line(csv_line(values) + "\r");
   }
-  if (common.format != Format::table) return print_line(json::serialize(object));
+  if (common.format != Format::table) return print_line(json_without_steering(json::serialize(object)));
   std::size_t width = 0;
   for (const auto& [key, value] : object) width = std::max(width, key.size());
   for (const auto& [key, value] : object) {
-    std::string line(key);
-    line.append(width - key.size() + 2, ' ');
+    std::string line = printable(key);
+    line.append(width - std::min(width, key.size()) + 2, ' ');
     print_line(line + cell(value));
   }
 }

@@ -17,6 +17,7 @@
 #include "app/verbs/exit_codes.h"
 #include "app/verbs/moments.h"
 #include "platform/model/clock.h"
+#include "platform/model/json_text.h"
 #include "recorder/replay/journal_files.h"
 
 namespace sallyport::app {
@@ -93,12 +94,12 @@ void print_one(Format format, const json::object& row) {
     for (const char* key : {"at", "id", "name", "session"}) cells.push_back(plain(row.at(key)));
     const json::object& fields = row.at("fields").get_object();
     for (const char* key : k_csv_fields) cells.push_back(printable(field_of(fields, key)));
-    cells.push_back(json::serialize(fields));
+    cells.push_back(json_without_steering(json::serialize(fields)));
     std::printf("%s\r\n", csv_line(cells).c_str());
     return;
   }
   if (format != Format::table) {
-    std::printf("%s\n", json::serialize(row).c_str());
+    std::printf("%s\n", json_without_steering(json::serialize(row)).c_str());
     return;
   }
   std::string line = plain(row.at("at")) + "  " + plain(row.at("name"));
@@ -139,7 +140,7 @@ int run_events(const EventsOptions& options) {
     std::printf(",fields\r\n");
   }
   if (format == Format::json && !options.follow) {
-    std::printf("%s\n", json::serialize(json::array(newest.begin(), newest.end())).c_str());
+    std::printf("%s\n", json_without_steering(json::serialize(json::array(newest.begin(), newest.end()))).c_str());
   } else {
     for (const json::object& row : newest) print_one(format, row);
   }

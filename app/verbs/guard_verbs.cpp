@@ -8,6 +8,7 @@
 #include "app/verbs/guard_score.h"
 #include "app/verbs/guard_sources.h"
 #include "app/verbs/verb.h"
+#include "platform/model/json_text.h"
 #include "policy/guard/packs/packs.h"
 
 namespace sallyport::app {
@@ -57,7 +58,7 @@ int run_check(const Common& common, const GuardOptions& options) {
     json::array findings;
     for (const auto& f : judged.findings) findings.push_back(finding_of(f));
     const json::object out{{"verdict", guard::name_of(judged.verdict)}, {"incomplete", judged.incomplete}, {"rules", rules->origin}, {"commands", commands}, {"findings", findings}};
-    std::printf("%s\n", json::serialize(out).c_str());
+    std::printf("%s\n", json_without_steering(json::serialize(out)).c_str());
   } else {
     std::printf("rules     %s\n", rules->origin.c_str());
     for (const auto& c : judged.commands) {

@@ -1,5 +1,6 @@
 #include "platform/model/json_text.h"
 
+#include <algorithm>
 #include <charconv>
 
 namespace sallyport {
@@ -46,6 +47,25 @@ void append_utf8(std::string& out, std::uint32_t code) {
     out += static_cast<char>(0x80 | (code >> 6 & 0x3f));
     out += static_cast<char>(0x80 | (code & 0x3f));
   }
+}
+
+bool steers(std::uint32_t point) {
+  if (point < 0x7f) return point < 0x20;
+  return point < 0xa0 || point == 0x61c || (point >= 0x200b && point <= 0x200f && point != 0x200c && point != 0x200d) ||
+         (point >= 0x2028 && point <= 0x202e) || (point >= 0x2060 && point <= 0x206f) || point == 0xfeff ||
+         (point >= 0xfff9 && point <= 0xfffb) || (point >= 0xe0000 && point <= 0xe007f);
+}
+
+void append_unit(std::string& out, std::uint32_t unit) {
+  static constexpr std::string_view k_hex = "0123456789abcdef";
+  out += "\\u";
+  for (int shift = 12; shift >= 0; shift -= 4) out += k_hex[unit >> shift & 15];
+}
+
+void append_escaped(std::string& out, std::uint32_t point) {
+  if (point < 0x10000) return append_unit(out, point);
+  append_unit(out, 0xd800 + ((point - 0x10000) >> 10));
+  append_unit(out, 0xdc00 + ((point - 0x10000) & 0x3ff));
 }
 
 class Scanner {
@@ -167,14 +187,24 @@ class Scanner {
 
 }  // namespace
 
+Character first_character(std::string_view text) {
+  Character found;
+  found.bytes = utf8_length(text);
+  if (found.bytes == 0) return found;
+  found.point = static_cast<unsigned char>(text.front());
+  if (found.bytes > 1) found.point &= 0x7fU >> found.bytes;
+  for (std::size_t i = 1; i < found.bytes; ++i) found.point = found.point << 6 | (static_cast<unsigned char>(text[i]) & 0x3fU);
+  found.steers = steers(found.point);
+  return found;
+}
+
 std::string json_quote(std::string_view text) {
-  static constexpr std::string_view k_hex = "0123456789abcdef";
   std::string out = "\"";
   out.reserve(text.size() + 2);
   while (!text.empty()) {
-    const std::size_t length = utf8_length(text);
+    const Character next = first_character(text);
     const char c = text.front();
-    if (length == 0) {
+    if (next.bytes == 0) {
       out += k_replacement;
     } else if (c == '"' || c == '\\') {
       out += '\\';
@@ -185,16 +215,26 @@ std::string json_quote(std::string_view text) {
       out += "\\r";
     } else if (c == '\t') {
       out += "\\t";
-    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
-      out += "\\u00";
-      out += k_hex[static_cast<unsigned char>(c) >> 4];
-      out += k_hex[static_cast<unsigned char>(c) & 15];
+    } else if (next.steers) {
+      append_escaped(out, next.point);
     } else {
-      out += text.substr(0, length);
+      out += text.substr(0, next.bytes);
     }
-    text.remove_prefix(length == 0 ? 1 : length);
+    text.remove_prefix(next.bytes == 0 ? 1 : next.bytes);
   }
   out += '"';
+  return out;
+}
+
+std::string json_without_steering(std::string_view json) {
+  std::string out;
+  out.reserve(json.size());
+  while (!json.empty()) {
+    const Character next = first_character(json);
+    if (next.steers && next.point >= 0x7f) append_escaped(out, next.point);
+    else out += json.substr(0, std::max<std::size_t>(next.bytes, 1));
+    json.remove_prefix(std::max<std::size_t>(next.bytes, 1));
+  }
   return out;
 }
 
@@ -202,12 +242,10 @@ std::string printable(std::string_view text) {
   std::string out;
   out.reserve(text.size());
   while (!text.empty()) {
-    const std::size_t length = utf8_length(text);
-    const auto c = static_cast<unsigned char>(text.front());
-    const bool is_control = (c < 0x20 && c != '\n' && c != '\t') || c == 0x7f ||
-                            (length == 2 && c == 0xc2 && static_cast<unsigned char>(text[1]) < 0xa0);  // C1
-    out += length == 0 || is_control ? k_replacement : text.substr(0, length);
-    text.remove_prefix(length == 0 ? 1 : length);
+    const Character next = first_character(text);
+    const bool shown = next.bytes != 0 && (!next.steers || next.point == '\n' || next.point == '\t');
+    out += shown ? text.substr(0, next.bytes) : k_replacement;
+    text.remove_prefix(next.bytes == 0 ? 1 : next.bytes);
   }
   return out;
 }

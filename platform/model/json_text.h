@@ -10,10 +10,24 @@
 
 namespace sallyport {
 
-/// `text` as a JSON string, quotes included. What is not UTF-8 becomes U+FFFD, so that the result always is.
+/// The character that a text begins with.
+struct Character {
+  std::size_t bytes = 0;    ///< 0: not UTF-8, or nothing left
+  std::uint32_t point = 0;
+  /// It steers what shows it instead of being shown: a control character (C0, DEL, C1), one that turns the direction of
+  /// the line around, so that a person reads another command than the one that runs, or one that nobody can see.
+  bool steers = false;
+};
+[[nodiscard]] Character first_character(std::string_view text);
+
+/// `text` as a JSON string, quotes included. What is not UTF-8 becomes U+FFFD, so that the result always is; what steers a
+/// terminal is written as \uXXXX.
 [[nodiscard]] std::string json_quote(std::string_view text);
 
-/// `text` with everything that is not UTF-8, and every control character but tab and newline, replaced by U+FFFD: safe
+/// The same JSON with what steers a terminal written as \uXXXX (outside strings JSON has nothing of the kind).
+[[nodiscard]] std::string json_without_steering(std::string_view json);
+
+/// `text` with everything that is not UTF-8, and everything that steers but tab and newline, replaced by U+FFFD: safe
 /// to show on a terminal.
 [[nodiscard]] std::string printable(std::string_view text);
 
