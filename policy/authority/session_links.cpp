@@ -1,6 +1,7 @@
 #include "policy/authority/session_links.h"
 
 #include <algorithm>
+#include <boost/json.hpp>
 #include <utility>
 
 #include "platform/crypto/ulid.h"
@@ -19,6 +20,7 @@ namespace {
 
 constexpr std::size_t k_most_waiting = 512;
 constexpr std::size_t k_most_early = 256;
+constexpr std::size_t k_deepest_report = 8;
 
 /// Events that a session may report about itself; everything else it says is a violation.
 constexpr std::string_view k_session_events[] = {"tunnel.opened", "tunnel.onward_hop_refused", "tunnel.onward_hop_seen", "file.", "rsync.", "agent.", "x11.",
@@ -31,6 +33,16 @@ bool may_report(std::string_view name) {
   return plain && std::any_of(std::begin(k_session_events), std::end(k_session_events), [&](std::string_view known) {
            return known.back() == '.' ? name.starts_with(known) : name == known;
          });
+}
+
+/// What a session reports, written anew by us: its own line breaks, doubled names, numbers that are none and bytes that
+/// are not UTF-8 would be read differently by each reader of the log, or by none. Empty: no JSON object.
+std::string own_writing_of(const std::string& text) {
+  boost::json::error_code wrong;
+  boost::json::parse_options options;
+  options.max_depth = k_deepest_report;
+  const boost::json::value parsed = boost::json::parse(text, wrong, {}, options);
+  return !wrong && parsed.is_object() ? json_without_steering(boost::json::serialize(parsed)) : std::string();
 }
 
 control::SessionState state_of(std::string_view name) {
@@ -258,13 +270,13 @@ void SessionLinks::on_message(const std::string& label, control::Received receiv
 }
 
 void SessionLinks::on_session_event(Session& session, const control::SessionEvent& event) {
-  const auto fields = JsonFields::parse(event.json());
-  if (!may_report(event.name()) || !fields) return authority_.live->punish(session, "an event of the name " + event.name());
+  const std::string told = own_writing_of(event.json());
+  if (!may_report(event.name()) || told.empty()) return authority_.live->punish(session, "an event of the name " + event.name());
   EventJson json = authority_.event_of(session);
   // Nested and marked: what a session says about itself never looks like our own word.
   std::string text = json.str();
   text.back() = ',';
-  text += "\"reported\":" + event.json() + "}";
+  text += "\"reported\":" + told + "}";
   authority_.journal.append(event.name(), std::move(text), session.label);
 }
 

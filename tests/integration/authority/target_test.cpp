@@ -234,11 +234,26 @@ TEST_CASE("a session may report facts of its own, but not in our name", "[author
   session.tell(std::move(fact));
   REQUIRE(gateway.recorder.wait_for("file.written", session.label));
   CHECK(gateway.recorder.find("file.written")->fields.get("principal") == "engineer");
+  // Written anew: no line of its own for a reader of lines, no second field of a name, nothing that steers a terminal.
+  Envelope odd;
+  odd.mutable_session_event()->set_name("file.opened");
+  odd.mutable_session_event()->set_json("{\n\"path\":\"a\",\n\"path\":\"\xc2\x9d" "52;c;x\xe2\x80\xae\"\n}");
+  session.tell(std::move(odd));
+  REQUIRE(gateway.recorder.wait_for("file.opened", session.label));
+  CHECK(gateway.recorder.find("file.opened")->fields.get("reported") == R"({"path":"\u009d52;c;x\u202e"})");
   Envelope forged;
   forged.mutable_session_event()->set_name("auth.succeeded");
   forged.mutable_session_event()->set_json("{}");
   session.tell(std::move(forged));
   CHECK(gateway.recorder.wait_for("session.violated_protocol", session.label));
+  for (const char* wrong : {"{\"n\":1-2}", "{\"a\":\"\xff\"}", R"({"a":[[[[[[[[[[1]]]]]]]]]]})"}) {
+    SessionEnd another = gateway.start_session();
+    Envelope broken;
+    broken.mutable_session_event()->set_name("file.closed");
+    broken.mutable_session_event()->set_json(wrong);
+    another.tell(std::move(broken));
+    CHECK(gateway.recorder.wait_for("session.violated_protocol", another.label));
+  }
 }
 
 TEST_CASE("a jump is a session inside a session, of the same principal, that ends with the outer one", "[authority]") {
