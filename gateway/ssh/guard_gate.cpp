@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <utility>
 
@@ -16,6 +17,7 @@ namespace sallyport::gateway {
 namespace {
 
 constexpr std::chrono::milliseconds k_patient_deadline{660'000};
+constexpr std::size_t k_most_shown = std::size_t{16} * 1024;
 constexpr std::size_t k_longest_input_line = 64 * 1024;
 
 [[nodiscard]] std::int64_t now_us() { return system_clock().boot().count(); }
@@ -104,11 +106,16 @@ void GuardGate::remember(Channel& channel, std::string_view text, guard::Dialect
 }
 
 void GuardGate::ask_person(Channel& channel, std::string text, std::string rule, std::string why, std::function<void(bool, std::string)> answered) {
+  // Nobody can agree to what she is not shown: the end of a long command would run unseen. Answered later, as by a person.
+  if (text.size() > k_most_shown) {
+    boost::asio::post(io_, [answered = std::move(answered)] { answered(false, "its length, more than the 16 KiB that a person is shown,"); });
+    return;
+  }
   control::Envelope question;
   auto* ask = question.mutable_approval_ask();
   ask->set_channel(channel.id);
   ask->set_kind("command");
-  ask->set_text(text.substr(0, 16 * 1024));
+  ask->set_text(text);
   ask->set_rule(rule.substr(0, 255));
   ask->set_why(why.substr(0, 4096));
   authority_.ask(std::move(question), k_patient_deadline, [answered = std::move(answered)](Result<control::Received> answer) {
@@ -166,7 +173,7 @@ GuardGate::Admission GuardGate::admit(Channel& channel, const control::ChannelAn
   }
   if (asks) {
     here.asking = true;
-    ask_person(channel, text, worst == nullptr ? "" : worst->rule, why, [this, id = channel.id, report, again = std::move(again)](bool granted, const std::string& by) {
+    ask_person(channel, shown_to_approver(text), worst == nullptr ? "" : worst->rule, why, [this, id = channel.id, report, again = std::move(again)](bool granted, const std::string& by) {
       Channel* asked = relay_.find(id);
       if (asked == nullptr || !asked->guard) return;
       report(granted, by);
@@ -220,7 +227,7 @@ void GuardGate::make_line_guard(Channel& channel) {
   hooks.ask_approval = [this, id](const LineGuard::Judged& judged) {
     Channel* channel_now = relay_.find(id);
     if (channel_now == nullptr) return;
-    const std::string text = judged.secret ? "(a line that was not shown)" : redacted(judged.text);
+    const std::string text = judged.secret ? "(a line that was not shown)" : shown_to_approver(judged.text);
     ask_person(*channel_now, text, judged.rule, judged.reason, [this, id](bool granted, const std::string& by) {
       Channel* asked = relay_.find(id);
       if (asked == nullptr || !asked->guard || !asked->guard->line) return;

@@ -502,3 +502,14 @@ TEST_CASE("passwords and tokens do not reach the log with a judged line", "[gate
   CHECK(redacted("cat /etc/passwd") == "cat /etc/passwd");
   CHECK(redacted("rm -rf /data") == "rm -rf /data");
 }
+
+TEST_CASE("nothing that could run is hidden from who shall agree to it", "[gateway][guard]") {
+  using gateway::shown_to_approver;
+  CHECK(shown_to_approver("mysql -uroot -phunter2 db") == "mysql -uroot -p*** db");
+  CHECK(shown_to_approver("curl --token=abc123 https://me:pw@host/x") == "curl --token=*** https://me:***@host/x");
+  const std::string padded = "true " + std::string(5000, 'a') + "; rm -rf /srv";
+  for (const std::string& command : {std::string("password=\"$(rm -rf /srv)\" ls"), std::string("echo password='; rm -rf /srv; x='"), std::string("password=rm; $password -rf /srv"),
+                                     std::string("token= rm -rf /srv"), std::string("env -u -password rm -rf /srv"), std::string("bash -c 'x=\"password=\"; rm -rf /srv; y=\"\"'"),
+                                     std::string("secret=`rm -rf /srv`"), std::string("tar --token=/srv/data"), std::string("a://b:;reboot@c"), padded})
+    CHECK(shown_to_approver(command) == command);
+}
