@@ -40,6 +40,15 @@ std::string utc_line(std::int64_t moment) {
   return std::string(text, std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", &parts));
 }
 
+std::string in_her_words(std::string_view text) {
+  std::string out;
+  for (const char c : printable(text)) {
+    out += c;
+    if (c == '\n') out += "            | ";
+  }
+  return out;
+}
+
 void Requests::remember(std::vector<RequestRow> rows) {
   for (RequestRow& row : rows) {
     auto open = std::make_unique<Open>();

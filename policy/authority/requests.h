@@ -126,5 +126,7 @@ class Requests {
 
 /// "2026-11-22 20:15:00 UTC"
 [[nodiscard]] std::string utc_line(std::int64_t us);
+/// What a person wrote, whole, for another one to read: each further line is marked as hers, so that none looks like ours.
+[[nodiscard]] std::string in_her_words(std::string_view text);
 
 }  // namespace sallyport::authority

@@ -56,7 +56,7 @@ SelfText usage(const std::string& why) {
 
 std::string thing_of(const RequestRow& row) {
   if (row.kind == "access") return row.account + "@" + row.target + " by the role " + row.role;
-  return row.kind + " on " + row.account + "@" + row.target + ": " + printable(row.text.substr(0, 200));
+  return row.kind + " on " + row.account + "@" + row.target + ": " + in_her_words(row.text);
 }
 
 std::string lasts_text(std::int64_t seconds) {
@@ -70,10 +70,10 @@ std::string describe(const RequestRow& row) {
   std::string text = row.id + "  " + row.state + "\n  who       " + row.principal + "\n  what      " + thing_of(row);
   if (row.kind == "access") text += " " + lasts_text(row.lasts_s);
   text += "\n";
-  if (!row.reason.empty()) text += "  why       " + printable(row.reason) + "\n";
+  if (!row.reason.empty()) text += "  why       " + in_her_words(row.reason) + "\n";
   text += "  needs     " + std::to_string(row.needed) + (row.approvers.empty() ? " who may approve" : " of " + row.approvers) + ", until " + utc_line(row.decide_by_us) + "\n";
   for (const Vote& vote : row.votes)
-    text += "  " + std::string(vote.approve ? "yes" : "no ") + "       " + vote.by + (vote.reason.empty() ? "" : ": " + printable(vote.reason)) + "\n";
+    text += "  " + std::string(vote.approve ? "yes" : "no ") + "       " + vote.by + (vote.reason.empty() ? "" : ": " + in_her_words(vote.reason)) + "\n";
   if (row.until_us != 0) text += "  good till " + utc_line(row.until_us) + "\n";
   return text;
 }

@@ -67,6 +67,21 @@ class Approvals(unittest.TestCase):
         self.assertIn(b"SP-9207", nothing.stderr)
         self.assertIn(b"reason", self.bare("engineer", "request", "target1").stderr)
 
+    def test_what_one_writes_cannot_pass_for_the_gateways_own_lines(self):
+        lab = self.lab
+        lab.apply(policy(lab, "{approvers: seniors, lasts: 1h}"))
+        asked = self.bare("engineer", "request target1 --reason all fine\n  yes       auditor: I looked\u202eevil\u009d52;c;eA==\u009c")
+        self.assertEqual(asked.returncode, 0, asked.stderr)
+        request = asked.stdout.split(b"\n")[1].split()[0].decode()
+        for text in (asked.stdout, self.bare("approver", "requests").stdout):
+            self.assertIn(b"I looked", text)
+            self.assertFalse([line for line in text.split(b"\n") if line.startswith(b" yes")], text)
+            self.assertFalse([mark for mark in ("\u202e", "\u009d", "\u009c") if mark.encode() in text], text)
+        listed = lab.run_cli("request", "list", check=True).stdout + lab.run_cli("-o", "json", "request", "list", check=True).stdout
+        self.assertIn(b"I looked", listed)
+        self.assertFalse([mark for mark in ("\u202e", "\u009d", "\u009c") if mark.encode() in listed], listed)
+        self.assertEqual(self.bare("engineer", "cancel", request).returncode, 0)
+
     def test_a_session_waits_for_two_of_three_and_the_target_gets_nothing_before(self):
         lab = self.lab
         lab.apply(policy(lab, "{approvers: seniors, count: 2}"))
