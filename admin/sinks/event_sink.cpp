@@ -119,7 +119,11 @@ class FileSink : public EventSink {
 bool is_here(std::string_view url) {
   const std::string_view host = url.substr(std::min(url.size(), url.find("://") + 3));
   for (const std::string_view name : {"127.0.0.1", "localhost", "[::1]"})
-    if (host.starts_with(name) && (host.size() == name.size() || host[name.size()] == ':' || host[name.size()] == '/')) return true;
+    if (host.starts_with(name)) {
+      const std::string_view rest = host.substr(name.size());
+      // "127.0.0.1.example.org" and "127.0.0.1:x@example.org" are elsewhere.
+      if (rest.substr(0, rest.find_first_of("/?#")).find_first_not_of(":0123456789") == std::string_view::npos) return true;
+    }
   return false;
 }
 

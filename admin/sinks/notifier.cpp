@@ -70,7 +70,10 @@ std::string one_line(std::string_view text) {
 bool is_here(std::string_view url) {
   for (const std::string_view host : {"127.0.0.1", "localhost", "[::1]"}) {
     const auto at = url.find("://");
-    if (at != std::string_view::npos && url.substr(at + 3).starts_with(host)) return true;
+    if (at == std::string_view::npos || !url.substr(at + 3).starts_with(host)) continue;
+    const std::string_view rest = url.substr(at + 3 + host.size());
+    const std::string_view authority = rest.substr(0, rest.find_first_of("/?#"));  // "127.0.0.1.example.org" and "127.0.0.1:x@example.org" are elsewhere
+    if (authority.find_first_not_of(":0123456789") == std::string_view::npos) return true;
   }
   return false;
 }
