@@ -20,6 +20,7 @@
 #include "platform/net/websocket.h"
 #include "platform/seal/entry.h"
 #include "policy/authority/authority.h"
+#include "policy/authority/sign_on.h"
 #include "policy/authority/web_terminals.h"
 
 namespace sallyport::admin {
@@ -126,6 +127,7 @@ void Terminals::serve(const CallPtr& call) {
   }
   if (call->parts.size() == 4 && call->parts[3] == "ticket" && method == "POST") {
     if (!call->body({})) return;
+    terminal->who = call->who;  // from now on it hangs on the login or token that asked for this ticket
     return call->reply(json::object{{"id", terminal->id}, {"ticket", new_ticket(*terminal)}}, 201);
   }
   if (call->parts.size() == 4 && call->parts[3] == "socket" && method == "GET") return connect(call, terminal);
@@ -238,6 +240,7 @@ void Terminals::hear(const TerminalPtr& terminal, std::uint64_t turn, std::strin
           terminal->to->push(net::websocket_close(1013, "more was typed than the session takes"));
           return lose(terminal);
         }
+        if (!terminal->who.web_session.empty()) administration_.authority().sign_on->web.touch(terminal->who.web_session);
         return terminal->desk->say(replay::Part::entry, bytes_of(payload));
       case net::WsKind::text: return take(terminal, std::string(payload));
       case net::WsKind::ping: terminal->to->push(net::websocket_frame(net::WsKind::pong, payload)); return;

@@ -23,6 +23,16 @@ constexpr std::chrono::hours k_longest{24 * 366};
 
 std::string hash_of(std::string_view secret) { return crypto::to_hex(crypto::sha256(bytes_of(secret))); }
 
+std::vector<Network> networks_in(std::string_view words) {
+  std::vector<Network> networks;
+  while (!words.empty()) {
+    const auto space = words.find(' ');
+    if (const auto network = Network::parse(words.substr(0, space))) networks.push_back(*network);
+    words = space == std::string_view::npos ? std::string_view{} : words.substr(space + 1);
+  }
+  return networks;
+}
+
 bool is_scope(std::string_view text) { return text == "request" || policy::parse_admin_right(text).has_value(); }
 
 }  // namespace
@@ -46,10 +56,17 @@ void Tokens::create(const Operator& who, const TokenWanted& wanted, Done<std::sh
     if (!is_scope(scope)) return done(fail(Errc::invalid, "there is no scope `" + scope + "`; there are policy, lock, audit, view, secret, approve, input, request"));
     row.scopes += (row.scopes.empty() ? "" : " ") + scope;
   }
+  // Who took a token that is good from some places only must not make herself one that is good from everywhere.
+  const auto maker = who.token.empty() ? rows_.end() : rows_.find(who.token);
+  const std::vector<Network> bound = maker == rows_.end() ? std::vector<Network>{} : networks_in(maker->second.networks);
   for (const std::string& network : wanted.networks) {
-    if (!Network::parse(network)) return done(fail(Errc::invalid, "`" + network + "` is no network; write 10.0.0.0/8"));
+    const auto parsed = Network::parse(network);
+    if (!parsed) return done(fail(Errc::invalid, "`" + network + "` is no network; write 10.0.0.0/8"));
+    if (!bound.empty() && std::none_of(bound.begin(), bound.end(), [&](const Network& one) { return one.length() <= parsed->length() && one.contains(parsed->address()); }))
+      return done(fail(Errc::denied, "`" + network + "` is not within the networks of the token that asks: " + maker->second.networks));
     row.networks += (row.networks.empty() ? "" : " ") + network;
   }
+  if (row.networks.empty() && !bound.empty()) row.networks = maker->second.networks;
   row.id = crypto::make_ulid(authority_.clock, authority_.random);
   row.principal = wanted.principal;
   row.name = wanted.name;
@@ -126,20 +143,17 @@ Result<Operator> Tokens::recognise(std::string_view bearer, const std::optional<
   TokenRow& row = found->second;
   const std::int64_t now = authority_.now().time_since_epoch().count();
   if (row.expires_us <= now) return fail(Errc::denied, "the token " + row.id + " has expired");
+  const auto is_inside = [&source](const std::vector<Network>& networks) {
+    return source && std::any_of(networks.begin(), networks.end(), [&](const Network& one) { return one.contains(*source); });
+  };
   if (!row.networks.empty()) {
-    bool inside = false;
-    std::string_view rest = row.networks;
-    while (!rest.empty() && source) {
-      const auto space = rest.find(' ');
-      const auto network = Network::parse(rest.substr(0, space));
-      inside = inside || (network && network->contains(*source));
-      rest = space == std::string_view::npos ? std::string_view{} : rest.substr(space + 1);
-    }
-    if (!inside) return fail(Errc::denied, "the token " + row.id + " is not good from " + (source ? source->str() : "this machine"));
+    if (!is_inside(networks_in(row.networks))) return fail(Errc::denied, "the token " + row.id + " is not good from " + (source ? source->str() : "this machine"));
   }
   const policy::Principal* principal = authority_.snapshot->find_principal(row.principal);
   if (principal == nullptr) return fail(Errc::denied, "the token's principal is gone");
   if (principal->expires && *principal->expires <= authority_.now()) return fail(Errc::denied, "the token's principal has expired");
+  // As at every other door; this machine's own socket is no network.
+  if (!principal->networks.empty() && source && !is_inside(principal->networks)) return fail(Errc::denied, "used from " + source->str() + ", which is not among the principal's networks");
   if (authority_.locks.find(row.principal, {}, {}, authority_.now()) != nullptr) return fail(Errc::denied, "the token's principal is locked");
   row.used_us = authority_.now_us();
   Operator who;

@@ -263,6 +263,17 @@ const WebSession* WebSessions::find(const std::string& id) const {
   return found == sessions_.end() ? nullptr : &found->second;
 }
 
+bool WebSessions::is_live(const std::string& id) const {
+  const WebSession* session = find(id);
+  return session != nullptr && authority_.clock.boot() - session->used_at <= idle_for() && session->expires > authority_.now();
+}
+
+void WebSessions::touch(const std::string& id) {
+  if (!is_live(id)) return;
+  for (auto& [hash, session] : sessions_)
+    if (session.id == id) session.used_at = authority_.clock.boot();
+}
+
 void WebSessions::close(const std::string& id, std::string_view why) {
   const auto found = std::find_if(sessions_.begin(), sessions_.end(), [&](const auto& one) { return one.second.id == id; });
   if (found == sessions_.end()) return;

@@ -65,6 +65,10 @@ class WebSessions {
   /// Who the cookie is of; slides the idle time. Errc::denied when it is of nobody (any more).
   [[nodiscard]] Result<Operator> recognise(std::string_view cookie, const IpAddress& source);
   [[nodiscard]] const WebSession* find(const std::string& id) const;
+  /// Neither closed, nor idle for too long, nor over.
+  [[nodiscard]] bool is_live(const std::string& id) const;
+  /// Keys that are typed into a terminal of the session are use of it, as requests are.
+  void touch(const std::string& id);
   void close(const std::string& id, std::string_view why);
   void close_all_of(std::string_view principal, std::string_view why);
   /// A factor again, so that what wants a fresh one goes through. Errc::denied: it was wrong; Errc::unavailable: not looked at now.

@@ -373,6 +373,13 @@ class AdminApi(unittest.TestCase):
         elsewhere = self.make_token("admin", "--network", "10.0.0.0/8")
         self.assertEqual(self.call("GET", "/v1/status", token=elsewhere)[0], 401)
         self.assertTrue(self.lab.wait_event("api.token_refused", code="SP-7020"))
+        # What is bound makes nothing that is less bound.
+        near = self.make_token("admin", "--network", "127.0.0.0/8")
+        made = self.call("POST", "/v1/tokens", {"name": "child"}, token=near)[2]
+        self.assertEqual(made["networks"], ["127.0.0.0/8"])
+        self.assertEqual(self.call("POST", "/v1/tokens", {"name": "child", "networks": ["127.0.0.1"]}, token=near)[2]["networks"], ["127.0.0.1"])
+        for wide in ("0.0.0.0/0", "10.0.0.0/8", "126.0.0.0/7", "::/0"):
+            self.assertEqual(self.call("POST", "/v1/tokens", {"name": "child", "networks": [wide]}, token=near)[0], 403, wide)
         scoped = self.make_token("admin", "--scope", "lock")
         self.assertEqual(self.call("GET", "/v1/status", token=scoped)[0], 403)
         self.assertEqual(self.call("POST", "/v1/locks?dry_run=true", {"principal": "x", "reason": "y"}, token=scoped)[0], 201)
@@ -405,6 +412,15 @@ class AdminApi(unittest.TestCase):
         self.lab.run_cli("token", "revoke", token.split("_")[1], check=True)
         rest = answer.fp.read()
         self.assertIn(b"event: end", rest)
+        connection.close()
+
+    def test_a_stream_ends_when_its_token_expires(self):
+        token = self.make_token("auditor", "--lasts", "2s")
+        connection = http.client.HTTPSConnection("127.0.0.1", self.api_port, context=self.tls, timeout=10)
+        connection.request("GET", "/v1/events", headers={"Accept": "text/event-stream", "Authorization": "Bearer " + token})
+        answer = connection.getresponse()
+        self.assertEqual(answer.status, 200)
+        self.assertTrue(answer.fp.read().rstrip().endswith(b'event: end\ndata: {"code":"SP-7003"}'))
         connection.close()
 
     def test_the_command_line_asks_and_decides_with_tokens(self):

@@ -162,6 +162,37 @@ class WebLogin(unittest.TestCase):
         self.assertTrue(self.lab.wait_event("auth.attempted", via="web", decision="deny", principal="admin"))
         self.assertEqual(self.call("GET", "/v1/whoami", cookie="__Host-sallyport=" + "0" * 64)[0], 401)
 
+    def follow(self, cookie):
+        connection = http.client.HTTPSConnection("127.0.0.1", self.api_port, context=self.tls, timeout=20)
+        connection.request("GET", "/v1/requests", headers={"Accept": "text/event-stream", "Cookie": cookie})
+        answer = connection.getresponse()
+        self.assertEqual((answer.status, answer.headers.get_content_type()), (200, "text/event-stream"))
+        self.addCleanup(connection.close)
+        return answer
+
+    def rest_of(self, answer, seconds=15):
+        """What a stream says until it ends; heartbeats do not keep us."""
+        seen, deadline = b"", time.monotonic() + seconds
+        while time.monotonic() < deadline and (line := answer.fp.readline()):
+            seen += line
+        return seen
+
+    def test_3b_what_a_session_had_opened_ends_with_it(self):
+        cookie, csrf, _, _ = self.log_in("engineer", code=False)
+        stream = self.follow(cookie)
+        self.assertEqual(self.call("DELETE", "/v1/session", cookie=cookie, csrf=csrf)[0], 200)
+        self.assertIn(b'"SP-7003"', self.rest_of(stream))
+        cookie, _, _, _ = self.log_in("engineer", code=False)
+        began = time.monotonic()
+        self.assertIn(b'"SP-7003"', self.rest_of(self.follow(cookie)))  # nobody asks for anything: idle
+        self.assertGreater(time.monotonic() - began, 4)
+
+    def test_3c_a_token_is_no_way_around_the_networks_of_its_principal(self):
+        token = self.lab.run_cli("-o", "json", "token", "create", "--for", "auditor", "--name", "t", check=True).stdout
+        status, _, body = self.call("GET", "/v1/whoami", Authorization="Bearer " + json.loads(token)["token"])
+        self.assertEqual((status, body["code"]), (401, "SP-7020"))
+        self.assertTrue(self.lab.wait_event("api.token_refused", code="SP-7020"))
+
     def test_4_a_lock_and_idle_time_end_it(self):
         cookie, _, _, _ = self.log_in("engineer", code=False)
         self.lab.run_cli("lock", "set", "--principal", "engineer", "--reason", "laptop lost", check=True)
