@@ -342,9 +342,12 @@ std::string end_message(const std::string& text) {
 
 /// By itself: refused, for instance, before the browser that asked for it has come.
 void Terminals::ended(const TerminalPtr& terminal, const std::string& text) {
-  if (!terminal->desk || terminal->to) return end(terminal, text);
+  if (!terminal->desk || (terminal->to && terminal->said_hello)) return end(terminal, text);
   const auto desk = std::move(terminal->desk);
   terminal->over = end_message(text);
+  terminal->reader.reset();
+  // It has come and has not said hello yet: it shall read why, not only that it is over.
+  if (const auto to = std::exchange(terminal->to, nullptr)) return tell_end(terminal, to);
   auto& deadlines = administration_.authority().deadlines;
   deadlines.cancel(terminal->waiting);
   terminal->waiting = deadlines.after(k_waits, [this, id = terminal->id] { terminals_.erase(id); });
