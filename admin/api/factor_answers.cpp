@@ -26,7 +26,7 @@ json::array lines_of(std::string_view lines) {
   return out;
 }
 
-void reply_once(const CallPtr& call, json::object body, unsigned status) {
+void reply_once(const CallPtr& call, const json::object& body, unsigned status) {
   net::HttpResponse response;
   response.status = status;
   response.headers["Cache-Control"] = "no-store";

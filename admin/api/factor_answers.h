@@ -12,7 +12,7 @@ void refuse_coded(const CallPtr& call, const Error& error);
 /// `lines`, one a line, as an array.
 [[nodiscard]] json::array lines_of(std::string_view lines);
 /// A body that no cache keeps.
-void reply_once(const CallPtr& call, json::object body, unsigned status = 200);
+void reply_once(const CallPtr& call, const json::object& body, unsigned status = 200);
 /// A new one-time code for an app: its address and the modules of its QR code.
 [[nodiscard]] json::object shown_code(std::string_view uri);
 
