@@ -4,6 +4,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <fstream>
 #include <map>
@@ -12,6 +13,7 @@
 
 #include "app/config_table.h"
 #include "app/suggest.h"
+#include "platform/model/utf8.h"
 #include "platform/passkey/webauthn.h"
 #include "platform/postgres/connection.h"
 #include "policy/authority/directory_settings.h"
@@ -232,6 +234,7 @@ Settings Config::settings_for(std::string_view service) const {
 
 Result<Config> parse_config(std::string_view yaml, const std::string& file) {
   if (yaml.size() > k_max_file) return fail(Errc::invalid, file + ": larger than 1 MiB");
+  if (const std::string place = place_not_utf8(yaml); !place.empty()) return fail(Errc::invalid, file + ":" + place + ": not UTF-8 text; save the file as UTF-8");
   Reader reader(file);
   reader.read(yaml);
   std::map<std::string, std::string, std::less<>> values;
@@ -280,10 +283,15 @@ Result<Config> parse_config(std::string_view yaml, const std::string& file) {
 }
 
 Result<Config> load_config(const std::filesystem::path& file) {
+  // A folder opens and reads as nothing at all, which would be a configuration of defaults.
+  std::error_code ignored;
+  if (std::filesystem::is_directory(file, ignored)) return fail(Errc::invalid, file.string() + ": is a folder, not a configuration file");
   std::ifstream in(file, std::ios::binary);
+  if (!in && errno == EACCES) return fail(Errc::denied, file.string() + ": cannot be read: permission denied. Run as its owner or as root, or name another with --config");
   if (!in) return fail(Errc::not_found, file.string() + ": cannot be read. `sallyport init` makes a configuration, `sallyport demo` needs none");
   std::ostringstream text;
   text << in.rdbuf();
+  if (in.bad()) return fail(Errc::unavailable, file.string() + ": cannot be read whole");
   return parse_config(text.str(), file.string());
 }
 

@@ -107,8 +107,15 @@ std::string meant_option(const CLI::App& app, const std::vector<std::string>& wo
 void add_common_options(CLI::App& app, Common& common) {
   app.add_option("-c,--config", common.config, "configuration file")->envname("SALLYPORT_CONFIG")->capture_default_str();
   app.add_option("--socket", common.socket, "admin socket of the gateway (default: RUN_DIR/admin.sock)")->envname("SALLYPORT_SOCKET");
-  const std::map<std::string, Format> formats{{"table", Format::table}, {"json", Format::json}, {"jsonl", Format::jsonl}, {"csv", Format::csv}};
-  app.add_option("-o,--output", common.format, "table, json, jsonl or csv")->transform(CLI::CheckedTransformer(formats).description(""))->option_text("FORMAT");
+  // CLI11's own transformer would tell a person the numbers of the enumeration.
+  const auto number_of_format = [](std::string& word) -> std::string {
+    const std::map<std::string, Format> formats{{"table", Format::table}, {"json", Format::json}, {"jsonl", Format::jsonl}, {"csv", Format::csv}};
+    const auto found = formats.find(word);
+    if (found == formats.end()) return "`" + word + "` is not one of table, json, jsonl, csv";
+    word = std::to_string(static_cast<int>(found->second));
+    return {};
+  };
+  app.add_option("-o,--output", common.format, "table, json, jsonl or csv")->transform(CLI::Validator(number_of_format, "", "format"))->option_text("FORMAT");
   app.add_flag("--output-curl", common.output_curl, "print the REST request as a line for curl; nothing is changed");
 }
 
@@ -172,7 +179,9 @@ int run_command_line(int argc, char** argv) {
     return k_exit_ok;
   } catch (const CLI::ParseError& error) {
     const std::string meant = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr ? meant_option(app, words) : std::string();
-    std::fprintf(stderr, "sallyport: %s%s\nTry --help.\n", error.what(), meant.c_str());
+    std::string line = "sallyport";
+    for (const std::string& word : path_in(app, words)) line += " " + word;
+    std::fprintf(stderr, "sallyport: %s%s\nTry `%s --help`.\n", error.what(), meant.c_str(), line.c_str());
     return k_exit_usage;
   }
   return outcome.status;

@@ -29,6 +29,9 @@ Result<std::int64_t> parse_since(std::string_view text, std::int64_t now_us) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), amount);
   if (error == std::errc{} && end + 1 == text.data() + text.size() && amount >= 0 && amount < 1'000'000 && seconds_of(*end) != 0)
     return now_us - amount * seconds_of(*end) * 1'000'000;
+  constexpr std::int64_t k_day_us = std::int64_t{86'400} * 1'000'000;
+  if (text == "today") return now_us - now_us % k_day_us;
+  if (text == "yesterday") return now_us - now_us % k_day_us - k_day_us;
   std::tm parts{};
   const std::string whole(text);
   for (const char* form : {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%MZ", "%Y-%m-%d"}) {
@@ -36,7 +39,7 @@ Result<std::int64_t> parse_since(std::string_view text, std::int64_t now_us) {
     const char* rest = strptime(whole.c_str(), form, &parts);
     if (rest != nullptr && *rest == '\0') return static_cast<std::int64_t>(timegm(&parts)) * 1'000'000;
   }
-  return fail(Errc::invalid, "`" + whole + "` is no moment: write 2026-11-22T08:00:00Z, 2026-11-22, or how long ago: 90s, 30m, 8h, 7d, 2w");
+  return fail(Errc::invalid, "`" + whole + "` is no moment: write 2026-11-22T08:00:00Z, 2026-11-22, today, yesterday, or how long ago: 90s, 30m, 8h, 7d, 2w");
 }
 
 Result<MomentWindow> window_between(const std::string& since, const std::string& until) {

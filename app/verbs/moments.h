@@ -9,7 +9,8 @@
 
 namespace sallyport::app {
 
-/// Microseconds since the epoch of a moment (UTC) or of "so long ago" (90s, 30m, 8h, 7d, 2w); Errc::invalid says what is understood.
+/// Microseconds since the epoch of a moment (UTC), of the midnight (UTC) that began `today` or `yesterday`, or of "so long ago"
+/// (90s, 30m, 8h, 7d, 2w); Errc::invalid says what is understood.
 [[nodiscard]] Result<std::int64_t> parse_since(std::string_view text, std::int64_t now_us);
 
 /// Both ends are part of it.

@@ -10,6 +10,7 @@
 #include "app/verbs/policy_files.h"
 #include "app/verbs/verb.h"
 #include "platform/model/clock.h"
+#include "platform/model/messages.h"
 #include "policy/access/fields.h"
 #include "policy/access/load.h"
 
@@ -167,11 +168,21 @@ int run_get(const Common& common, std::string kind, const std::string& name) {
   return report(Error{Errc::not_found, "there is no `" + name + "` among the " + kind});
 }
 
+/// From the catalogue in this program: who was refused can ask with no gateway and no configuration at hand.
+int explain_code(const Common& common, const std::string& code) {
+  const Message* message = find_message(code);
+  if (message == nullptr) return report(Error{Errc::not_found, "there is no message " + code + "; all of them stand in docs/reference/messages.md"});
+  const std::string text = std::string(message->code) + " " + std::string(message->what) + "\n  why:  " + std::string(message->why) +
+                           "\n  then: " + std::string(message->remedy) + "\n";
+  return print_text_or_json(common, json::object{{"code", message->code}, {"what", message->what}, {"why", message->why}, {"remedy", message->remedy}, {"text", text}});
+}
+
 int run_explain(const Common& common, const ExplainOptions& options) {
-  auto client = AdminClient::find(common);
-  if (!client) return report(client.error());
   const bool is_code = options.what.starts_with("SP-") || options.what.starts_with("sp-") ||
                        (!options.what.empty() && options.what.find_first_not_of("0123456789") == std::string::npos);
+  if (is_code && !common.output_curl) return explain_code(common, options.what);
+  auto client = AdminClient::find(common);
+  if (!client) return report(client.error());
   const std::string query = query_of({{"code", is_code ? options.what : ""},
                                       {"session", is_code ? "" : options.what},
                                       {"principal", options.principal},

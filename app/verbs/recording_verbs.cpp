@@ -342,7 +342,7 @@ void add_recording_verbs(CLI::App& app, Common& common, Outcome& outcome) {
   CLI::App& events = add_verb(app, "events", "Read the audit log.",
                               "  sallyport events\n  sallyport events --since 8h --denied\n  sallyport events --session 01JC3W --limit 0 -o jsonl\n"
                               "  sallyport events --name auth. --principal engineer --follow\n");
-  events.add_option("--since", looking.since, "moment (2026-11-22T08:00:00Z) or how long ago (90s, 30m, 8h, 7d)");
+  events.add_option("--since", looking.since, "moment (2026-11-22T08:00:00Z), today, yesterday (UTC) or how long ago (90s, 30m, 8h, 7d)");
   events.add_option("--name", looking.name, "only this event; `auth.` is everything that begins so");
   events.add_option("--session", looking.session, "only of this session; its beginning is enough");
   events.add_option("--principal", looking.principal, "only hers");

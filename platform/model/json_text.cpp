@@ -3,33 +3,13 @@
 #include <algorithm>
 #include <charconv>
 
+#include "platform/model/utf8.h"
+
 namespace sallyport {
 namespace {
 
 constexpr int k_max_depth = 32;
 constexpr std::string_view k_replacement = "\xef\xbf\xbd";
-
-bool is_continuation(unsigned char byte) { return (byte & 0xc0) == 0x80; }
-
-/// Bytes of the valid UTF-8 sequence that `text` begins with, 0 if there is none (RFC 3629: no surrogates, no overlong forms).
-std::size_t utf8_length(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(i < text.size() ? text[i] : 0); };
-  const unsigned first = byte(0);
-  if (text.empty()) return 0;
-  if (first < 0x80) return 1;
-  if (first >= 0xc2 && first <= 0xdf) return is_continuation(byte(1)) ? 2 : 0;
-  if (first >= 0xe0 && first <= 0xef) {
-    const unsigned second = byte(1);
-    if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f)) return 0;
-    return is_continuation(byte(1)) && is_continuation(byte(2)) ? 3 : 0;
-  }
-  if (first >= 0xf0 && first <= 0xf4) {
-    const unsigned second = byte(1);
-    if ((first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f)) return 0;
-    return is_continuation(byte(1)) && is_continuation(byte(2)) && is_continuation(byte(3)) ? 4 : 0;
-  }
-  return 0;
-}
 
 void append_utf8(std::string& out, std::uint32_t code) {
   if (code < 0x80) {

@@ -1,10 +1,13 @@
 #include "policy/access/load.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 
+#include "platform/model/utf8.h"
 #include "policy/access/policy_tests.h"
 #include "policy/access/read_documents.h"
 
@@ -34,6 +37,27 @@ void read_file(ReadState& state, const SourceFile& file, std::vector<Diagnostic>
   if (const auto glass = root.field("break_glass")) read_break_glass(state, *glass);
 }
 
+constexpr std::uintmax_t k_max_attachment = 16 * 1024 * 1024;
+
+/// What has the name of a policy file is read or refused, never passed over: the file that is left out may be the one that denies.
+Result<std::string> read_one(const std::filesystem::directory_entry& entry, std::uintmax_t limit) {
+  std::error_code error;
+  const auto status = entry.status(error);
+  if (status.type() == std::filesystem::file_type::not_found) return fail(Errc::invalid, "a link that leads nowhere");
+  if (error) return fail(Errc::invalid, error.message());
+  if (status.type() != std::filesystem::file_type::regular) return fail(Errc::invalid, "is not a file, but has the name of a policy file; move it elsewhere");
+  const std::uintmax_t size = entry.file_size(error);
+  if (error) return fail(Errc::unavailable, error.message());
+  if (size > limit) return fail(Errc::invalid, "too large: at most " + std::to_string(limit / (1024 * 1024)) + " MiB");
+  std::ifstream stream(entry.path(), std::ios::binary);
+  if (!stream) return fail(errno == EACCES ? Errc::denied : Errc::unavailable, std::string("cannot be read: ") + std::strerror(errno));
+  std::ostringstream content;
+  content << stream.rdbuf();
+  // An empty file inserts nothing, which sets failbit of `content`, not of `stream`.
+  if (stream.bad()) return fail(Errc::unavailable, "cannot be read");
+  return std::move(content).str();
+}
+
 }  // namespace
 
 Loaded load_policy(std::span<const SourceFile> files) {
@@ -58,20 +82,16 @@ Result<std::vector<SourceFile>> read_policy_folder(const std::string& folder) {
   std::error_code error;
   std::vector<SourceFile> files;
   fs::directory_iterator entries(folder, error);
-  if (error) return fail(Errc::not_found, folder + ": " + error.message());
+  if (error) return fail(error == std::errc::permission_denied ? Errc::denied : Errc::not_found, folder + ": " + error.message());
   for (const auto& entry : entries) {
     const std::string name = entry.path().filename().string();
-    if (name.starts_with('.') || !entry.is_regular_file(error)) continue;
-    constexpr std::uintmax_t k_max_attachment = 16 * 1024 * 1024;
-    const std::uintmax_t size = entry.file_size(error);
     const bool is_policy = is_policy_file(name);
-    if (!is_policy && !name.ends_with(".bin") && !name.ends_with(".krl")) continue;
-    if (error || size > (is_policy ? k_max_policy_file : k_max_attachment)) return fail(Errc::invalid, name + ": too large");
-    std::ifstream stream(entry.path(), std::ios::binary);
-    std::ostringstream content;
-    content << stream.rdbuf();
-    if (!stream) return fail(Errc::unavailable, name + ": cannot be read");
-    files.push_back(SourceFile{name, std::move(content).str()});
+    if (name.starts_with('.') || (!is_policy && !name.ends_with(".bin") && !name.ends_with(".krl"))) continue;
+    auto file = read_one(entry, is_policy ? k_max_policy_file : k_max_attachment);
+    if (!file) return fail(file.error().code, name + ": " + file.error().detail);
+    // Of JSON and YAML alike only UTF-8 is read; said here, where the place is known.
+    if (const std::string place = is_policy ? place_not_utf8(*file) : ""; !place.empty()) return fail(Errc::invalid, name + ":" + place + ": not UTF-8 text; save the file as UTF-8");
+    files.push_back(SourceFile{name, std::move(*file)});
   }
   std::sort(files.begin(), files.end(), [](const SourceFile& a, const SourceFile& b) { return a.name < b.name; });
   if (std::none_of(files.begin(), files.end(), [](const SourceFile& f) { return is_policy_file(f.name); })) {

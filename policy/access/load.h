@@ -30,7 +30,8 @@ struct Loaded {
 /// Never throws on any input. Refuses unknown and duplicate keys, and what the limits above say.
 [[nodiscard]] Loaded load_policy(std::span<const SourceFile> files);
 
-/// Every file directly in `folder` that is a policy file or an attachment (.bin, .krl), in the order of the names.
+/// Every file directly in `folder` that is a policy file or an attachment (.bin, .krl), in the order of the names. An entry of
+/// such a name that cannot be read (a link to nothing, a folder, no permission, too large) is an error, never left out.
 [[nodiscard]] Result<std::vector<SourceFile>> read_policy_folder(const std::string& folder);
 
 }  // namespace sallyport::policy

@@ -149,6 +149,17 @@ class ViewBuffer : public std::streambuf {
   }
 };
 
+/// Whether a tab stands among the blanks that begin line `line` (0 is the first).
+bool indented_with_a_tab(std::string_view text, int line) {
+  for (; line > 0; --line) {
+    const std::size_t end = text.find('\n');
+    if (end == std::string_view::npos) return false;
+    text.remove_prefix(end + 1);
+  }
+  const std::string_view blanks = text.substr(0, text.find_first_not_of(" \t"));
+  return blanks.find('\t') != std::string_view::npos;
+}
+
 }  // namespace
 
 const YamlNode* YamlNode::find(std::string_view key) const {
@@ -181,7 +192,8 @@ std::shared_ptr<const YamlNode> parse_yaml(const std::string& file, std::string_
   } catch (const Refused& refused) {
     return refuse(refused.message, refused.line, refused.column);
   } catch (const YAML::Exception& error) {
-    return refuse("not YAML: " + error.msg, counted(error.mark.line), counted(error.mark.column));
+    const char* hint = indented_with_a_tab(text, error.mark.line) ? " (the line is indented with a tab; YAML wants spaces)" : "";
+    return refuse("not YAML: " + error.msg + hint, counted(error.mark.line), counted(error.mark.column));
   } catch (const std::exception& error) {
     return refuse(std::string("not readable: ") + error.what(), 0, 0);
   }

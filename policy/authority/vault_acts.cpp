@@ -151,7 +151,7 @@ void Administration::target_setup(const std::string& target, Done<std::string> d
     if (!ca) return done(fail(Errc::internal, "the vault has no user CA"));
     done("# ---- on " + target + ": /etc/ssh/sallyport/user_ca.pub\n" + ca->line() + " sallyport-user-ca\n# ---- /etc/ssh/sshd_config\n" +
          "TrustedUserCAKeys /etc/ssh/sallyport/user_ca.pub\nAuthorizedPrincipalsFile /etc/ssh/sallyport/%u\n# ---- principals, one file for each account\n" +
-         principals);
+         principals + "# ---- then, on the machine: sshd -t && systemctl reload ssh\n");
   });
 }
 

@@ -98,3 +98,12 @@ TEST_CASE("a mistyped word finds its neighbour and a foreign one does not", "[ap
   CHECK(nearest("stauts", known) == "status");
   CHECK(nearest("kubernetes", known).empty());
 }
+
+TEST_CASE("a folder, or bytes that are no text, are no configuration of defaults", "[app][config]") {
+  const auto folder = load_config("/tmp");
+  REQUIRE_FALSE(folder);
+  CHECK(folder.error().detail == "/tmp: is a folder, not a configuration file");
+  CHECK(load_config("/nonexistent/s.yaml").error().code == Errc::not_found);
+  CHECK(problem_of("\xff\xfe\n") == "s.yaml:1:1: not UTF-8 text; save the file as UTF-8");
+  CHECK(problem_of("# \xc3\xbc\nnode: a\xe4\n") == "s.yaml:2:8: not UTF-8 text; save the file as UTF-8");
+}

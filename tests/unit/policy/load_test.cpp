@@ -1,3 +1,7 @@
+#include <sys/stat.h>
+
+#include <array>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
@@ -217,6 +221,62 @@ TEST_CASE("the shipped example loads and does what its comments say", "[policy][
 TEST_CASE("a folder without policy is not found", "[policy][yaml]") {
   CHECK(read_policy_folder("/nonexistent").error().code == Errc::not_found);
   CHECK(read_policy_folder(std::string(SALLYPORT_SOURCE_DIR) + "/cmake").error().code == Errc::not_found);
+}
+
+TEST_CASE("what has the name of a policy file is read or refused, never passed over", "[policy][yaml]") {
+  namespace fs = std::filesystem;
+  std::string pattern = (fs::temp_directory_path() / "sallyport-folder-XXXXXX").string();
+  REQUIRE(mkdtemp(pattern.data()) != nullptr);
+  const fs::path folder = pattern;
+  std::ofstream(folder / "allow.yaml") << "groups: []\n";
+  REQUIRE(read_policy_folder(folder));
+  const auto refused = [&] {
+    const auto files = read_policy_folder(folder);
+    return files ? std::string() : files.error().detail;
+  };
+  SECTION("a link that leads nowhere") {
+    fs::create_symlink("gone", folder / "deny.yaml");
+    CHECK(refused() == "deny.yaml: a link that leads nowhere");
+  }
+  SECTION("links in a circle") {
+    fs::create_symlink("two.yaml", folder / "deny.yaml");
+    fs::create_symlink("deny.yaml", folder / "two.yaml");
+    CHECK(refused().find(".yaml: ") != std::string::npos);
+  }
+  SECTION("a folder") {
+    fs::create_directory(folder / "deny.yaml");
+    CHECK(refused().find("deny.yaml: is not a file") == 0);
+  }
+  SECTION("a pipe, which would never end") {
+    REQUIRE(mkfifo((folder / "deny.yaml").c_str(), 0600) == 0);
+    CHECK(refused().find("deny.yaml: is not a file") == 0);
+  }
+  SECTION("too large") {
+    std::ofstream(folder / "deny.yaml").close();
+    fs::resize_file(folder / "deny.yaml", k_max_policy_file + 1);
+    CHECK(refused() == "deny.yaml: too large: at most 4 MiB");
+  }
+  SECTION("bytes that are no text") {
+    std::ofstream(folder / "deny.yaml") << "# gr\xc3\xbc\xc3\x9f\ngroups:\n  - name: x\xff\n";
+    CHECK(refused() == "deny.yaml:3:12: not UTF-8 text; save the file as UTF-8");
+  }
+  SECTION("an empty file is none of that") {
+    std::ofstream(folder / "deny.yaml").close();
+    CHECK(refused().empty());
+  }
+  SECTION("what has another name is nobody's business") {
+    fs::create_directory(folder / "notes");
+    CHECK(refused().empty());
+  }
+  fs::remove_all(folder);
+}
+
+TEST_CASE("a tab that indents is named", "[policy][yaml]") {
+  const std::array files{SourceFile{"a.yaml", "groups: []\nprincipals:\n\t- name: x\n"}};
+  const Loaded loaded = load_policy(files);
+  REQUIRE(loaded.problems.size() == 1);
+  CHECK(loaded.problems[0].line == 3);
+  CHECK(loaded.problems[0].message.find("indented with a tab") != std::string::npos);
 }
 
 TEST_CASE("the same meaning has the same digest, whatever the layout", "[policy][plan]") {

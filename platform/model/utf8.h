@@ -1,0 +1,16 @@
+// platform/model/utf8.h -- what is UTF-8 (RFC 3629: no surrogates, no overlong forms), and where text stops being it.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace sallyport {
+
+/// Bytes of the valid sequence that `text` begins with, 0 if there is none.
+[[nodiscard]] std::size_t utf8_length(std::string_view text) noexcept;
+
+/// "LINE:COLUMN" of the first byte that is not UTF-8, both from 1, the column in bytes; "" when all of it is.
+[[nodiscard]] std::string place_not_utf8(std::string_view text);
+
+}  // namespace sallyport
