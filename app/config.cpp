@@ -234,7 +234,8 @@ Settings Config::settings_for(std::string_view service) const {
 
 Result<Config> parse_config(std::string_view yaml, const std::string& file) {
   if (yaml.size() > k_max_file) return fail(Errc::invalid, file + ": larger than 1 MiB");
-  if (const std::string place = place_not_utf8(yaml); !place.empty()) return fail(Errc::invalid, file + ":" + place + ": not UTF-8 text; save the file as UTF-8");
+  if (const std::string place = place_not_utf8(yaml); !place.empty())
+    return fail(Errc::invalid, file + ":" + place + ": not UTF-8 text; save the file as UTF-8");
   Reader reader(file);
   reader.read(yaml);
   std::map<std::string, std::string, std::less<>> values;
@@ -287,7 +288,8 @@ Result<Config> load_config(const std::filesystem::path& file) {
   std::error_code ignored;
   if (std::filesystem::is_directory(file, ignored)) return fail(Errc::invalid, file.string() + ": is a folder, not a configuration file");
   std::ifstream in(file, std::ios::binary);
-  if (!in && errno == EACCES) return fail(Errc::denied, file.string() + ": cannot be read: permission denied. Run as its owner or as root, or name another with --config");
+  if (!in && errno == EACCES)
+    return fail(Errc::denied, file.string() + ": cannot be read: permission denied. Run as its owner or as root, or name another with --config");
   if (!in) return fail(Errc::not_found, file.string() + ": cannot be read. `sallyport init` makes a configuration, `sallyport demo` needs none");
   std::ostringstream text;
   text << in.rdbuf();

@@ -20,23 +20,36 @@ constexpr unsigned k_most_certificates = 16;
 
 void AuthorityDesk::on_question(LineId from, Envelope& question) {
   switch (question.body_case()) {
-    case Body::kSignCertificate: return on_sign_certificate(from, question);
-    case Body::kLendPassword: return on_lend_password(from, question);
-    case Body::kMakeAgent: return on_make_agent(from, question);
-    case Body::kSecretPut: return on_secret_put(from, question);
-    case Body::kSecretList: return on_secret_list(from, question);
-    case Body::kSecretDelete: return on_secret_delete(from, question);
-    case Body::kSecretRead: return on_secret_read(from, question);
-    case Body::kTotpCheck: return on_totp_check(from, question);
+    case Body::kSignCertificate:
+      return on_sign_certificate(from, question);
+    case Body::kLendPassword:
+      return on_lend_password(from, question);
+    case Body::kMakeAgent:
+      return on_make_agent(from, question);
+    case Body::kSecretPut:
+      return on_secret_put(from, question);
+    case Body::kSecretList:
+      return on_secret_list(from, question);
+    case Body::kSecretDelete:
+      return on_secret_delete(from, question);
+    case Body::kSecretRead:
+      return on_secret_read(from, question);
+    case Body::kTotpCheck:
+      return on_totp_check(from, question);
     case Body::kEndLeases:
       lending_.end_session(question.end_leases().session(), "the authority ended it");
       if (question.call() != 0) board_.send(from, control::reply_to(question));
       return;
-    case Body::kUnwrapRecordingKey: return on_unwrap(from, question);
-    case Body::kRecordingKeyAct: return on_key_act(from, question);
-    case Body::kSearchKeyAsk: return on_search_key(from, question);
-    case Body::kMaskValuesAsk: return on_mask_values(from, question);
-    default: return;
+    case Body::kUnwrapRecordingKey:
+      return on_unwrap(from, question);
+    case Body::kRecordingKeyAct:
+      return on_key_act(from, question);
+    case Body::kSearchKeyAsk:
+      return on_search_key(from, question);
+    case Body::kMaskValuesAsk:
+      return on_mask_values(from, question);
+    default:
+      return;
   }
 }
 
@@ -49,16 +62,25 @@ bool AuthorityDesk::is_attached(LineId from, const Envelope& question, const std
 void AuthorityDesk::on_sign_certificate(LineId from, const Envelope& question) {
   const control::SignCertificate& asked = question.sign_certificate();
   const bool host = asked.host() || asked.ca() == "host";
-  if (host != (asked.host() && asked.ca() == "host")) return refuse(board_, from, question, {Errc::invalid, "a host certificate is made by the host CA and by no other"});
-  CertificateRequest request{asked.session(), bytes_copy(asked.public_key()), {asked.principals().begin(), asked.principals().end()},
-                             asked.serial(),  asked.valid_after(),           asked.valid_before(),
-                             {asked.source_addresses().begin(), asked.source_addresses().end()}, {asked.extensions().begin(), asked.extensions().end()}};
+  if (host != (asked.host() && asked.ca() == "host"))
+    return refuse(board_, from, question, {Errc::invalid, "a host certificate is made by the host CA and by no other"});
+  CertificateRequest request{asked.session(),
+                             bytes_copy(asked.public_key()),
+                             {asked.principals().begin(), asked.principals().end()},
+                             asked.serial(),
+                             asked.valid_after(),
+                             asked.valid_before(),
+                             {asked.source_addresses().begin(), asked.source_addresses().end()},
+                             {asked.extensions().begin(), asked.extensions().end()}};
   const bool login = !host && asked.ca() == "login";
   if (!host && !login) {
     if (!is_attached(from, question, asked.session())) return;
-    if (++*service_.certificates_of(asked.session()) > k_most_certificates) return refuse(board_, from, question, {Errc::denied, "too many certificates for one session"});
+    if (++*service_.certificates_of(asked.session()) > k_most_certificates)
+      return refuse(board_, from, question, {Errc::denied, "too many certificates for one session"});
   }
-  const auto certificate = host ? vault_.sign_host_certificate(std::move(request)) : login ? vault_.sign_login_certificate(request) : vault_.sign_user_certificate(request);
+  const auto certificate = host    ? vault_.sign_host_certificate(std::move(request))
+                           : login ? vault_.sign_login_certificate(request)
+                                   : vault_.sign_user_certificate(request);
   if (refused(board_, from, question, certificate)) return;
   Envelope answer = control::reply_to(question);
   answer.mutable_signed_certificate()->set_certificate(text_copy(*certificate));
@@ -86,15 +108,15 @@ void AuthorityDesk::on_make_agent(LineId from, const Envelope& question) {
   if (!is_attached(from, question, asked.session())) return;
   LoginScope scope{asked.account(), bytes_copy(asked.session_hash()), bytes_copy(asked.host_key())};
   lending_.make_agent(asked.session(), asked.secret(), std::move(scope), std::chrono::milliseconds(asked.deadline_ms()),
-                       [this, from, question](Result<Lending::Agent> agent) {
-                         if (refused(board_, from, question, agent)) return;
-                         Envelope answer = control::reply_to(question);
-                         answer.mutable_agent_ready()->set_public_key(text_copy(agent->public_key));
-                         answer.mutable_agent_ready()->set_lease(agent->lease);
-                         std::vector<Fd> descriptors;
-                         descriptors.push_back(std::move(agent->stream));
-                         board_.send(from, std::move(answer), std::move(descriptors));
-                       });
+                      [this, from, question](Result<Lending::Agent> agent) {
+                        if (refused(board_, from, question, agent)) return;
+                        Envelope answer = control::reply_to(question);
+                        answer.mutable_agent_ready()->set_public_key(text_copy(agent->public_key));
+                        answer.mutable_agent_ready()->set_lease(agent->lease);
+                        std::vector<Fd> descriptors;
+                        descriptors.push_back(std::move(agent->stream));
+                        board_.send(from, std::move(answer), std::move(descriptors));
+                      });
 }
 
 void AuthorityDesk::on_secret_put(LineId from, Envelope& question) {
@@ -168,7 +190,8 @@ void AuthorityDesk::on_totp_check(LineId from, Envelope& question) {
 
 void AuthorityDesk::on_search_key(LineId from, const Envelope& question) {
   const control::SearchKeyAsk& asked = question.search_key_ask();
-  if (asked.reason().empty() || asked.principal().empty()) return refuse(board_, from, question, {Errc::invalid, "the search key needs a principal and a reason"});
+  if (asked.reason().empty() || asked.principal().empty())
+    return refuse(board_, from, question, {Errc::invalid, "the search key needs a principal and a reason"});
   trail_.tell_durably("recording.search_key_lent", "{\"principal\":" + json_quote(asked.principal()) + ",\"reason\":" + json_quote(asked.reason()) + "}", {},
                       [this, from, question](Result<void> told) {
                         if (refused(board_, from, question, told)) return;
@@ -197,9 +220,10 @@ void AuthorityDesk::on_mask_values(LineId from, const Envelope& question) {
 
 void AuthorityDesk::on_unwrap(LineId from, const Envelope& question) {
   const control::UnwrapRecordingKey& asked = question.unwrap_recording_key();
-  if (asked.reason().empty() || asked.principal().empty()) return refuse(board_, from, question, {Errc::invalid, "unwrapping a recording key needs a principal and a reason"});
-  trail_.tell_durably("recording.key_unwrapped", "{\"principal\":" + json_quote(asked.principal()) + ",\"reason\":" + json_quote(asked.reason()) + "}", asked.session(),
-                      [this, from, question](Result<void> told) {
+  if (asked.reason().empty() || asked.principal().empty())
+    return refuse(board_, from, question, {Errc::invalid, "unwrapping a recording key needs a principal and a reason"});
+  trail_.tell_durably("recording.key_unwrapped", "{\"principal\":" + json_quote(asked.principal()) + ",\"reason\":" + json_quote(asked.reason()) + "}",
+                      asked.session(), [this, from, question](Result<void> told) {
                         if (refused(board_, from, question, told)) return;
                         const control::UnwrapRecordingKey& wanted = question.unwrap_recording_key();
                         const auto wrapped = vault_.wrapped_key_of(wanted.session(), bytes_of(wanted.wrapped()));

@@ -448,7 +448,8 @@ class Service {
       case Body::kUnseal: return on_unseal(from, question);
       case Body::kSealNow: return on_seal_now(from, question);
       case Body::kPublicKeys: return on_public_keys(from, question);
-      default: return desk_->on_question(from, question);
+      default:
+        return desk_->on_question(from, question);
     }
   }
 

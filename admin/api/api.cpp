@@ -282,8 +282,13 @@ class Api final : public authority::Front {
     call->who.dry_run = dry_run == "true" && method != "GET";
     if (call->who.dry_run && (route->resource == "recordings" || route->resource == "viewings" || route->resource == "search" || route->resource == "unseal"))
       return call->refuse(Error{Errc::invalid, "this cannot be tried out: it gives or takes a secret"});
-    constexpr std::string_view k_sensitive[] = {"principals", "groups", "targets", "roles", "bindings", "accounts", "guard-rules", "certificate-authorities", "apply", "locks", "secrets", "recordings", "search", "tokens", "seal", "unseal", "sessions", "invites", "enrolments", "certificates", "envelopes", "passkeys", "own-keys", "one-time-code", "recovery-codes"};
-    const bool asks_itself = route->resource == "sessions" && call->parts.size() == 4 && (call->parts[3] == "join" || call->parts[3] == "keyboard" || call->parts[3] == "keys");
+    constexpr std::string_view k_sensitive[] = {
+        "principals",    "groups",  "targets",    "roles",        "bindings",  "accounts", "guard-rules", "certificate-authorities",
+        "apply",         "locks",   "secrets",    "recordings",   "search",    "tokens",   "seal",        "unseal",
+        "sessions",      "invites", "enrolments", "certificates", "envelopes", "passkeys", "own-keys",    "one-time-code",
+        "recovery-codes"};
+    const bool asks_itself =
+        route->resource == "sessions" && call->parts.size() == 4 && (call->parts[3] == "join" || call->parts[3] == "keyboard" || call->parts[3] == "keys");
     if (!is_get_or_head(call->request) && !call->who.dry_run && !asks_itself && std::find(std::begin(k_sensitive), std::end(k_sensitive), route->resource) != std::end(k_sensitive) &&
         !is_fresh_enough(call))
       return;

@@ -104,10 +104,11 @@ void serve_certificates(const CallPtr& call) {
   const authority::WebSession* session = call->who.web_session.empty() ? nullptr : sign_on.web.find(call->who.web_session);
   if (session == nullptr) return call->refuse(Error{Errc::denied, "a certificate is given to a person who has just logged in in the browser, or over ssh: ssh PRINCIPAL@gateway certificate"}, "SP-9309");
   if (call->who.dry_run) return call->reply(json::object{{"dry_run", true}}, 201);
-  sign_on.certificates.certify(call->who.principal, text_of(*body, "public_key"), *lasts, text_of(*body, "source"), session->factors, [call](const Result<std::string>& line) {
-    if (!line) return call->refuse(line.error(), line.error().code == Errc::denied ? "SP-9309" : std::string_view());
-    call->reply(json::object{{"certificate", *line}}, 201);
-  });
+  sign_on.certificates.certify(call->who.principal, text_of(*body, "public_key"), *lasts, text_of(*body, "source"), session->factors,
+                               [call](const Result<std::string>& line) {
+                                 if (!line) return call->refuse(line.error(), line.error().code == Errc::denied ? "SP-9309" : std::string_view());
+                                 call->reply(json::object{{"certificate", *line}}, 201);
+                               });
 }
 
 }  // namespace sallyport::admin

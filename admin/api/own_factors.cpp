@@ -24,7 +24,8 @@ std::string id_of(const policy::LoginKey& key) {
 }
 
 json::object object_of(const policy::LoginKey& key, bool counts) {
-  return json::object{{"id", id_of(key)}, {"algorithm", key.algorithm}, {"fingerprint", key.fingerprint}, {"comment", printable(key.comment)}, {"counts", counts}};
+  return json::object{
+      {"id", id_of(key)}, {"algorithm", key.algorithm}, {"fingerprint", key.fingerprint}, {"comment", printable(key.comment)}, {"counts", counts}};
 }
 
 json::object keys_of(const CallPtr& call) {
@@ -76,7 +77,10 @@ void serve_one_time_code(const CallPtr& call) {
     const policy::Principal* person = call->administration.snapshot().find_principal(call->who.principal);
     const bool in_policy = person != nullptr && !person->totp_secret.empty();
     const bool enrolled = !call->administration.authority().sign_on->enrolled.totp_of(call->who.principal).empty();
-    return call->reply(json::object{{"enrolled", enrolled}, {"in_policy", in_policy}, {"may_enrol", codes.may_enrol(call->who.principal).has_value()}, {"recovery_codes", codes.recovery_left(call->who.principal)}});
+    return call->reply(json::object{{"enrolled", enrolled},
+                                    {"in_policy", in_policy},
+                                    {"may_enrol", codes.may_enrol(call->who.principal).has_value()},
+                                    {"recovery_codes", codes.recovery_left(call->who.principal)}});
   }
   const auto body = confirms ? call->body({{"code", Field::Type::text, true, 16}}) : call->body({});
   if (!body || !is_herself(call)) return;

@@ -97,7 +97,9 @@ void serve_passkeys(const CallPtr& call) {
     json::array items;
     for (const policy::Passkey& one : hers) items.push_back(object_of(one));
     const bool may = person != nullptr && policy::may_enrol(*person, "passkeys");
-    return call->reply(json::object{{"items", std::move(items)}, {"may_enrol", may && sign_on.passkeys.has_origin()}, {"recovery_codes", sign_on.codes.recovery_left(call->who.principal)}});
+    return call->reply(json::object{{"items", std::move(items)},
+                                    {"may_enrol", may && sign_on.passkeys.has_origin()},
+                                    {"recovery_codes", sign_on.codes.recovery_left(call->who.principal)}});
   }
   if (call->parts.size() != 3) return call->refuse_status(405, "SP-7009", "name the passkey: /v1/passkeys/ID", {{"Allow", "GET,POST"}});
   const auto found = std::find_if(hers.begin(), hers.end(), [&](const policy::Passkey& one) { return crypto::to_base64url(bytes_of(one.id)) == call->parts[2]; });

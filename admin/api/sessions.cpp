@@ -135,14 +135,17 @@ void join(const CallPtr& call) {
   });
 }
 
-void refuse_seat(const CallPtr& call, const Error& error) { authority::has_code(error) ? call->refuse_with(Error{error.code, authority::reason_of(error)}, authority::code_of(error), {}) : call->refuse(error); }
+void refuse_seat(const CallPtr& call, const Error& error) {
+  authority::has_code(error) ? call->refuse_with(Error{error.code, authority::reason_of(error)}, authority::code_of(error), {}) : call->refuse(error);
+}
 
 /// POST /v1/sessions/{session}/keyboard {seat, taken}, /keys {seat, keys}: of who is present and moderates a role that lets her take over.
 void use_keyboard(const CallPtr& call) {
   authority::Moderation& moderation = *call->administration.authority().moderation;
   const std::string& label = call->parts[2];
   const bool types = call->parts[3] == "keys";
-  const auto body = types ? call->body({{"seat", Field::Type::text, true, 26}, {"keys", Field::Type::text, true, 4096}}) : call->body({{"seat", Field::Type::text, true, 26}, {"taken", Field::Type::flag, true}});
+  const auto body = types ? call->body({{"seat", Field::Type::text, true, 26}, {"keys", Field::Type::text, true, 4096}})
+                          : call->body({{"seat", Field::Type::text, true, 26}, {"taken", Field::Type::flag, true}});
   if (!body) return;
   const std::string seat = text_of(*body, "seat");
   if (call->who.dry_run) {

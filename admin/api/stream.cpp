@@ -44,7 +44,9 @@ bool still_may(const Call& call, std::optional<policy::AdminRight> right) {
     if (const auto row = tokens.find(who.token); !row || row->expires_us <= authority.now_us()) return false;
   // Signed out, closed for wrong factors, idle or over: what it had opened ends with it.
   if (!who.web_session.empty() && !authority.sign_on->web.is_live(who.web_session)) return false;
-  if (const auto* principal = authority.snapshot->find_principal(who.principal); principal != nullptr && principal->expires && *principal->expires <= authority.now()) return false;
+  if (const auto* principal = authority.snapshot->find_principal(who.principal);
+      principal != nullptr && principal->expires && *principal->expires <= authority.now())
+    return false;
   if (!who.is_root && (authority.snapshot->find_principal(who.principal) == nullptr || authority.locks.find(who.principal, {}, {}, authority.now()) != nullptr)) return false;
   return !right || call.administration.may(who, *right).has_value();
 }

@@ -35,14 +35,19 @@ Notification notification_of(const authority::RequestRow& row, const std::string
   const std::string what = row.kind == "access" ? row.account + "@" + row.target : row.kind + " on " + row.account + "@" + row.target;
   if (event == "request.created") {
     out.subject = row.principal + " asks for " + what;
-    out.text = row.principal + " asks for " + what + (row.role.empty() ? "" : " by the role " + row.role) + ".\n\nReason: " + (row.reason.empty() ? "(none)" : authority::in_her_words(row.reason)) + "\n" +
-               (row.text.empty() ? "" : "Held: " + authority::in_her_words(row.text.substr(0, 1000)) + (row.text.size() > 1000 ? " ... (cut; see all of it before you say yes)" : "") + "\n") + "Needed: " + std::to_string(row.needed) +
-               (row.approvers.empty() ? " who may approve" : " of " + row.approvers) + ", until " + authority::utc_line(row.decide_by_us) + "\n\nSay yes:  ssh YOU@" + gateway +
-               " approve " + row.id + "\nSay no:   ssh YOU@" + gateway + " deny " + row.id + " --reason WHY\n";
+    out.text = row.principal + " asks for " + what + (row.role.empty() ? "" : " by the role " + row.role) +
+               ".\n\nReason: " + (row.reason.empty() ? "(none)" : authority::in_her_words(row.reason)) + "\n" +
+               (row.text.empty() ? ""
+                                 : "Held: " + authority::in_her_words(row.text.substr(0, 1000)) +
+                                       (row.text.size() > 1000 ? " ... (cut; see all of it before you say yes)" : "") + "\n") +
+               "Needed: " + std::to_string(row.needed) + (row.approvers.empty() ? " who may approve" : " of " + row.approvers) + ", until " +
+               authority::utc_line(row.decide_by_us) + "\n\nSay yes:  ssh YOU@" + gateway + " approve " + row.id + "\nSay no:   ssh YOU@" + gateway + " deny " +
+               row.id + " --reason WHY\n";
   } else {
     out.subject = "Request of " + row.principal + " for " + what + ": " + event.substr(event.find('.') + 1);
     out.text = out.subject + "\n";
-    for (const authority::Vote& vote : row.votes) out.text += vote.by + (vote.approve ? " said yes" : " said no") + (vote.reason.empty() ? "" : ": " + authority::in_her_words(vote.reason)) + "\n";
+    for (const authority::Vote& vote : row.votes)
+      out.text += vote.by + (vote.approve ? " said yes" : " said no") + (vote.reason.empty() ? "" : ": " + authority::in_her_words(vote.reason)) + "\n";
   }
   return out;
 }

@@ -110,7 +110,8 @@ int run_init(const Common& common, const InitOptions& given) {
   }
   if (auto made = make_state_of(*config, passphrase); !made) {
     const int status = report(made.error());
-    if (!had_config) std::fprintf(stderr, "%s stands; once the cause is gone, `sallyport --config %s init` goes on from here\n", common.config.c_str(), common.config.c_str());
+    if (!had_config)
+      std::fprintf(stderr, "%s stands; once the cause is gone, `sallyport --config %s init` goes on from here\n", common.config.c_str(), common.config.c_str());
     return status;
   }
   std::printf("configuration  %s%s\nstate          %s\n", common.config.c_str(), had_config ? " (was there)" : "", config->state_dir.c_str());

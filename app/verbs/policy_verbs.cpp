@@ -174,7 +174,8 @@ int explain_code(const Common& common, const std::string& code) {
   if (message == nullptr) return report(Error{Errc::not_found, "there is no message " + code + "; all of them stand in docs/reference/messages.md"});
   const std::string text = std::string(message->code) + " " + std::string(message->what) + "\n  why:  " + std::string(message->why) +
                            "\n  then: " + std::string(message->remedy) + "\n";
-  return print_text_or_json(common, json::object{{"code", message->code}, {"what", message->what}, {"why", message->why}, {"remedy", message->remedy}, {"text", text}});
+  return print_text_or_json(common,
+                            json::object{{"code", message->code}, {"what", message->what}, {"why", message->why}, {"remedy", message->remedy}, {"text", text}});
 }
 
 int run_explain(const Common& common, const ExplainOptions& options) {

@@ -178,7 +178,8 @@ int run_target_add(TargetOptions options) {
     return k_exit_ok;
   }
   const auto file = std::filesystem::path(options.folder) / ("target-" + options.name + ".yaml");
-  if (std::filesystem::exists(file)) return report(Error{Errc::conflict, file.string() + " exists: change it there (`sallyport target scan ADDRESS` shows new host keys)"});
+  if (std::filesystem::exists(file))
+    return report(Error{Errc::conflict, file.string() + " exists: change it there (`sallyport target scan ADDRESS` shows new host keys)"});
   std::ofstream out(file);
   out << *entry;
   out.close();

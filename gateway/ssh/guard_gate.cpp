@@ -173,25 +173,26 @@ GuardGate::Admission GuardGate::admit(Channel& channel, const control::ChannelAn
   }
   if (asks) {
     here.asking = true;
-    ask_person(channel, shown_to_approver(text), worst == nullptr ? "" : worst->rule, why, [this, id = channel.id, report, again = std::move(again)](bool granted, const std::string& by) {
-      Channel* asked = relay_.find(id);
-      if (asked == nullptr || !asked->guard) return;
-      report(granted, by);
-      asked->guard->asking = false;
-      asked->guard->agreed = granted;
-      if (!granted) {
-        asked->held = false;
-        Item waiting;
-        if (!asked->to_target.empty()) {
-          waiting = std::move(asked->to_target.front());
-          asked->to_target.pop_front();
-        }
-        if (waiting.want_reply) relay_.reply_request(*asked, Side::client, true);
-        relay_.refuse_program(*asked, make_notice("SP-9107", by));
-        return relay_.turn();
-      }
-      again();
-    });
+    ask_person(channel, shown_to_approver(text), worst == nullptr ? "" : worst->rule, why,
+               [this, id = channel.id, report, again = std::move(again)](bool granted, const std::string& by) {
+                 Channel* asked = relay_.find(id);
+                 if (asked == nullptr || !asked->guard) return;
+                 report(granted, by);
+                 asked->guard->asking = false;
+                 asked->guard->agreed = granted;
+                 if (!granted) {
+                   asked->held = false;
+                   Item waiting;
+                   if (!asked->to_target.empty()) {
+                     waiting = std::move(asked->to_target.front());
+                     asked->to_target.pop_front();
+                   }
+                   if (waiting.want_reply) relay_.reply_request(*asked, Side::client, true);
+                   relay_.refuse_program(*asked, make_notice("SP-9107", by));
+                   return relay_.turn();
+                 }
+                 again();
+               });
     return Admission::wait;
   }
   report(false, {});

@@ -228,7 +228,8 @@ void LineGuard::try_decide(std::int64_t now, Actions& actions) {
 
 void LineGuard::watch_for_hops(std::span<const std::byte> output, std::int64_t now, Actions& actions) {
   const auto runs_only = [&](const auto& names) {
-    return !foreground_.empty() && std::all_of(foreground_.begin(), foreground_.end(), [&](const std::string& name) { return std::find(names.begin(), names.end(), name) != names.end(); });
+    return !foreground_.empty() && std::all_of(foreground_.begin(), foreground_.end(),
+                                               [&](const std::string& name) { return std::find(names.begin(), names.end(), name) != names.end(); });
   };
   const auto sign = signs_.look(screen_, output, last_release_ != 0, runs_only(k_showers), runs_only(k_user_changers));
   if (!sign) return;

@@ -19,7 +19,9 @@ enum class Reader { log, approver };
   return false;
 }
 
-[[nodiscard]] bool is_plain(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '+' || c == '=' || c == '%' || c == '-' || c == '.'; }
+[[nodiscard]] bool is_plain(char c) {
+  return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '+' || c == '=' || c == '%' || c == '-' || c == '.';
+}
 
 [[nodiscard]] bool ends_value(char c) { return c == ' ' || c == '\t' || c == '\n' || c == ';' || c == '&' || c == '|' || c == '"' || c == '\''; }
 
@@ -33,7 +35,8 @@ std::string with_stars(std::string_view text, Reader reader) {
     if (!is_log) {
       std::size_t end = from;
       while (end < low.size() && is_plain(low[end])) ++end;
-      if (end == low.size() || ends_value(low[end])) std::fill(hide.begin() + static_cast<std::ptrdiff_t>(from), hide.begin() + static_cast<std::ptrdiff_t>(end), 'x');
+      if (end == low.size() || ends_value(low[end]))
+        std::fill(hide.begin() + static_cast<std::ptrdiff_t>(from), hide.begin() + static_cast<std::ptrdiff_t>(end), 'x');
       return;
     }
     if (from < low.size() && (low[from] == '"' || low[from] == '\'')) {

@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::size_t k_most_early_bytes = 256 * 1024;
 constexpr std::size_t k_most_asides = 8;
-constexpr std::size_t k_most_refusals_shown = 8;         // lines on standard error of one sftp channel
+constexpr std::size_t k_most_refusals_shown = 8;  // lines on standard error of one sftp channel
 constexpr std::size_t k_most_refusals = 1024;  // told one by one; then the session ends
 constexpr std::size_t k_flooded_output = 4 * 1024 * 1024;  // answers a peer does not read; then it is not read either
 

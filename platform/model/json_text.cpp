@@ -31,9 +31,8 @@ void append_utf8(std::string& out, std::uint32_t code) {
 
 bool steers(std::uint32_t point) {
   if (point < 0x7f) return point < 0x20;
-  return point < 0xa0 || point == 0x61c || (point >= 0x200b && point <= 0x200f && point != 0x200c && point != 0x200d) ||
-         (point >= 0x2028 && point <= 0x202e) || (point >= 0x2060 && point <= 0x206f) || point == 0xfeff ||
-         (point >= 0xfff9 && point <= 0xfffb) || (point >= 0xe0000 && point <= 0xe007f);
+  return point < 0xa0 || point == 0x61c || (point >= 0x200b && point <= 0x200f && point != 0x200c && point != 0x200d) || (point >= 0x2028 && point <= 0x202e) ||
+         (point >= 0x2060 && point <= 0x206f) || point == 0xfeff || (point >= 0xfff9 && point <= 0xfffb) || (point >= 0xe0000 && point <= 0xe007f);
 }
 
 void append_unit(std::string& out, std::uint32_t unit) {

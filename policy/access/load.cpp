@@ -90,7 +90,8 @@ Result<std::vector<SourceFile>> read_policy_folder(const std::string& folder) {
     auto file = read_one(entry, is_policy ? k_max_policy_file : k_max_attachment);
     if (!file) return fail(file.error().code, name + ": " + file.error().detail);
     // Of JSON and YAML alike only UTF-8 is read; said here, where the place is known.
-    if (const std::string place = is_policy ? place_not_utf8(*file) : ""; !place.empty()) return fail(Errc::invalid, name + ":" + place + ": not UTF-8 text; save the file as UTF-8");
+    if (const std::string place = is_policy ? place_not_utf8(*file) : ""; !place.empty())
+      return fail(Errc::invalid, name + ":" + place + ": not UTF-8 text; save the file as UTF-8");
     files.push_back(SourceFile{name, std::move(*file)});
   }
   std::sort(files.begin(), files.end(), [](const SourceFile& a, const SourceFile& b) { return a.name < b.name; });

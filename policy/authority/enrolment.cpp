@@ -85,13 +85,16 @@ void EnrolmentDesk::remember(std::vector<EnrolmentRow> rows) {
     if (!counts) over.push_back(std::move(row));
   }
   if (!over.empty()) authority_.store->change_enrolments({}, std::move(over), {}, [](const Result<void>&) {});
-  sign_on.checks.recovery = [&codes = sign_on.codes](const std::string& principal, const Secret& code, std::function<void(bool)> done) { codes.use_recovery(principal, code, std::move(done)); };
+  sign_on.checks.recovery = [&codes = sign_on.codes](const std::string& principal, const Secret& code, std::function<void(bool)> done) {
+    codes.use_recovery(principal, code, std::move(done));
+  };
 }
 
 void EnrolmentDesk::remove_all(const Operator& who, const std::string& principal, Done<void> done) {
   SignOn& sign_on = *authority_.sign_on;
   const policy::Enrolments& enrolled = sign_on.enrolled;
-  const std::size_t count = enrolled.keys_of(principal).size() + enrolled.passkeys_of(principal).size() + (enrolled.totp_of(principal).empty() ? 0 : 1) + sign_on.codes.recovery_left(principal);
+  const std::size_t count = enrolled.keys_of(principal).size() + enrolled.passkeys_of(principal).size() + (enrolled.totp_of(principal).empty() ? 0 : 1) +
+                            sign_on.codes.recovery_left(principal);
   if (count == 0) return done(fail(Errc::not_found, "`" + printable(principal.substr(0, 63)) + "` has enrolled nothing"));
   EventJson details;
   details.text("for", principal).number("removed", static_cast<std::int64_t>(count));
@@ -180,7 +183,11 @@ std::string EnrolmentDesk::list_keys(const std::string& principal) const {
   for (const policy::LoginKey& key : enrolled.keys_of(principal))
     text += key.algorithm + " " + key.fingerprint + " " + printable(key.comment) + (enrolled.find_key(*authority_.snapshot, *person, key.blob) == nullptr ? " (does not count: the policy forbids it)" : " (enrolled)") + "\n";
   const std::string secret = enrolled.totp_secret(*person);
-  text += std::string("one-time code: ") + (secret.empty() ? "none" : person->totp_secret.empty() ? "enrolled, " + std::to_string(authority_.sign_on->codes.recovery_left(principal)) + " recovery codes left" : "in the policy") + "\n";
+  text += std::string("one-time code: ") +
+          (secret.empty()                ? "none"
+           : person->totp_secret.empty() ? "enrolled, " + std::to_string(authority_.sign_on->codes.recovery_left(principal)) + " recovery codes left"
+                                         : "in the policy") +
+          "\n";
   for (const policy::Passkey& one : enrolled.passkeys_of(principal)) text += "passkey " + printable(one.name) + " (for the page" + (policy::may_enrol(*person, "passkeys") ? ")\n" : "; does not count: the policy forbids it)\n");
   for (const auto& [serial, certificate] : enrolled.certificates())
     if (certificate.principal == principal && certificate.expires > authority_.now() && !certificate.revoked)
@@ -249,7 +256,8 @@ void EnrolmentDesk::enrol_totp(Session& session, const Words& words, const Reply
       if (!shown) return reply(told(shown.error()));
       reply(SelfText{"Scan this with your authenticator app:\n\n" + qr_text(shown->uri) + "\nor give it this line:\n  " + shown->uri +
                          "\n\nThen, within 15 minutes: ssh " + who.principal + "@gateway enrol totp 123456      (123456: what the app shows)\n",
-                     0, {}});
+                     0,
+                     {}});
     });
   });
 }

@@ -45,7 +45,9 @@ bool InviteDesk::remember(const EnrolmentRow& row) {
 
 void InviteDesk::make(const Operator& who, const std::string& principal, std::chrono::seconds lasts, Done<std::shared_ptr<InviteMade>> done) {
   const policy::Principal* person = authority_.snapshot->find_principal(principal);
-  if (person == nullptr) return done(fail(Errc::not_found, "there is no principal `" + printable(principal.substr(0, 63)) + "` in the policy; the policy says who exists, an invite only lets her enrol"));
+  if (person == nullptr)
+    return done(fail(Errc::not_found, "there is no principal `" + printable(principal.substr(0, 63)) +
+                                          "` in the policy; the policy says who exists, an invite only lets her enrol"));
   if (person->type != policy::PrincipalType::person || person->enrol.empty())
     return done(fail(Errc::conflict, "`" + principal + "` may enrol nothing herself; add `enrol: [keys, totp]` to her entry in the policy"));
   if (lasts > k_invite_longest) return done(fail(Errc::invalid, "an invite lasts a week at most"));
@@ -66,7 +68,8 @@ void InviteDesk::make(const Operator& who, const std::string& principal, std::ch
       authority_, who, "invite.create", details,
       [this, made, details](const std::string& intent, std::uint64_t, const std::function<void(Result<EventJson>)>& outcome) {
         const Invite& one = made->invite;
-        EnrolmentRow row{"invite", one.principal, one.id, one.hash + " " + std::to_string(one.expires.time_since_epoch().count()) + " " + one.by, authority_.now_us()};
+        EnrolmentRow row{"invite", one.principal, one.id, one.hash + " " + std::to_string(one.expires.time_since_epoch().count()) + " " + one.by,
+                         authority_.now_us()};
         authority_.store->change_enrolments({std::move(row)}, {}, intent, [this, made, details, outcome](const Result<void>& stored) {
           if (!stored) return outcome(tl::unexpected(stored.error()));
           invites_[made->invite.id] = made->invite;
@@ -100,7 +103,8 @@ void InviteDesk::revoke(const Operator& who, const std::string& id, Done<void> d
   details.text("invite", id).text("for", found->second.principal);
   run_act(
       authority_, who, "invite.revoke", details,
-      [this, id, principal = found->second.principal, details](const std::string& intent, std::uint64_t, const std::function<void(Result<EventJson>)>& outcome) {
+      [this, id, principal = found->second.principal, details](const std::string& intent, std::uint64_t,
+                                                               const std::function<void(Result<EventJson>)>& outcome) {
         authority_.store->change_enrolments({}, {{"invite", principal, id, {}, 0}}, intent, [this, id, details, outcome](const Result<void>& removed) {
           if (!removed) return outcome(tl::unexpected(removed.error()));
           forget(id);
@@ -171,7 +175,8 @@ Answer InviteDesk::attempt(Session& session, const policy::LoginAttempt& attempt
     answer.event.result = "offered";
     return answer;
   }
-  const auto signature = attempt.invalid_signature ? policy::SignatureFacts{false, true, false, "the library refused the signature"} : policy::check_signature(attempt);
+  const auto signature =
+      attempt.invalid_signature ? policy::SignatureFacts{false, true, false, "the library refused the signature"} : policy::check_signature(attempt);
   if (!signature.right || !signature.user_present) return refuse("wrong signature: " + signature.reason, true);
   if (std::string why = hindrance(*person, session.source); !why.empty()) return refuse(std::move(why), true);
   session.invite = invite->id;
@@ -211,9 +216,11 @@ void InviteDesk::on_invited(Session& session, const std::vector<std::string>& wo
   if (!words.empty() && !(words.size() == 1 && words[0] == "enrol")) return reply(told("SP-9306", "with an invite one enrols, and nothing else"));
   show_secret(id, [principal = person->name.str(), reply](const Result<std::string>& uri) {
     if (!uri) return reply(told(uri.error()));
-    reply(SelfText{"Welcome, " + principal + ". Scan this with your authenticator app:\n\n" + qr_text(*uri) + "\nor give it this line:\n  " + *uri +
-                       "\n\nThen prove that it works, with the same key, within this invite's time:\n  ssh THIS-CODE@gateway 123456      (123456: what the app shows)\n",
-                   0, {}});
+    reply(SelfText{
+        "Welcome, " + principal + ". Scan this with your authenticator app:\n\n" + qr_text(*uri) + "\nor give it this line:\n  " + *uri +
+            "\n\nThen prove that it works, with the same key, within this invite's time:\n  ssh THIS-CODE@gateway 123456      (123456: what the app shows)\n",
+        0,
+        {}});
   });
 }
 
@@ -222,15 +229,25 @@ Invite* InviteDesk::admit(const std::string& code, const IpAddress& source, std:
   const policy::Principal* person = invite == nullptr ? nullptr : authority_.snapshot->find_principal(invite->principal);
   std::string why = person == nullptr || person->enrol.empty() ? "unknown, used or expired invite" : hindrance(*person, source);
   if (why.empty()) return invite;
-  authority_.note("auth.attempted", EventJson().text("via", "web").text("source", source.str()).text("user", "(invite)").text("principal", person == nullptr ? "" : person->name.view())
-                                        .text("method", "invite").text("result", "refused").text("reason", why).text("decision", "deny").text("code", "SP-9306"));
+  authority_.note("auth.attempted", EventJson()
+                                        .text("via", "web")
+                                        .text("source", source.str())
+                                        .text("user", "(invite)")
+                                        .text("principal", person == nullptr ? "" : person->name.view())
+                                        .text("method", "invite")
+                                        .text("result", "refused")
+                                        .text("reason", why)
+                                        .text("decision", "deny")
+                                        .text("code", "SP-9306"));
   // Not even the form of one: nothing was guessed.
   if (!is_code(code)) {
     refuse(Error{Errc::denied, "SP-9306"});
     return nullptr;
   }
   authority_.throttle.failed(source, "invite", false, authority_.clock.boot());
-  static_cast<void>(authority_.deadlines.after(authority_.throttle.penalty(source, authority_.clock.boot()), [refuse = std::move(refuse)] { refuse(Error{Errc::denied, "SP-9306"}); }));
+  static_cast<void>(authority_.deadlines.after(authority_.throttle.penalty(source, authority_.clock.boot()), [refuse = std::move(refuse)] {
+    refuse(Error{Errc::denied, "SP-9306"});
+  }));
   return nullptr;
 }
 
@@ -238,9 +255,16 @@ void InviteDesk::look(const std::string& code, const IpAddress& source, Done<Wel
   const Invite* invite = admit(code, source, [done](Error error) { done(tl::unexpected(std::move(error))); });
   if (invite == nullptr) return;
   const policy::Principal& person = *authority_.snapshot->find_principal(invite->principal);
-  authority_.note("auth.attempted", EventJson().text("via", "web").text("source", source.str()).text("user", "(invite)").text("principal", person.name.view())
-                                        .text("method", "invite").text("invite", invite->id).text("result", "success"));
-  done(Welcome{invite->principal, person.display, invite->expires, policy::may_enrol(person, "keys"), authority_.sign_on->codes.may_enrol(invite->principal).has_value()});
+  authority_.note("auth.attempted", EventJson()
+                                        .text("via", "web")
+                                        .text("source", source.str())
+                                        .text("user", "(invite)")
+                                        .text("principal", person.name.view())
+                                        .text("method", "invite")
+                                        .text("invite", invite->id)
+                                        .text("result", "success"));
+  done(Welcome{invite->principal, person.display, invite->expires, policy::may_enrol(person, "keys"),
+               authority_.sign_on->codes.may_enrol(invite->principal).has_value()});
 }
 
 void InviteDesk::show(const std::string& code, const IpAddress& source, Done<std::string> done) {
@@ -296,7 +320,9 @@ void InviteDesk::check(const std::string& id, const std::string& code, Done<void
     if (here == invites_.end()) return done(fail(Errc::denied, "SP-9306"));
     if (right) return done({});
     if (++here->second.failures < k_most_failures) return done(fail(Errc::denied, "SP-9305"));
-    authority_.note("invite.exhausted", EventJson().text("invite", id).text("principal", here->second.principal).text("decision", "deny").text("code", "SP-9306").flag("alarm", true));
+    authority_.note(
+        "invite.exhausted",
+        EventJson().text("invite", id).text("principal", here->second.principal).text("decision", "deny").text("code", "SP-9306").flag("alarm", true));
     authority_.store->change_enrolments({}, {{"invite", here->second.principal, id, {}, 0}}, {}, [](const Result<void>&) {});
     forget(id);
     done(fail(Errc::denied, "SP-9306 too many wrong codes"));
@@ -335,23 +361,27 @@ void InviteDesk::finish(const Guest& guest, Done<std::string> done) {
   if (work->key) work->codes.put.push_back({"key", principal, work->key->fingerprint, guest.key_line + " enrolled by invite", authority_.now_us()});
   work->codes.remove.push_back({"invite", principal, invite->id, {}, 0});
   EventJson details;
-  details.text("invite", invite->id).text("for", principal).text("fingerprint", work->key ? work->key->fingerprint : std::string()).flag("totp", !invite->totp_secret.empty());
+  details.text("invite", invite->id)
+      .text("for", principal)
+      .text("fingerprint", work->key ? work->key->fingerprint : std::string())
+      .flag("totp", !invite->totp_secret.empty());
   details.number("recovery_codes", static_cast<std::int64_t>(work->codes.hashes.size())).text("session", guest.session);
   run_act(
       authority_, herself(principal, guest.source), "enrolment.complete", details,
       [this, work, invite, principal, details](const std::string& intent, std::uint64_t, const std::function<void(Result<EventJson>)>& outcome) {
-        authority_.store->change_enrolments(work->codes.put, work->codes.remove, intent, [this, work, invite, principal, details, outcome](const Result<void>& stored) {
-          if (!stored) return outcome(tl::unexpected(stored.error()));
-          policy::Enrolments& enrolled = authority_.sign_on->enrolled;
-          if (work->key) enrolled.add_key(principal, std::move(*work->key));
-          if (!invite->totp_secret.empty()) {
-            authority_.sign_on->codes.drop(work->old_secret);
-            enrolled.set_totp(principal, invite->totp_secret);
-            authority_.sign_on->codes.take_recovery(principal, work->codes);
-          }
-          authority_.sign_on->memory.forget(principal);
-          outcome(details);
-        });
+        authority_.store->change_enrolments(work->codes.put, work->codes.remove, intent,
+                                            [this, work, invite, principal, details, outcome](const Result<void>& stored) {
+                                              if (!stored) return outcome(tl::unexpected(stored.error()));
+                                              policy::Enrolments& enrolled = authority_.sign_on->enrolled;
+                                              if (work->key) enrolled.add_key(principal, std::move(*work->key));
+                                              if (!invite->totp_secret.empty()) {
+                                                authority_.sign_on->codes.drop(work->old_secret);
+                                                enrolled.set_totp(principal, invite->totp_secret);
+                                                authority_.sign_on->codes.take_recovery(principal, work->codes);
+                                              }
+                                              authority_.sign_on->memory.forget(principal);
+                                              outcome(details);
+                                            });
       },
       [this, work, invite, done = std::move(done)](const Result<void>& stored) {
         if (!stored) {

@@ -38,12 +38,13 @@ bool LoginCertificates::remember(const EnrolmentRow& row) {
 }
 
 void LoginCertificates::certify(const std::string& principal, const std::string& key_line, std::chrono::seconds lasts, const std::string& source,
-                            std::vector<policy::ProvenFactor> factors, Done<std::string> done) {
+                                std::vector<policy::ProvenFactor> factors, Done<std::string> done) {
   const policy::Principal* person = authority_.snapshot->find_principal(principal);
   if (person == nullptr || person->type != policy::PrincipalType::person) return done(fail(Errc::denied, "certificates are for people of the policy"));
   const auto key = crypto::SshPublicKey::parse_line(key_line);
   if (!key) return done(fail(Errc::invalid, "this is no plain public key: " + key.error().detail));
-  if (!source.empty() && !Network::parse(source) && !IpAddress::parse(source)) return done(fail(Errc::invalid, "`" + printable(source.substr(0, 60)) + "` is no network"));
+  if (!source.empty() && !Network::parse(source) && !IpAddress::parse(source))
+    return done(fail(Errc::invalid, "`" + printable(source.substr(0, 60)) + "` is no network"));
   const auto longest = std::chrono::duration_cast<std::chrono::seconds>(authority_.settings.duration("login_certificate_ms", std::chrono::hours(8)));
   if (lasts > longest) return done(fail(Errc::invalid, "a certificate lasts " + std::to_string(longest.count() / 60) + " minutes at most here"));
   const WallTime now = authority_.clock.wall();
@@ -70,7 +71,11 @@ void LoginCertificates::certify(const std::string& principal, const std::string&
   for (const char* extension : {"permit-X11-forwarding", "permit-agent-forwarding", "permit-port-forwarding", "permit-pty"}) body->add_extensions(extension);
   body->set_ca("login");
   EventJson details;
-  details.text("for", principal).text("fingerprint", certificate.fingerprint).number("serial", last_serial_).number("expires_us", certificate.expires.time_since_epoch().count()).text("source_address", source);
+  details.text("for", principal)
+      .text("fingerprint", certificate.fingerprint)
+      .number("serial", last_serial_)
+      .number("expires_us", certificate.expires.time_since_epoch().count())
+      .text("source_address", source);
   auto line = std::make_shared<std::string>();
   auto asked = std::make_shared<control::Envelope>(std::move(question));
   run_act(
@@ -82,7 +87,9 @@ void LoginCertificates::certify(const std::string& principal, const std::string&
           crypto::SshReader reader(blob);
           *line = std::string(reader.text()) + " " + crypto::to_base64(bytes_of(blob)) + " login:" + certificate.principal;
           EnrolmentRow row{"certificate", certificate.principal, std::to_string(certificate.serial),
-                           certificate.fingerprint + " " + std::to_string(certificate.expires.time_since_epoch().count()) + " 0 " + policy::encode_factors(certificate.factors), authority_.now_us()};
+                           certificate.fingerprint + " " + std::to_string(certificate.expires.time_since_epoch().count()) + " 0 " +
+                               policy::encode_factors(certificate.factors),
+                           authority_.now_us()};
           authority_.store->change_enrolments({std::move(row)}, {}, intent, [this, certificate, details, outcome](const Result<void>& stored) {
             if (!stored) return outcome(tl::unexpected(stored.error()));
             authority_.sign_on->enrolled.forget_certificates_before(authority_.now());
@@ -103,9 +110,10 @@ void LoginCertificates::revoke_all(const std::string& principal) {
   std::vector<EnrolmentRow> revoked;
   for (const auto& [serial, certificate] : enrolled.certificates())
     if (certificate.principal == principal && !certificate.revoked)
-      revoked.push_back({"certificate", principal, std::to_string(serial),
-                         certificate.fingerprint + " " + std::to_string(certificate.expires.time_since_epoch().count()) + " 1 " + policy::encode_factors(certificate.factors),
-                         certificate.issued.time_since_epoch().count()});
+      revoked.push_back(
+          {"certificate", principal, std::to_string(serial),
+           certificate.fingerprint + " " + std::to_string(certificate.expires.time_since_epoch().count()) + " 1 " + policy::encode_factors(certificate.factors),
+           certificate.issued.time_since_epoch().count()});
   if (revoked.empty()) return;
   enrolled.revoke_certificates(principal);
   authority_.note("certificate.revoked", EventJson().text("principal", principal).number("count", static_cast<std::int64_t>(revoked.size())));

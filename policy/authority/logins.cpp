@@ -114,7 +114,8 @@ void Logins::on_attempt(Session& session, const control::Envelope& question) {
   session.attempt_running = true;
   const bool by_invite = InviteDesk::is_code(sent.user());
   if (session.first_user.empty()) session.first_user = sent.user();
-  if (session.first_user != sent.user() && (by_invite || InviteDesk::is_code(session.first_user))) return disconnect(session, "SP-1003", "the user name changed");
+  if (session.first_user != sent.user() && (by_invite || InviteDesk::is_code(session.first_user)))
+    return disconnect(session, "SP-1003", "the user name changed");
   if (by_invite && session.row.outer.empty()) return finish(session, authority_.sign_on->invites.attempt(session, attempt_of(sent, session.exchange_hash)));
   go_on(session, session.login->take(attempt_of(sent, session.exchange_hash), *authority_.snapshot, authority_.locks,
                                      authority_.throttle, {authority_.now(), authority_.clock.boot()}));

@@ -209,7 +209,8 @@ bool Moderation::may_act(const Operator& who, const std::string& session) const 
 
 bool Moderation::may_take_over(const Operator& who, const std::string& session) const {
   const auto seats = seats_of(session);
-  return std::any_of(seats.begin(), seats.end(), [&](const Seat* seat) { return who.has_scope("approve") && seat->who.principal == who.principal && seat->may_take_over; });
+  return std::any_of(seats.begin(), seats.end(),
+                     [&](const Seat* seat) { return who.has_scope("approve") && seat->who.principal == who.principal && seat->may_take_over; });
 }
 
 bool Moderation::leave(const Operator& who, const std::string& id) {
@@ -221,7 +222,8 @@ bool Moderation::leave(const Operator& who, const std::string& id) {
 
 Moderation::Seat* Moderation::seat_of(const Operator& who, const std::string& session, const std::string& id) const {
   const auto found = seats_.find(id);
-  const bool hers = found != seats_.end() && who.has_scope("approve") && found->second->who.principal == who.principal && found->second->session == session && !found->second->has_left;
+  const bool hers = found != seats_.end() && who.has_scope("approve") && found->second->who.principal == who.principal && found->second->session == session &&
+                    !found->second->has_left;
   return hers ? found->second.get() : nullptr;
 }
 
@@ -401,12 +403,14 @@ void Moderation::take(Seat& seat, bool taken, std::function<void(Result<void>)> 
   const auto tell = [this, seat_id = seat.id, taken, done] {
     const auto found = seats_.find(seat_id);
     const Session* joined = found == seats_.end() ? nullptr : authority_.find(found->second->session);
-    if (joined == nullptr || joined->link == nullptr || (taken && found->second->has_left)) return done(fail(Errc::not_found, "the session has ended meanwhile"));
+    if (joined == nullptr || joined->link == nullptr || (taken && found->second->has_left))
+      return done(fail(Errc::not_found, "the session has ended meanwhile"));
     Seat& here = *found->second;
     if (here.has_keyboard == taken) return done({});
     const auto present = seats_of(here.session);
     // Somebody may have been faster while the journal wrote.
-    if (taken && (!here.may_take_over || std::any_of(present.begin(), present.end(), [](const Seat* other) { return other->has_keyboard; }))) return done(fail(Errc::denied, "SP-9805"));
+    if (taken && (!here.may_take_over || std::any_of(present.begin(), present.end(), [](const Seat* other) { return other->has_keyboard; })))
+      return done(fail(Errc::denied, "SP-9805"));
     here.has_keyboard = taken;
     control::Envelope told;
     told.mutable_taken_keys()->set_step(taken ? control::TakenKeys::TAKEN : control::TakenKeys::RETURNED);

@@ -43,7 +43,8 @@ void OneTimeCodes::begin(const Operator& who, Done<ShownSecret> done) {
 void OneTimeCodes::confirm(const Operator& who, const std::string& code, Done<std::string> done) {
   if (auto may = may_enrol(who.principal); !may) return done(tl::unexpected(may.error()));
   const auto waiting = shown_.find(who.principal);
-  if (waiting == shown_.end() || authority_.now() - waiting->second.made > k_shown_lasts || !is_one_time_code(code)) return done(fail(Errc::denied, "SP-9305 no secret was shown lately: enrol totp"));
+  if (waiting == shown_.end() || authority_.now() - waiting->second.made > k_shown_lasts || !is_one_time_code(code))
+    return done(fail(Errc::denied, "SP-9305 no secret was shown lately: enrol totp"));
   check(waiting->second.secret, code, [this, who, done = std::move(done)](bool right) {
     const std::string& principal = who.principal;
     const auto here = shown_.find(principal);
@@ -61,14 +62,15 @@ void OneTimeCodes::confirm(const Operator& who, const std::string& code, Done<st
     run_act(
         authority_, who, "enrolment.change", details,
         [this, codes, principal, secret, details](const std::string& intent, std::uint64_t, const std::function<void(Result<EventJson>)>& outcome) {
-          authority_.store->change_enrolments(codes->put, codes->remove, intent, [this, codes, principal, secret, details, outcome](const Result<void>& stored) {
-            if (!stored) return outcome(tl::unexpected(stored.error()));
-            drop(authority_.sign_on->enrolled.totp_of(principal));
-            authority_.sign_on->enrolled.set_totp(principal, secret);
-            take_recovery(principal, *codes);
-            authority_.sign_on->memory.forget(principal);
-            outcome(details);
-          });
+          authority_.store->change_enrolments(codes->put, codes->remove, intent,
+                                              [this, codes, principal, secret, details, outcome](const Result<void>& stored) {
+                                                if (!stored) return outcome(tl::unexpected(stored.error()));
+                                                drop(authority_.sign_on->enrolled.totp_of(principal));
+                                                authority_.sign_on->enrolled.set_totp(principal, secret);
+                                                take_recovery(principal, *codes);
+                                                authority_.sign_on->memory.forget(principal);
+                                                outcome(details);
+                                              });
         },
         [codes, done](const Result<void>& result) {
           if (!result) return done(tl::unexpected(coded(result.error())));
@@ -124,7 +126,8 @@ void OneTimeCodes::check(const std::string& secret, const std::string& code, std
   body->set_secret(secret);
   body->set_code(code);
   body->set_now(std::chrono::duration_cast<std::chrono::seconds>(authority_.now().time_since_epoch()).count());
-  authority_.vault.ask(std::move(question), [done = std::move(done)](Result<control::Received> answer) { done(answer && answer->envelope.totp_answer().right()); });
+  authority_.vault.ask(std::move(question),
+                       [done = std::move(done)](Result<control::Received> answer) { done(answer && answer->envelope.totp_answer().right()); });
 }
 
 void OneTimeCodes::drop(const std::string& secret) {
@@ -161,8 +164,10 @@ void OneTimeCodes::use_recovery(const std::string& principal, const Secret& code
   OPENSSL_cleanse(text.data(), text.size());
   const auto hers = recovery_.find(principal);
   if (hers == recovery_.end() || hers->second.erase(hash) == 0) return done(false);
-  authority_.note("recovery_code.used", EventJson().text("principal", principal).number("left", static_cast<std::int64_t>(hers->second.size())).flag("alarm", true));
-  authority_.store->change_enrolments({}, {{"recovery", principal, hash, {}, 0}}, {}, [done = std::move(done)](const Result<void>& removed) { done(removed.has_value()); });
+  authority_.note("recovery_code.used",
+                  EventJson().text("principal", principal).number("left", static_cast<std::int64_t>(hers->second.size())).flag("alarm", true));
+  authority_.store->change_enrolments({}, {{"recovery", principal, hash, {}, 0}}, {},
+                                      [done = std::move(done)](const Result<void>& removed) { done(removed.has_value()); });
 }
 
 }  // namespace sallyport::authority

@@ -63,16 +63,18 @@ void OwnKeys::change(const Operator& who, const policy::LoginKey& key, const std
   details.text("for", who.principal).text("what", adds ? "key added" : "key removed").text("fingerprint", key.fingerprint);
   run_act(
       authority_, who, "enrolment.change", details,
-      [this, principal = who.principal, key, line, adds, details](const std::string& intent, std::uint64_t, const std::function<void(Result<EventJson>)>& outcome) {
+      [this, principal = who.principal, key, line, adds, details](const std::string& intent, std::uint64_t,
+                                                                  const std::function<void(Result<EventJson>)>& outcome) {
         const EnrolmentRow row{"key", principal, key.fingerprint, line, authority_.now_us()};
         using Rows = std::vector<EnrolmentRow>;
-        authority_.store->change_enrolments(adds ? Rows{row} : Rows{}, adds ? Rows{} : Rows{row}, intent, [this, principal, key, adds, details, outcome](const Result<void>& stored) {
-          if (!stored) return outcome(tl::unexpected(stored.error()));
-          if (adds) authority_.sign_on->enrolled.add_key(principal, key);
-          else authority_.sign_on->enrolled.remove_key(principal, key.fingerprint);
-          ++authority_.generation;
-          outcome(details);
-        });
+        authority_.store->change_enrolments(adds ? Rows{row} : Rows{}, adds ? Rows{} : Rows{row}, intent,
+                                            [this, principal, key, adds, details, outcome](const Result<void>& stored) {
+                                              if (!stored) return outcome(tl::unexpected(stored.error()));
+                                              if (adds) authority_.sign_on->enrolled.add_key(principal, key);
+                                              else authority_.sign_on->enrolled.remove_key(principal, key.fingerprint);
+                                              ++authority_.generation;
+                                              outcome(details);
+                                            });
       },
       [done = std::move(done)](const Result<void>& result) {
         if (!result) return done(tl::unexpected(coded(result.error())));

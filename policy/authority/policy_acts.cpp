@@ -41,11 +41,11 @@ PolicyAnswer Administration::plan(std::span<const policy::SourceFile> files) con
   return answer;
 }
 
-void Administration::apply(const Operator& who, std::vector<policy::SourceFile> files, std::string reason, const std::string& hash,
-                           Done<PolicyAnswer> done) {
+void Administration::apply(const Operator& who, std::vector<policy::SourceFile> files, std::string reason, const std::string& hash, Done<PolicyAnswer> done) {
   auto answer = std::make_shared<PolicyAnswer>(plan(files));
   if (!answer->problems.empty()) return done(std::move(*answer));
-  if (!hash.empty() && hash != answer->hash) return done(fail(Errc::conflict, "this is not the plan that was shown: the policy or the files have changed since; plan again"));
+  if (!hash.empty() && hash != answer->hash)
+    return done(fail(Errc::conflict, "this is not the plan that was shown: the policy or the files have changed since; plan again"));
   if (who.dry_run || (answer->plan.no_changes && authority_.policy_version != 0)) return done(std::move(*answer));
   std::string approved;
   if (authority_.settings.flag("admin_policy_four_eyes", false) && authority_.policy_version != 0) {
@@ -72,8 +72,7 @@ void Administration::apply(const Operator& who, std::vector<policy::SourceFile> 
   with_intent(
       who, "policy.apply", details,
       [this, version, snapshot, details](const std::string& intent, std::uint64_t sequence, const std::function<void(Result<EventJson>)>& outcome) {
-        if (version->version != authority_.policy_version + 1)
-          return outcome(fail(Errc::conflict, "another policy was applied at the same time"));
+        if (version->version != authority_.policy_version + 1) return outcome(fail(Errc::conflict, "another policy was applied at the same time"));
         version->intent_sequence = sequence;
         version->applied_us = authority_.now_us();
         authority_.store->apply_policy(*version, intent, [this, version, snapshot, details, outcome](const Result<void>& stored) {
@@ -111,9 +110,7 @@ void Administration::publish_locks(std::vector<policy::Lock> locks) {
   authority_.live->judge_all();
 }
 
-void Administration::list_policy_versions(Done<std::vector<PolicyVersion>> done) {
-  authority_.store->list_policy_versions(50, std::move(done));
-}
+void Administration::list_policy_versions(Done<std::vector<PolicyVersion>> done) { authority_.store->list_policy_versions(50, std::move(done)); }
 
 void Administration::find_policy_version(std::int64_t version, Done<PolicyVersion> done) { authority_.store->find_policy(version, 0, std::move(done)); }
 
@@ -150,8 +147,7 @@ void Administration::set_lock(const Operator& who, policy::Lock lock, Done<polic
 
 void Administration::remove_lock(const Operator& who, const std::string& id, const std::string& reason, Done<void> done) {
   const auto& locks = authority_.locks.list();
-  if (std::none_of(locks.begin(), locks.end(), [&](const policy::Lock& lock) { return lock.id == id; }))
-    return done(fail(Errc::not_found, "no lock " + id));
+  if (std::none_of(locks.begin(), locks.end(), [&](const policy::Lock& lock) { return lock.id == id; })) return done(fail(Errc::not_found, "no lock " + id));
   EventJson details;
   details.text("lock", id).text("reason", reason);
   with_intent(
@@ -251,8 +247,10 @@ void Administration::close_open_intents(std::vector<Intent> intents, const std::
   if (!policy) return;
   const std::uint64_t here = authority_.journal.status().journal_sequence();
   if (here != 0 && policy->outcome_sequence > here + 1)
-    authority_.note("journal.behind_database",
-                    EventJson().number("journal", static_cast<std::int64_t>(here)).number("database", static_cast<std::int64_t>(policy->outcome_sequence)).flag("alarm", true));
+    authority_.note("journal.behind_database", EventJson()
+                                                   .number("journal", static_cast<std::int64_t>(here))
+                                                   .number("database", static_cast<std::int64_t>(policy->outcome_sequence))
+                                                   .flag("alarm", true));
 }
 
 void Administration::apply_folder(const std::string& folder) {

@@ -7,8 +7,8 @@
 
 namespace sallyport::authority {
 
-void Administration::recording_key(const Operator& who, const std::string& session, std::string wrapped, const std::string& reason,
-                                   bool input, Done<Secret> done) {
+void Administration::recording_key(const Operator& who, const std::string& session, std::string wrapped, const std::string& reason, bool input,
+                                   Done<Secret> done) {
   if (reason.empty()) return done(fail(Errc::invalid, "a reason is needed to view a recording"));
   if (input && !may(who, policy::AdminRight::input)) return refuse_look(who, session, reason, "SP-4202", std::move(done));
   find_session(session, [this, who, session, wrapped = std::move(wrapped), reason, input, done = std::move(done)](const Result<SessionRow>& row) mutable {
@@ -26,9 +26,8 @@ void Administration::refuse_look(const Operator& who, const std::string& session
   EventJson json;
   json.text("session", session).text("reason", reason).text("by", who.name).number("uid", who.uid).text("principal", who.principal);
   json.text("decision", "deny").text("code", code);
-  authority_.journal.append("recording.look_refused", json.str(), {}, [done = std::move(done), code = std::string(code)](Result<Appended>) {
-    done(fail(Errc::denied, code));
-  });
+  authority_.journal.append("recording.look_refused", json.str(), {},
+                            [done = std::move(done), code = std::string(code)](Result<Appended>) { done(fail(Errc::denied, code)); });
 }
 
 void Administration::consent(const Operator& who, const std::string& session, const std::string& principal, const std::string& reason, Done<void> done) {
@@ -80,7 +79,7 @@ void Administration::unwrap_for(const Operator& who, const std::string& session,
   with_intent(
       who, "recording.view", details,
       [this, who, session, wrapped = std::move(wrapped), reason, key, details](const std::string&, std::uint64_t,
-                                                                            const std::function<void(Result<EventJson>)>& outcome) {
+                                                                               const std::function<void(Result<EventJson>)>& outcome) {
         control::Envelope question;
         auto* body = question.mutable_unwrap_recording_key();
         body->set_session(session);

@@ -62,7 +62,8 @@ void Tokens::create(const Operator& who, const TokenWanted& wanted, Done<std::sh
   for (const std::string& network : wanted.networks) {
     const auto parsed = Network::parse(network);
     if (!parsed) return done(fail(Errc::invalid, "`" + network + "` is no network; write 10.0.0.0/8"));
-    if (!bound.empty() && std::none_of(bound.begin(), bound.end(), [&](const Network& one) { return one.length() <= parsed->length() && one.contains(parsed->address()); }))
+    if (!bound.empty() &&
+        std::none_of(bound.begin(), bound.end(), [&](const Network& one) { return one.length() <= parsed->length() && one.contains(parsed->address()); }))
       return done(fail(Errc::denied, "`" + network + "` is not within the networks of the token that asks: " + maker->second.networks));
     row.networks += (row.networks.empty() ? "" : " ") + network;
   }
@@ -147,13 +148,15 @@ Result<Operator> Tokens::recognise(std::string_view bearer, const std::optional<
     return source && std::any_of(networks.begin(), networks.end(), [&](const Network& one) { return one.contains(*source); });
   };
   if (!row.networks.empty()) {
-    if (!is_inside(networks_in(row.networks))) return fail(Errc::denied, "the token " + row.id + " is not good from " + (source ? source->str() : "this machine"));
+    if (!is_inside(networks_in(row.networks)))
+      return fail(Errc::denied, "the token " + row.id + " is not good from " + (source ? source->str() : "this machine"));
   }
   const policy::Principal* principal = authority_.snapshot->find_principal(row.principal);
   if (principal == nullptr) return fail(Errc::denied, "the token's principal is gone");
   if (principal->expires && *principal->expires <= authority_.now()) return fail(Errc::denied, "the token's principal has expired");
   // As at every other door; this machine's own socket is no network.
-  if (!principal->networks.empty() && source && !is_inside(principal->networks)) return fail(Errc::denied, "used from " + source->str() + ", which is not among the principal's networks");
+  if (!principal->networks.empty() && source && !is_inside(principal->networks))
+    return fail(Errc::denied, "used from " + source->str() + ", which is not among the principal's networks");
   if (authority_.locks.find(row.principal, {}, {}, authority_.now()) != nullptr) return fail(Errc::denied, "the token's principal is locked");
   row.used_us = authority_.now_us();
   Operator who;

@@ -52,7 +52,8 @@ void Administration::read_secret(const Operator& who, const std::string& name, c
   auto value = std::make_shared<Secret>();
   with_intent(
       who, "secret.read", details,
-      [this, name, reason, details, value, reader = who.principal.empty() ? who.name : who.principal](const std::string&, std::uint64_t, const std::function<void(Result<EventJson>)>& outcome) {
+      [this, name, reason, details, value, reader = who.principal.empty() ? who.name : who.principal](const std::string&, std::uint64_t,
+                                                                                                      const std::function<void(Result<EventJson>)>& outcome) {
         control::Envelope question;
         question.mutable_secret_read()->set_name(name);
         question.mutable_secret_read()->set_principal(reader);

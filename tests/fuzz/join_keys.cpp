@@ -47,7 +47,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const JoinKey& key = whole[i];
     if (key.what != pieces[i].what || key.text != pieces[i].text) wrong("pieces say something else");
     if (key.what == JoinKey::What::keys) keys += key.text.size();
-    else if (key.what == JoinKey::What::say && (key.text.empty() || key.text.size() > 1500 || sallyport::printable(key.text) != key.text || key.text.find_first_of("\t\r\n") != std::string::npos)) wrong("a line that is no text");
+    else if (key.what == JoinKey::What::say && (key.text.empty() || key.text.size() > 1500 || sallyport::printable(key.text) != key.text ||
+                                                key.text.find_first_of("\t\r\n") != std::string::npos))
+      wrong("a line that is no text");
     else if (key.what == JoinKey::What::echo && key.text.size() > 16) wrong("a long echo");
   }
   if (keys > typed.size() || whole.size() > 2 * typed.size()) wrong("more than was typed");

@@ -237,7 +237,9 @@ TEST_CASE("a session may report facts of its own, but not in our name", "[author
   // Written anew: no line of its own for a reader of lines, no second field of a name, nothing that steers a terminal.
   Envelope odd;
   odd.mutable_session_event()->set_name("file.opened");
-  odd.mutable_session_event()->set_json("{\n\"path\":\"a\",\n\"path\":\"\xc2\x9d" "52;c;x\xe2\x80\xae\"\n}");
+  odd.mutable_session_event()->set_json(
+      "{\n\"path\":\"a\",\n\"path\":\"\xc2\x9d"
+      "52;c;x\xe2\x80\xae\"\n}");
   session.tell(std::move(odd));
   REQUIRE(gateway.recorder.wait_for("file.opened", session.label));
   CHECK(gateway.recorder.find("file.opened")->fields.get("reported") == R"({"path":"\u009d52;c;x\u202e"})");

@@ -26,9 +26,11 @@ std::string read(std::string_view typed) { return shown(JoinKeys().read(typed));
 TEST_CASE("keys of who joined are keys until Ctrl-] comes", "[authority][moderation]") {
   CHECK(read("ls -l\r") == "keys:ls -l\r");
   CHECK(read("\x1dh") == "hold");
-  CHECK(read("\x1dg\x1dt\x1dr\x1d" "e\x1dq") == "go_on take give_back end leave");
-  CHECK(read("a\x1d?" "b") == "keys:a help keys:b");
-  CHECK(read("\x1dH") == "help");        // what is none of them only helps, and is not typed
+  CHECK(read("\x1dg\x1dt\x1dr\x1d"
+             "e\x1dq") == "go_on take give_back end leave");
+  CHECK(read("a\x1d?"
+             "b") == "keys:a help keys:b");
+  CHECK(read("\x1dH") == "help");          // what is none of them only helps, and is not typed
   CHECK(read("\x1d\x1d") == "keys:\x1d");  // twice is itself
   CHECK(read("\x03") == "keys:\x03");
 }
@@ -43,7 +45,8 @@ TEST_CASE("a prefix counts over two packets", "[authority][moderation]") {
 TEST_CASE("a line to say is edited, given up, or said", "[authority][moderation]") {
   CHECK(read("\x1dmlook here\rls") == "say:look here keys:ls");
   CHECK(read("\x1dmlook\x7f\x7f\x7f\x7f\x7f\x7fwait\n") == "say:wait");
-  CHECK(read("\x1dmgr\xc3\xbc\xc3\x9f\x7f" "n\r") == "say:gr\xc3\xbcn");  // one letter of two bytes goes at once
+  CHECK(read("\x1dmgr\xc3\xbc\xc3\x9f\x7f"
+             "n\r") == "say:gr\xc3\xbcn");  // one letter of two bytes goes at once
   CHECK(read("\x1dmnever\x03ls") == "keys:ls");
   CHECK(read("\x1dmnever\x1dls") == "keys:ls");
   CHECK(read("\x1dm\rls") == "keys:ls");  // nothing said

