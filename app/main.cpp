@@ -12,7 +12,7 @@ int main(int argc, char** argv) {
   // Not a verb for people: `play`, `export` and `index` start it with a socket of theirs.
   if (argc == 2 && std::string_view(argv[1]) == "replay-process") return sallyport::app::run_replay_process();
   // Nor this one: the admin API starts it for a viewing.
-  if ((argc == 2 || argc == 6) && std::string_view(argv[1]) == "viewing-desk") return sallyport::app::run_viewing_desk({argv + 2, argv + argc});
+  if ((argc == 2 || argc == 6 || argc == 7) && std::string_view(argv[1]) == "viewing-desk") return sallyport::app::run_viewing_desk({argv + 2, argv + argc});
   // This one for a plan that looks back.
   if ((argc == 2 || argc == 3) && std::string_view(argv[1]) == "decision-desk") return sallyport::app::run_decision_desk(argc == 3 ? argv[2] : "");
   // And this one for a terminal in a browser.

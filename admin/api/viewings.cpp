@@ -300,7 +300,9 @@ void Viewings::search(const CallPtr& call) {
     if (!key) return call->refuse(key.error(), code_of_search(key.error()));
     auto& authority = administration_.authority();
     // An index in a file is the recorder's; one in a database is reached with what the authority has.
-    auto desk = DeskProcess::start(authority.io, "viewing-desk", search_.text("search_database").empty() ? authority.start_desk : DeskProcess::Starter());
+    const std::string database = search_.text("search_database");
+    const bool is_file = database.empty() || database.starts_with('/');
+    auto desk = DeskProcess::start(authority.io, "viewing-desk", is_file ? authority.start_desk : DeskProcess::Starter());
     if (!desk) return call->refuse(desk.error());
     const std::string id = crypto::make_ulid(authority.clock, authority.random);
     DeskProcess& process = *(searches_[id] = std::move(*desk));

@@ -21,6 +21,7 @@ void KeeperProcess::on_start_desk(const std::string& verb, std::vector<Fd> descr
   Command command{{options_.recorder.argv.at(0), verb, (config.state_of("recorder") / "journal").string()}, options_.recorder.user, {}};
   if (verb == "viewing-desk") {
     for (const auto& path : {config.ring_dir, config.run_dir / "keys" / "checkpoint.vkey", config.index_dir()}) command.argv.push_back(path.string());
+    if (const std::string search = config.settings.text("search_database"); search.starts_with('/')) command.argv.push_back(search);
   } else if (verb != "decision-desk") {
     return os::log_line(os::LogEvent::service_unexpected_message, "authority: asked for a helper that there is not");
   }

@@ -4,11 +4,12 @@
 #include <sys/prctl.h>
 
 #include <algorithm>
-#include <array>
 #include <boost/json.hpp>
 #include <csignal>
+#include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "app/verbs/feeding.h"
 #include "app/verbs/recording_facts.h"
@@ -107,14 +108,17 @@ bool Desk::out(std::string_view bytes) {
 }
 
 Result<json::object> Desk::open(const json::object& job) {
-  const bool is_fixed = fixed_.size() == 4;
+  const bool is_fixed = fixed_.size() >= 4;
   place_.journal = std::filesystem::path(is_fixed ? fixed_[0] : text_in(job, "journal"));
   place_.ring_dir = is_fixed ? fixed_[1] : text_in(job, "ring_dir");
   place_.default_key = is_fixed ? fixed_[2] : text_in(job, "checkpoint_key");
   place_.index = is_fixed ? fixed_[3] : text_in(job, "index");
   place_.kept = place_.index / "kept";
-  if (!is_fixed)
-  for (const char* name : search::k_place_settings) place_.search.set(name, text_in(job, name));
+  if (!is_fixed) {
+    for (const char* name : search::k_place_settings) place_.search.set(name, text_in(job, name));
+  } else if (fixed_.size() > 4) {
+    place_.search.set("search_database", fixed_[4]);
+  }
   input_ = flag_in(job, "input");
   if (text_in(job, "session").empty()) return json::object{};  // a search needs no session
   auto view = open_view(place_, text_in(job, "session"), flag_in(job, "damaged"));
@@ -274,8 +278,11 @@ int run_viewing_desk(const std::vector<std::string>& fixed) {
   std::signal(SIGPIPE, SIG_IGN);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   prctl(PR_SET_DUMPABLE, 0);
-  if (fixed.size() == 4) {
-    const std::array<std::filesystem::path, 1> folders{fixed[3]};
+  if (fixed.size() >= 4) {
+    std::vector<std::filesystem::path> folders{fixed[3]};
+    std::error_code error;
+    // SQLite's own files stand beside it.
+    if (const auto search = std::filesystem::path(fixed.size() > 4 ? fixed[4] : "").parent_path(); std::filesystem::is_directory(search, error)) folders.push_back(search);
     if (auto limited = os::write_only_below(folders); !limited) return 1;
   }
   return Desk(fixed).serve();

@@ -12,7 +12,8 @@
 namespace sallyport::app {
 
 /// `fixed`: journal, rings, checkpoint key and index, given by the keeper, who started it as the recorder's user: it reads these, whatever
-/// a job says, and writes below the index only. Empty: the job says where they are. Gives the exit status.
+/// a job says, and writes below the index only. A fifth: the file of the search index where that is elsewhere; then below its folder, too.
+/// Empty: the job says where they are. Gives the exit status.
 int run_viewing_desk(const std::vector<std::string>& fixed);
 
 }  // namespace sallyport::app

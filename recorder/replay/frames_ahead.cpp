@@ -13,17 +13,52 @@ constexpr std::size_t k_most_ready = 4;
 
 }  // namespace
 
-void FramesAhead::add(Batch& batch, const Frame& frame) {
+crypto::Hash256 ReadEntries::leaf(std::size_t index) const {
+  return index < leaves_.size() ? leaves_[index] : crypto::merkle_leaf(bytes_.subspan(places_[index].at, places_[index].size));
+}
+
+template <class IsAhead>
+void FramesAhead::add(Batch& batch, const Frame& frame, const IsAhead& is_ahead) {
   Item item;
   item.frame = frame;
-  item.payload_at = batch.payloads.size();
+  item.bytes_at = batch.bytes.size();
+  item.places_at = batch.places.size();
   item.leaves_at = batch.leaves.size();
-  batch.payloads.insert(batch.payloads.end(), frame.payload.begin(), frame.payload.end());
-  if (static_cast<FrameType>(frame.header.type) == FrameType::entries)
-    if (auto entries = EntriesFrame::parse(frame.payload))
-      while (const auto entry = entries->next()) batch.leaves.push_back(crypto::merkle_leaf(entry->whole));
+  auto entries = static_cast<FrameType>(frame.header.type) == FrameType::entries ? EntriesFrame::parse(frame.payload) : std::nullopt;
+  if (entries) {
+    item.label = entries->label();
+    bool hashing = true;
+    while (const auto entry = entries->next()) {
+      batch.places.push_back({entry->header, batch.bytes.size() - item.bytes_at, entry->whole.size()});
+      batch.bytes.insert(batch.bytes.end(), entry->whole.begin(), entry->whole.end());
+      hashing = hashing && is_ahead();
+      if (hashing) batch.leaves.push_back(crypto::merkle_leaf(entry->whole));
+    }
+    item.is_sound = entries->is_sound();
+  } else {
+    batch.bytes.insert(batch.bytes.end(), frame.payload.begin(), frame.payload.end());
+  }
+  item.places = batch.places.size() - item.places_at;
   item.leaves = batch.leaves.size() - item.leaves_at;
   batch.items.push_back(std::move(item));
+}
+
+void FramesAhead::give(Batch& batch, Item& item, const TakeFrame& take) {
+  const ByteView bytes = ByteView(batch.bytes).subspan(item.bytes_at);
+  if (!item.label) {
+    item.frame.payload = bytes.first(item.frame.payload.size());
+    return take(item.frame, nullptr);
+  }
+  item.frame.payload = {};
+  const ReadEntries entries(*item.label, item.is_sound, bytes, std::span(batch.places).subspan(item.places_at, item.places),
+                            std::span(batch.leaves).subspan(item.leaves_at, item.leaves));
+  take(item.frame, &entries);
+}
+
+void FramesAhead::read_one(const Frame& frame, const TakeFrame& take) {
+  Batch batch;
+  add(batch, frame, [] { return false; });
+  give(batch, batch.items.front(), take);
 }
 
 void FramesAhead::fill(JournalFiles& files) {
@@ -37,8 +72,8 @@ void FramesAhead::fill(JournalFiles& files) {
   while (wanted) {
     const auto frame = files.next();
     if (!frame) break;
-    add(batch, *frame);
-    if (batch.payloads.size() >= k_batch_bytes || batch.items.size() >= k_batch_items) wanted = put(batch);
+    add(batch, *frame, [&] { return ready_count_.load(std::memory_order_relaxed) > 0; });
+    if (batch.bytes.size() >= k_batch_bytes || batch.items.size() >= k_batch_items) wanted = put(batch);
   }
   files.on_damage({});
   if (wanted) put(batch);
@@ -53,6 +88,7 @@ bool FramesAhead::put(Batch& batch) {
   changed_.wait(lock, [&] { return ready_.size() < k_most_ready || stopped_; });
   if (stopped_) return false;
   ready_.push_back(std::move(batch));
+  ready_count_ = ready_.size();
   batch = Batch();
   if (!spare_.empty()) {
     batch = std::move(spare_.back());
@@ -68,12 +104,14 @@ std::optional<FramesAhead::Batch> FramesAhead::get() {
   if (ready_.empty()) return std::nullopt;
   Batch batch = std::move(ready_.front());
   ready_.pop_front();
+  ready_count_ = ready_.size();
   changed_.notify_all();
   return batch;
 }
 
 void FramesAhead::give_back(Batch&& batch) {
-  batch.payloads.clear();
+  batch.bytes.clear();
+  batch.places.clear();
   batch.leaves.clear();
   batch.items.clear();
   const std::lock_guard lock(mutex_);
@@ -103,8 +141,7 @@ void FramesAhead::read_all(JournalFiles& files, const TakeFrame& frame, const Ta
         damage(*item.damage);
         continue;
       }
-      item.frame.payload = ByteView(batch->payloads).subspan(item.payload_at, item.frame.payload.size());
-      frame(item.frame, std::span(batch->leaves).subspan(item.leaves_at, item.leaves));
+      give(*batch, item, frame);
     }
     ahead.give_back(std::move(*batch));
   }

@@ -4,7 +4,6 @@
 #include <charconv>
 #include <map>
 #include <set>
-#include <span>
 #include <thread>
 #include <utility>
 
@@ -52,9 +51,8 @@ class Verifier {
  private:
   void find(Finding finding);
   void find_in_log(std::string kind, std::uint64_t leaf, std::string text);
-  /// `leaves`: of its entries; those that are not given are hashed here.
-  void take(const Frame& frame, std::span<const crypto::Hash256> leaves = {});
-  void take_entries(const Frame& frame, std::span<const crypto::Hash256> leaves);
+  void take(const Frame& frame, const ReadEntries* entries);
+  void take_entries(const Frame& frame, const ReadEntries* entries);
   void take_leaf(const Frame& frame);
   void take_checkpoint(const Frame& frame);
   void check_outside_at_present_size();
@@ -128,9 +126,8 @@ SessionCheck& Verifier::session(const seal::Label& label) {
   return known->second;
 }
 
-void Verifier::take_entries(const Frame& frame, std::span<const crypto::Hash256> leaves) {
-  auto entries = EntriesFrame::parse(frame.payload);
-  if (!entries) {
+void Verifier::take_entries(const Frame& frame, const ReadEntries* entries) {
+  if (entries == nullptr) {
     find_in_log("frame-malformed", 0, "frame " + std::to_string(frame.header.number) + " does not hold entries");
     return;
   }
@@ -139,14 +136,12 @@ void Verifier::take_entries(const Frame& frame, std::span<const crypto::Hash256>
   damage.session = seal::text_of(entries->label());
   damage.since_us = last_wall_us_;
   std::uint64_t first = 0, last = 0;
-  std::size_t count = 0;
-  while (const auto entry = entries->next()) {
-    if (first == 0) first = entry->header.sequence;
-    last = entry->header.sequence;
-    last_wall_us_ = entry->header.wall_us;
-    const bool is_hashed = count < leaves.size();
-    check.take(*entry, is_hashed ? leaves[count] : crypto::merkle_leaf(entry->whole));
-    ++count;
+  for (std::size_t i = 0; i < entries->size(); ++i) {
+    const StoredEntry entry = entries->entry(i);
+    if (first == 0) first = entry.header.sequence;
+    last = entry.header.sequence;
+    last_wall_us_ = entry.header.wall_us;
+    check.take(entry, entries->leaf(i));
   }
   damage.first_entry = first;
   damage.last_entry = last;
@@ -273,14 +268,14 @@ void Verifier::take_checkpoint(const Frame& frame) {
   report_.newest_checkpoint = std::move(*note);
 }
 
-void Verifier::take(const Frame& frame, std::span<const crypto::Hash256> leaves) {
+void Verifier::take(const Frame& frame, const ReadEntries* entries) {
   file_ = frame.file;
   offset_ = frame.offset;
   const auto type = static_cast<FrameType>(frame.header.type);
   if (!frame.crc_right && type != FrameType::entries)
     find_in_log("frame-checksum", 0, "the checksum of frame " + std::to_string(frame.header.number) + " is wrong");
   switch (type) {
-    case FrameType::entries: take_entries(frame, leaves); return;
+    case FrameType::entries: take_entries(frame, entries); return;
     case FrameType::audit_event:
     case FrameType::session_head: take_leaf(frame); return;
     case FrameType::checkpoint: take_checkpoint(frame); return;
@@ -440,15 +435,16 @@ Result<VerifyReport> Verifier::run() {
     finding.text = damage.text;
     find(std::move(finding));
   };
-  FramesAhead::read_all(*files, [this](const Frame& frame, std::span<const crypto::Hash256> leaves) { take(frame, leaves); }, on_damage);
+  const auto on_frame = [this](const Frame& frame, const ReadEntries* entries) { take(frame, entries); };
+  FramesAhead::read_all(*files, on_frame, on_damage);
   files->on_damage(on_damage);
   if (files->unfinished()) {
     // A recorder may be in the middle of a write; what is still unfinished a moment later was left so.
     std::this_thread::sleep_for(options_.patience);
     bool grows = false;
-    for (; const auto frame = files->next(); grows = true) take(*frame);
+    for (; const auto frame = files->next(); grows = true) FramesAhead::read_one(*frame, on_frame);
     if (!grows) files->set_checks({.crc = true, .at_rest = true});
-    while (const auto frame = files->next()) take(*frame);
+    while (const auto frame = files->next()) FramesAhead::read_one(*frame, on_frame);
   }
   report_.bytes = files->bytes_read();
   finish();

@@ -92,8 +92,10 @@ class Recordings(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.api_port = free_port()
+        cls.behind = socket.create_server(("127.0.0.1", 0))
         cls.lab = Lab(targets=1, config=f"  checkpoint_every: 1s\nadmin:\n  listen: [\"127.0.0.1:{cls.api_port}\"]\n", start=False)
-        cls.lab.policy_text = lambda: cls.lab.default_policy(channels="shell, exec, sftp").replace(
+        tunnels = f"        tunnels: [\"127.0.0.1:{cls.behind.getsockname()[1]}\"]\n        record: {{bulk: full}}\n"
+        cls.lab.policy_text = lambda: cls.lab.default_policy(channels="shell, exec, sftp, tunnel-local", extra_rule=tunnels).replace(
             "bindings:", "  - name: viewer\n    admin: [audit, view, policy]\nbindings:\n  - {role: viewer, principals: [auditor]}\n")
         cls.lab.start()
         cls.tls = ssl.create_default_context(cafile=str(next((cls.lab.folder / "state").rglob("admin_tls.pem"))))
@@ -105,6 +107,7 @@ class Recordings(unittest.TestCase):
     @classmethod
     def tearDownClass(cls):
         cls.lab.stop()
+        cls.behind.close()
 
     @classmethod
     def rows(cls):
@@ -170,6 +173,72 @@ class Recordings(unittest.TestCase):
         status, text = self.call("POST", "/v1/plan", {"files": files, "replay": "24h"})
         plan = json.loads(text)
         self.assertEqual((status, plan.get("replay_problem"), plan["replayed"] > 0, plan["differ"]), (200, None, True, 0), plan)
+
+    def test_a_session_is_exported_as_json_events(self):
+        done = self.lab.run_cli("export", self.session, "--format", "json", "--reason", "test")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("needle-one", "".join(str(json.loads(line)) for line in done.stdout.splitlines()))
+        self.assert_the_index_is_the_recorders()
+
+    def test_a_tunnel_is_exported_as_a_capture(self):
+        sent = b"through the tunnel " * 3
+        before = len(self.rows())
+        port = free_port()
+        client = subprocess.Popen(self.lab.ssh_command(self.lab.user(), arguments=["-N", "-L", f"{port}:127.0.0.1:{self.behind.getsockname()[1]}"], ExitOnForwardFailure="yes"),
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(lambda: (client.kill(), client.wait()))
+
+        ends = []
+
+        def through():
+            try:
+                ends.append(socket.create_connection(("127.0.0.1", port), 5))
+                return True
+            except OSError:
+                return False
+        wait_for(through, 15)
+        self.behind.settimeout(20)
+        with ends[0] as near, self.behind.accept()[0] as far:
+            near.sendall(sent)
+            far.settimeout(20)
+            got = b""
+            while len(got) < len(sent):
+                got += far.recv(100)
+        client.terminate()
+        client.wait()
+        wait_for(lambda: len(self.rows()) > before and self.rows()[-1]["state"] == "complete", 20, 0.5)
+        capture = self.lab.folder / "tunnel.pcapng"
+        done = self.lab.run_cli("export", self.rows()[-1]["session"], "--format", "pcapng", "--file", capture, "--reason", "test")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(capture.read_bytes()[:4], bytes.fromhex("0a0d0d0a"))
+        self.assertIn(sent, capture.read_bytes())
+        self.assert_the_index_is_the_recorders()
+
+    def assert_the_index_is_the_recorders(self):
+        for path in (self.lab.folder / "state" / "index").glob("*.sqlite*"):
+            self.assertEqual(pwd.getpwuid(path.stat().st_uid).pw_name, "sallyport-recorder", path)
+
+    def test_a_search_index_elsewhere_is_read_by_the_recorders_user_too(self):
+        usual, elsewhere = self.lab.extra_config, self.lab.folder / "elsewhere"
+        recorder = pwd.getpwnam("sallyport-recorder")
+        elsewhere.mkdir(mode=0o700)  # closed to the authority
+        os.chown(elsewhere, recorder.pw_uid, recorder.pw_gid)
+
+        def restart(config):
+            self.lab.stop_gateway()
+            self.lab.extra_config = config
+            self.lab.write_config()
+            self.lab.start_gateway()
+        self.addCleanup(restart, usual)
+        restart(usual + f"search:\n  database: {elsewhere}/lines.sqlite\n")
+        asked = {"text": "needle-one", "reason": "INC-42"}
+        status, text = self.call("POST", "/v1/search", asked)
+        self.assertEqual((status, json.loads(text)["code"]), (404, "SP-9402"), text)
+        self.assertEqual(self.lab.run_cli("index", "--reason", "test").returncode, 0)
+        status, text = self.call("POST", "/v1/search", asked)
+        self.assertEqual((status, {hit["session"] for hit in json.loads(text).get("hits", [])}), (200, {self.session}), text)
+        for path in elsewhere.iterdir():
+            self.assertEqual(path.stat().st_uid, recorder.pw_uid, path)
 
     def test_what_root_left_in_the_index_is_given_over_and_nothing_else(self):
         index, mine = self.lab.folder / "state" / "index", self.lab.folder / "of-root"
