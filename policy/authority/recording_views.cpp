@@ -6,6 +6,30 @@
 #include <utility>
 
 namespace sallyport::authority {
+namespace {
+
+using Outcome = std::function<void(Result<EventJson>)>;
+
+/// Takes the key out of the vault's answer, of which nothing is left.
+auto keep_key(const std::shared_ptr<Secret>& key, const EventJson& details, const Outcome& outcome) {
+  return [key, details, outcome](Result<control::Received> answer) {
+    if (!answer) return outcome(tl::unexpected(answer.error()));
+    std::string* bytes = answer->envelope.mutable_recording_key()->mutable_key();
+    *key = Secret(std::string_view(*bytes));
+    OPENSSL_cleanse(bytes->data(), bytes->size());
+    outcome(details);
+  };
+}
+
+/// When the outcome stands in the journal.
+auto give_key(const std::shared_ptr<Secret>& key, std::function<void(Result<Secret>)> done) {
+  return [key, done = std::move(done)](const Result<void>& result) {
+    if (!result) return done(tl::unexpected(result.error()));
+    done(std::move(*key));
+  };
+}
+
+}  // namespace
 
 void Administration::recording_key(const Operator& who, const std::string& session, std::string wrapped, const std::string& reason, bool input,
                                    Done<Secret> done) {
@@ -56,18 +80,9 @@ void Administration::search_key(const Operator& who, const std::string& reason, 
         control::Envelope question;
         question.mutable_search_key_ask()->set_reason(reason);
         question.mutable_search_key_ask()->set_principal(who.principal.empty() ? who.name : who.principal);
-        authority_.vault.ask(std::move(question), [key, details, outcome](Result<control::Received> answer) {
-          if (!answer) return outcome(tl::unexpected(answer.error()));
-          std::string* bytes = answer->envelope.mutable_recording_key()->mutable_key();
-          *key = Secret(std::string_view(*bytes));
-          OPENSSL_cleanse(bytes->data(), bytes->size());
-          outcome(details);
-        });
+        authority_.vault.ask(std::move(question), keep_key(key, details, outcome));
       },
-      [key, done = std::move(done)](const Result<void>& result) {
-        if (!result) return done(tl::unexpected(result.error()));
-        done(std::move(*key));
-      });
+      give_key(key, std::move(done)));
 }
 
 void Administration::unwrap_for(const Operator& who, const std::string& session, std::string wrapped, const std::string& reason, bool input,
@@ -86,18 +101,9 @@ void Administration::unwrap_for(const Operator& who, const std::string& session,
         body->set_wrapped(wrapped);
         body->set_reason(reason);
         body->set_principal(who.principal.empty() ? who.name : who.principal);
-        authority_.vault.ask(std::move(question), [key, details, outcome](Result<control::Received> answer) {
-          if (!answer) return outcome(tl::unexpected(answer.error()));
-          std::string* bytes = answer->envelope.mutable_recording_key()->mutable_key();
-          *key = Secret(std::string_view(*bytes));
-          OPENSSL_cleanse(bytes->data(), bytes->size());
-          outcome(details);
-        });
+        authority_.vault.ask(std::move(question), keep_key(key, details, outcome));
       },
-      [key, done = std::move(done)](const Result<void>& result) {
-        if (!result) return done(tl::unexpected(result.error()));
-        done(std::move(*key));
-      });
+      give_key(key, std::move(done)));
 }
 
 }  // namespace sallyport::authority
