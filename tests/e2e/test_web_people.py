@@ -184,10 +184,12 @@ class People(Browser):
         me = dict(person="admin")
         self.sign_in("admin")
         self.drive("visit", path="/", **me)
+        held_before = len(self.lab.events("session.held"))
         self.drive("press", name="Hold the session of engineer on target2", **me)
         self.drive("fill", label="Reason (it", value="one moment", **me)
         self.drive("press", name="Hold it", **me)
-        session = self.lab.wait_event("session.held")[0]["session"]
+        wait_for(lambda: len(self.lab.events("session.held")) > held_before, 10)
+        session = self.lab.events("session.held")[-1]["session"]
         held.stdin.write(b"through\n")
         held.stdin.flush()
         self.assertEqual(self.readable(held.stdout, 2), [])
