@@ -29,7 +29,8 @@ class WebReplay(Browser):
         shell.line("echo second-$((20+3))-line\r", r"second-23-line")
         shell.send("exit\r")
         shell.wait_end()
-        lab.ssh(lab.user(), "echo to-output; echo to-error >&2; exit 3")
+        done = lab.ssh(lab.user(), "echo to-output; echo to-error >&2; exit 3")
+        assert done.returncode == 3, done.stderr
         time.sleep(1.2)  # `started` has seconds: the order of the three is told by it
         folder = lab.folder / "up"
         folder.mkdir()

@@ -94,7 +94,9 @@ const steps = {
   async screen({ page }) {
     return page.locator(".xterm-rows").innerText();
   },
+  // A terminal that is scrolled out of sight draws nothing until it is seen again.
   async on_screen({ page, text, timeout = 15_000 }) {
+    await page.locator(".xterm-rows").scrollIntoViewIfNeeded({ timeout });
     await page.locator(".xterm-rows").getByText(text).first().waitFor({ timeout });
   },
   async type({ page, text }) {
