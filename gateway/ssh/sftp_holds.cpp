@@ -10,6 +10,7 @@ namespace sallyport::gateway::sftp {
 namespace {
 
 constexpr std::size_t k_most_waiting_acts = 64;
+constexpr std::size_t k_most_shown = std::size_t{8} * 1024 + 256;  // two paths as long as a system takes them, and the words between
 
 [[nodiscard]] std::string fact_of(std::string_view operation, std::string_view path, std::string_view other, std::string_view more) {
   const std::string second = other.empty() ? std::string() : fmt::format(R"(,"other":{})", json_string(other));
@@ -25,11 +26,13 @@ bool Session::must_wait(std::string_view path, policy::FileOperation operation) 
 Session::Flow Session::hold(const Request& request, std::string_view operation, std::string path, std::string other) {
   if (!on_hold) return refuse(request.id, k_permission_denied, "SP-9804", operation, path, other);
   if (held_.size() >= k_most_waiting_acts) return refuse(request.id, k_failure, "SP-9208", operation, path, other);
+  const std::string text = fmt::format("{} {}{}{}", operation, path, other.empty() ? "" : " to ", other);
+  // Nobody can agree to what she is not shown.
+  if (text.size() > k_most_shown) return refuse(request.id, k_permission_denied, "SP-6001", operation, path, other);
   sink_("file.held", fact_of(operation, path, other, ""));
-  std::string text = fmt::format("{} {}{}{}", operation, path, other.empty() ? "" : " to ", other);
   const std::uint32_t id = request.id;
   held_.emplace(id, Held{Bytes(request.packet.begin(), request.packet.end()), std::string(operation), std::move(path), std::move(other)});
-  on_hold(id, printable(text, 4096));
+  on_hold(id, printable(text, k_most_shown));
   return Flow::goes_on;
 }
 
