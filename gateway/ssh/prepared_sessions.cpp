@@ -77,7 +77,9 @@ Result<net::SshSessionHandle> make_target_leg(const SessionOptions& options) {
   ssh_options_set(raw, SSH_OPTIONS_SSH_DIR, "/nonexistent");
   ssh_options_set(raw, SSH_OPTIONS_KEY_EXCHANGE, is_legacy(options) ? k_target_kex_legacy : k_target_kex);
   set_common_options(raw, k_target_ciphers);
-  ssh_session_set_banner(raw, "Sallyport");
+  // OpenSSH's server tells `eow@openssh.com` (a program closed its input) only to peers whose version begins with its own name. Nothing else
+  // in its table of peers follows from this one, and our layer above passes on all that such a peer must understand.
+  ssh_session_set_banner(raw, "OpenSSH_Sallyport");
   return session;
 }
 

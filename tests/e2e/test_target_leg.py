@@ -1,5 +1,5 @@
 """The leg towards the target, seen from the target: a break arrives, keys are exchanged anew under a transfer, strict key exchange is demanded."""
-import asyncio, hashlib, os, re, socket, subprocess, sys, threading, unittest
+import asyncio, contextlib, hashlib, os, re, socket, subprocess, sys, threading, time, unittest
 
 from lab import BIN, Lab, ended, free_port
 from test_algorithms import found, kexinit_of, record_of
@@ -139,6 +139,27 @@ class TargetLeg(unittest.TestCase):
         self.assertEqual(done.stdout, b"ready\nclosed\n", done.stderr)
         told = re.findall(rb"channel 0 rtype (\S+) reply 0", done.stderr)
         self.assertEqual([one for one in told if one in (b"eow@openssh.com", b"exit-status")], [b"eow@openssh.com", b"exit-status"], told)
+
+    def test_openssh_tells_through_us_that_a_program_closed_its_input(self):
+        # sshd notices it by a write that fails, and tells it only to peers of its own kind: the client stops reading while the program still runs.
+        client = self.lab.popen(self.lab.user(), "exec 0<&- 1>&-; sleep 12", LogLevel="DEBUG1")
+        self.addCleanup(ended, client)
+        began = time.monotonic()
+
+        def write():
+            with contextlib.suppress(OSError, ValueError):
+                while time.monotonic() < began + 10 and not told:
+                    client.stdin.write(b"x")
+                    client.stdin.flush()
+                    time.sleep(0.05)
+        told = b""
+        writer = threading.Thread(target=write)
+        writer.start()
+        self.addCleanup(writer.join)
+        told = next((line for line in client.stderr if re.search(rb"rtype (eow@openssh.com|exit-status|exit-signal) ", line)), b"nothing")
+        self.assertIn(b"rtype eow@openssh.com ", told)
+        self.assertLess(time.monotonic() - began, 10)
+        self.assertIsNone(client.poll())
 
     @unittest.skipIf(asyncssh is None, "python3-asyncssh is not installed")
     def test_a_target_without_strict_key_exchange_is_refused_before_its_login(self):
