@@ -131,7 +131,7 @@ void FakeVault::on(control::Link& link, control::Received received) {
     answer.mutable_lent_password()->set_lease("lease-1");
   } else if (question.has_make_agent()) {
     int ends[2];
-    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) std::abort();  // no assertion of Catch: this is not the test's thread
     agent_ours = Fd(ends[0]);
     agent_theirs = Fd(ends[1]);
     answer.mutable_agent_ready()->set_lease("lease-2");
@@ -168,11 +168,16 @@ void FakeListener::on(control::Link& link, control::Received received) {
   if (envelope.has_session_proven()) proven_.push_back(envelope.session_proven().session());
   if (envelope.has_kill_session()) killed_.push_back(envelope.kill_session().session());
   if (envelope.has_source_penalty()) ++penalties;
-  if (envelope.has_spawn_inner() && spawn) {
+  if (envelope.has_spawn_inner() && spawn_) {
     Envelope answer = control::reply_to(envelope);
-    *answer.mutable_session_started() = spawn(envelope.spawn_inner());
+    *answer.mutable_session_started() = spawn_(envelope.spawn_inner());
     static_cast<void>(link.send(std::move(answer)).has_value());
   }
+}
+
+void FakeListener::spawn_with(std::function<control::SessionStarted(const control::SpawnInner&)> start) {
+  const std::lock_guard lock(mutex_);
+  spawn_ = std::move(start);
 }
 
 std::vector<std::string> FakeListener::proven() {

@@ -97,11 +97,12 @@ class FakeListener final : public Fake {
   std::vector<std::string> killed();
   std::atomic<unsigned> penalties{0};
   /// Answers SpawnInner with a session of this label.
-  std::function<control::SessionStarted(const control::SpawnInner&)> spawn;
+  void spawn_with(std::function<control::SessionStarted(const control::SpawnInner&)> start);
 
  private:
   void on(control::Link& link, control::Received received) override;
   std::mutex mutex_;
+  std::function<control::SessionStarted(const control::SpawnInner&)> spawn_;
   std::vector<std::string> proven_;
   std::vector<std::string> killed_;
 };
