@@ -264,9 +264,9 @@ TEST_CASE("a jump is a session inside a session, of the same principal, that end
   SessionEnd outer = gateway.start_session();
   REQUIRE(gateway.log_in(outer, "engineer", engineer_key()).result() == control::AuthAnswer::SUCCESS);
   SessionEnd inner = gateway.make_kit();
-  gateway.listener.spawn_with([&](const control::SpawnInner& order) {
+  gateway.listener.spawn_with([label = inner.label](const control::SpawnInner& order) {  // runs on the fake's thread
     control::SessionStarted started;
-    started.set_session(inner.label);
+    started.set_session(label);
     started.set_outer_session(order.outer_session());
     started.set_inner_target(order.target());
     return started;
