@@ -164,21 +164,22 @@ TEST_CASE("a kit that speaks before anybody has connected is killed", "[authorit
 TEST_CASE("unknown and known principals take the same time", "[authority][timing]") {
   TcpTarget target;
   Gateway gateway(fleet(target.port()));
-  const auto median_of = [&](const std::string& user) {
-    std::vector<double> times;
-    for (int i = 0; i < 15; ++i) {
-      SessionEnd session = gateway.start_session("127.0.1." + std::to_string(i + 1));
-      auto attempt = gateway.signed_attempt(session, user, engineer_key());
-      attempt.mutable_signature()->back() ^= 1;
-      const auto begin = std::chrono::steady_clock::now();
-      CHECK(gateway.attempt(session, attempt).result() == AuthAnswer::REFUSED);
-      times.push_back(std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count());
-    }
-    std::sort(times.begin(), times.end());
-    return times[times.size() / 2];
+  const auto attempt_of = [&](const std::string& user, int number) {
+    SessionEnd session = gateway.start_session("127.0.1." + std::to_string(number));
+    auto attempt = gateway.signed_attempt(session, user, engineer_key());
+    attempt.mutable_signature()->back() ^= 1;
+    const auto begin = std::chrono::steady_clock::now();
+    CHECK(gateway.attempt(session, attempt).result() == AuthAnswer::REFUSED);
+    return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count();
   };
-  const double known = median_of("engineer+deploy+recs-1");
-  const double unknown = median_of("nobody+deploy+recs-1");
+  // In turns, so that what else the machine does meets both alike.
+  std::vector<double> times[2];
+  for (int i = 0; i < 15; ++i) {
+    times[0].push_back(attempt_of("engineer+deploy+recs-1", i + 1));
+    times[1].push_back(attempt_of("nobody+deploy+recs-1", i + 1));
+  }
+  for (auto& some : times) std::sort(some.begin(), some.end());
+  const double known = times[0][7], unknown = times[1][7];
   INFO("known " << known << " us, unknown " << unknown << " us");
   CHECK(std::abs(known - unknown) < 0.5 * std::max(known, unknown) + 300);  // shared machine: the 10 % are measured end to end
 }
