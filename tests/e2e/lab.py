@@ -142,7 +142,7 @@ class Lab:
 
     def stop(self):
         try:
-            self.stop_gateway(seconds=5)
+            self.stop_gateway(seconds=1)  # sessions that a test left would be waited for; nobody looks at them any more
         finally:
             for target in self.targets:
                 target.stop()

@@ -1,9 +1,10 @@
 """The admin API over HTTPS: tokens, every operation for every persona, the contract field by field, states, streams, the CLI."""
-import copy, http.client, json, os, pathlib, re, ssl, time, unittest, urllib.parse
+import copy, http.client, json, os, pathlib, re, time, unittest, urllib.parse
 
 import yaml
 
 from lab import ROOT, Lab, free_port, wait_for
+from over_https import trust
 
 CONTRACT = yaml.safe_load((ROOT / "admin" / "api" / "openapi.yaml").read_text())
 PERSONAS = ("anonymous", "engineer", "engineer2", "approver", "auditor", "admin")
@@ -106,8 +107,7 @@ class AdminApi(unittest.TestCase):
                       config=f"admin:\n  listen: [\"127.0.0.1:{cls.api_port}\"]\n  requests_per_minute: 100000\n", policy=None, start=False)
         cls.lab.policy_text = lambda: cls.policy(cls.lab)
         cls.lab.start()
-        certificate = next(pathlib.Path(cls.lab.folder / "state").rglob("admin_tls.pem"))
-        cls.tls = ssl.create_default_context(cafile=str(certificate))
+        cls.tls = trust(cls.lab)
         cls.tokens = {name: cls.make_token(name) for name in PERSONAS[1:]}
 
     @classmethod

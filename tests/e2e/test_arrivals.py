@@ -35,15 +35,8 @@ class Arrivals(unittest.TestCase):
                              "  unauthenticated_per_source: 5\n")
         cls.lab.targets[0].address = "::1"
         cls.lab.policy_text = cls.policy
-        try:
-            cls.lab.start()
-        except BaseException:
-            cls.lab.stop()
-            raise
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.lab.stop()
+        cls.addClassCleanup(cls.lab.stop)
+        cls.lab.start()
 
     @classmethod
     def policy(cls):

@@ -52,15 +52,8 @@ class ConnectionLayer(unittest.TestCase):
         cls.other = UnixEcho(cls.shared / "other.sock")
         cls.lab.policy_text = cls.policy
         cls.who = cls.lab.user()
-        try:
-            cls.lab.start()
-        except BaseException:
-            cls.lab.stop()
-            raise
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.lab.stop()
+        cls.addClassCleanup(cls.lab.stop)
+        cls.lab.start()
 
     @classmethod
     def policy(cls, channels=EVERYTHING, more=""):

@@ -382,15 +382,8 @@ class DoorMatrix(unittest.TestCase):
         cls.lab.targets[0].extra_config = "X11Forwarding yes\nXAuthLocation /bin/true\nSubsystem probe echo probe-42\n"
         cls.places = Places(cls.lab.folder)
         cls.lab.policy_text = cls.policy
-        try:
-            cls.lab.start()
-        except BaseException:
-            cls.lab.stop()
-            raise
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.lab.stop()
+        cls.addClassCleanup(cls.lab.stop)
+        cls.lab.start()
 
     @classmethod
     def policy(cls):

@@ -1,10 +1,11 @@
 """Passwords and groups of a real OpenLDAP: over TLS only, with its certificate verified; stock ssh and the browser's login alike."""
-import http.client, json, os, pathlib, re, socket, ssl, subprocess, sys, threading, time, unittest
+import json, os, pathlib, re, socket, subprocess, sys, threading, time, unittest
 
-from browser import CHROMIUM, MISSING, Browser
+from browser import MISSING, Chromium
 from lab import BIN, ROOT, Lab, ended, free_port, wait_for
 
 sys.path.insert(0, str(ROOT / "tests/services"))
+from over_https import ask, trust
 from slapd import BASE, Slapd, group, make_certificate, person, why_not
 
 PEOPLE = {"newcomer": "ldap horse", "member": "ldap mouse", "crowd": "ldap crowd"}
@@ -44,7 +45,7 @@ class Listener:
 
 
 @unittest.skipIf(why_not(), why_not())
-class Directory(unittest.TestCase):
+class Directory(Chromium, unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.api_port = free_port()
@@ -110,15 +111,9 @@ class Directory(unittest.TestCase):
     def until(self, want):
         wait_for(lambda: want(self.whoami()), 20, 0.3)
 
-    drive, close_browser = Browser.__dict__["drive"], Browser.__dict__["close_browser"]
-
     @unittest.skipIf(MISSING, MISSING)
     def test_1_the_page_takes_the_directorys_password(self):
-        type(self).shots = self.lab.folder / "shots"
-        self.shots.mkdir()
-        type(self).browser = subprocess.Popen(["node", ROOT / "tests/e2e/web/drive.mjs", f"https://127.0.0.1:{self.api_port}", os.environ.get("SALLYPORT_SHOTS", self.shots)], stdin=subprocess.PIPE,
-                                              stdout=subprocess.PIPE, env={**os.environ, "CHROMIUM": CHROMIUM}, text=True)
-        self.addCleanup(self.close_browser)
+        self.open_browser(f"https://127.0.0.1:{self.api_port}")
         self.drive("open", person="newcomer")
         for password, told in (("not hers", "SP-"), (PEOPLE["newcomer"], "Sign out")):
             self.drive("fill", person="newcomer", label="Name", value="newcomer")
@@ -176,15 +171,11 @@ class Directory(unittest.TestCase):
         self.until(lambda said: "operators (directory)" in said)
 
     def test_4_the_browser_asks_the_same(self):
-        tls = ssl.create_default_context(cafile=str(next(pathlib.Path(self.lab.folder / "state").rglob("admin_tls.pem"))))
+        tls = trust(self.lab)
         tls.check_hostname = False
         for password, wanted in (("wrong", 401), ("", 401), (PEOPLE["member"], 200)):
-            connection = http.client.HTTPSConnection("127.0.0.1", self.api_port, context=tls, timeout=30)
-            connection.request("POST", "/v1/login", body=json.dumps({"user": "member", "password": password}), headers={"Content-Type": "application/json"})
-            answer = connection.getresponse()
-            text = answer.read()
-            connection.close()
-            self.assertEqual(answer.status, wanted, text)
+            status, _, text = ask(self.api_port, tls, "POST", "/v1/login", {"user": "member", "password": password})
+            self.assertEqual(status, wanted, text)
 
     def test_5_groups_by_posix_and_by_member_of_and_how_deep(self):
         self.again(groups_by="posix", groups_base=f"ou=posix,{BASE}", groups='["login=operators"]')

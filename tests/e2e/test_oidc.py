@@ -1,10 +1,11 @@
 """Single sign-on by OpenID Connect: the real provider with stock ssh, our CLI and a real Chromium; and one that lies."""
-import http.client, json, os, pathlib, re, signal, ssl, subprocess, threading, time, unittest, urllib.parse
+import json, os, re, signal, subprocess, threading, time, unittest, urllib.parse
 
-from browser import CHROMIUM, MISSING, Browser
-from lab import BIN, ROOT, Lab, ended, free_port, wait_for
+from browser import MISSING, Chromium
+from lab import BIN, Lab, ended, free_port, wait_for
 from test_login import argon2id
 from oidc import BentProvider, CLIENT, Provider, SECRET, Visitor, b64, missing
+from over_https import ask, trust
 
 CALLBACK = "/v1/login/oidc/callback"
 ACCOUNTS = {
@@ -29,16 +30,11 @@ class Web:
 
     def __init__(self, lab, port):
         self.port = port
-        certificate = next(pathlib.Path(lab.folder / "state").rglob("admin_tls.pem"))
-        self.tls = ssl.create_default_context(cafile=str(certificate))
+        self.tls = trust(lab)
 
     def call(self, method, path, body=None, **headers):
-        connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=self.tls, timeout=30)
-        connection.request(method, path, body=None if body is None else json.dumps(body), headers={"Content-Type": "application/json", **{k.replace("_", "-"): v for k, v in headers.items()}})
-        answer = connection.getresponse()
-        text = answer.read()
-        connection.close()
-        return answer.status, answer.headers, json.loads(text) if text.startswith(b"{") else text
+        status, answered, text = ask(self.port, self.tls, method, path, body, **headers)
+        return status, answered, json.loads(text) if text.startswith(b"{") else text
 
     def begin(self, body=None, **headers):
         status, headers, body = self.call("POST", "/v1/login/oidc", body or {}, **headers)
@@ -323,18 +319,12 @@ class SignOn(Shared, unittest.TestCase):
 
 
 @unittest.skipIf(missing() or MISSING, missing() or MISSING)
-class Page(Shared, unittest.TestCase):
-    drive, close_browser = Browser.__dict__["drive"], Browser.__dict__["close_browser"]
-
+class Page(Shared, Chromium, unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.make_lab()
         cls.base = f"https://127.0.0.1:{cls.api_port}"
-        shots = cls.lab.folder / "shots"
-        shots.mkdir()
-        cls.browser = subprocess.Popen(["node", ROOT / "tests/e2e/web/drive.mjs", cls.base, shots], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                       env={**os.environ, "CHROMIUM": CHROMIUM}, text=True)
-        cls.addClassCleanup(cls.close_browser)
+        cls.open_browser(cls.base)
 
     def go(self, person, account, secret):
         self.drive("open", person=person)

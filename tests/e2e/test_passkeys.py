@@ -1,11 +1,12 @@
 """Passkeys: a real Chromium with a virtual security key, and a security key in software that lies."""
-import base64, hashlib, http.client, json, os, pathlib, shutil, ssl, struct, subprocess, time, unittest
+import base64, hashlib, json, os, shutil, struct, subprocess, time, unittest
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
-from browser import CHROMIUM, MISSING, ROOT, Browser
+from browser import MISSING, Chromium
 from lab import BIN, Lab, free_port
+from over_https import AsBrowser, trust
 from test_login import argon2id
 
 FRESH = 6
@@ -73,7 +74,7 @@ def with_passwords(lab, hashed):
     return text
 
 
-class Software(unittest.TestCase):
+class Software(AsBrowser, unittest.TestCase):
     """Everything that a browser would never send."""
 
     @classmethod
@@ -85,22 +86,11 @@ class Software(unittest.TestCase):
         cls.lab.policy_text = lambda: with_passwords(cls.lab, cls.hash)
         cls.addClassCleanup(cls.lab.stop)
         cls.lab.start()
-        cls.tls = ssl.create_default_context(cafile=str(next(pathlib.Path(cls.lab.folder / "state").rglob("admin_tls.pem"))))
+        cls.tls = trust(cls.lab)
 
     def setUp(self):
         for name in ("engineer", "admin"):
             self.lab.run_cli("principal", "forget", name)
-
-    def call(self, method, path, body=None, session=None, **headers):
-        connection = http.client.HTTPSConnection("localhost", self.port, context=self.tls, timeout=30)
-        sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        if session:
-            sent.update({"Cookie": session[0], "X-CSRF-Token": session[1]})
-        connection.request(method, path, body=None if body is None else json.dumps(body), headers={"Content-Type": "application/json", **sent})
-        answer = connection.getresponse()
-        text = answer.read()
-        connection.close()
-        return answer.status, answer.headers, json.loads(text)
 
     def begin(self, user):
         status, headers, body = self.call("POST", "/v1/login", {"user": user, "password": "correct horse"})
@@ -260,10 +250,8 @@ class Software(unittest.TestCase):
 
 
 @unittest.skipIf(MISSING or not shutil.which("certutil"), MISSING or "certutil is not installed (libnss3-tools)")
-class InBrowser(unittest.TestCase):
+class InBrowser(Chromium, unittest.TestCase):
     """Chromium makes no passkey at an address whose certificate it does not trust: its profile is given the gateway's."""
-    drive = Browser.__dict__["drive"]
-    close_browser = Browser.__dict__["close_browser"]
 
     @classmethod
     def setUpClass(cls):
@@ -287,11 +275,7 @@ class InBrowser(unittest.TestCase):
         cls.lab.policy_text = lambda: with_passwords(cls.lab, cls.hash)
         cls.addClassCleanup(cls.lab.stop)
         cls.lab.start()
-        cls.shots = pathlib.Path(os.environ.get("SALLYPORT_SHOTS", cls.lab.folder / "shots"))
-        cls.shots.mkdir(exist_ok=True)
-        cls.browser = subprocess.Popen(["node", ROOT / "tests/e2e/web/drive.mjs", cls.base, cls.shots], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                       env={**os.environ, "CHROMIUM": CHROMIUM, "HOME": str(home), "SALLYPORT_TRUSTED": "1"}, text=True)
-        cls.addClassCleanup(cls.close_browser)
+        cls.open_browser(cls.base, HOME=str(home), SALLYPORT_TRUSTED="1")
 
     def tearDown(self):
         self.assertEqual(self.drive("wrong"), [])

@@ -1,7 +1,8 @@
 """The policy as resources of the REST API: every kind made, read, changed and taken away; states, pages, four eyes, secrets that are read."""
-import http.client, json, pathlib, ssl, threading, unittest, urllib.parse
+import json, threading, unittest, urllib.parse
 
 from lab import Lab, free_port, wait_for
+from over_https import ask, trust
 
 
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGO3vw9ipin6pgGtk1TT9Zrxvv1t8xpevk+qLAGqHFmZ"
@@ -16,7 +17,7 @@ class PolicyResources(unittest.TestCase):
         cls.lab.policy_text = lambda: "# Written by hand: keep this line.\n" + cls.lab.default_policy().replace(
             "admin: [policy, lock, audit, view, secret]", "admin: [policy, lock, audit, view, secret, approve, reveal]")
         cls.lab.start()
-        cls.tls = ssl.create_default_context(cafile=str(next(pathlib.Path(cls.lab.folder / "state").rglob("admin_tls.pem"))))
+        cls.tls = trust(cls.lab)
         cls.tokens = {name: json.loads(cls.lab.run_cli("-o", "json", "token", "create", "--for", name, "--name", "test", check=True).stdout)["token"] for name in ("admin", "approver", "auditor")}
 
     @classmethod
@@ -24,15 +25,8 @@ class PolicyResources(unittest.TestCase):
         cls.lab.stop()
 
     def call(self, method, path, body=None, who="admin", **headers):
-        connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=self.tls, timeout=20)
-        sent = {"Authorization": "Bearer " + self.tokens[who], **{key.replace("_", "-"): value for key, value in headers.items()}}
-        if body is not None:
-            sent["Content-Type"] = "application/json"
-        connection.request(method, path, body=None if body is None else json.dumps(body), headers=sent)
-        answer = connection.getresponse()
-        text = answer.read()
-        connection.close()
-        return answer.status, json.loads(text) if text else None, answer.headers
+        status, answered, text = ask(self.port, self.tls, method, path, body, Authorization="Bearer " + self.tokens[who], **headers)
+        return status, json.loads(text) if text else None, answered
 
     def good(self, method, path, body=None, status=200, **headers):
         got, value, answer_headers = self.call(method, path, body, **headers)
@@ -216,7 +210,7 @@ class FourEyes(unittest.TestCase):
         lab.policy_text = policy
         lab.start()
         self.lab, self.port = lab, port
-        self.tls = ssl.create_default_context(cafile=str(next(pathlib.Path(lab.folder / "state").rglob("admin_tls.pem"))))
+        self.tls = trust(lab)
         self.tokens = {name: json.loads(lab.run_cli("-o", "json", "token", "create", "--for", name, "--name", "test", check=True).stdout)["token"] for name in ("admin", "approver")}
         call = lambda *given, **named: PolicyResources.call(self, *given, **named)
         wanted = {"definition": {"members": ["engineer"]}, "reason": "INC-9"}

@@ -11,21 +11,14 @@ class SecurityKeys(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.lab = Lab(targets=1, start=False)
-        try:
-            cls.provider = cls.lab.folder / "security_key.so"
-            subprocess.run([COMPILER, "-O1", "-shared", "-fPIC", "-o", cls.provider, ROOT / "tests" / "services" / "security_key.c", "-lcrypto"], check=True)
-            cls.lines = {}
-            for name, kind, options in (("touch_ed25519", "ed25519-sk", []), ("touch_ecdsa", "ecdsa-sk", []), ("careful", "ed25519-sk", []), ("strict", "ed25519-sk", [])):
-                cls.enrol(name, kind, options)
-            cls.lab.policy_text = cls.policy
-            cls.lab.start()
-        except BaseException:
-            cls.lab.stop()
-            raise
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.lab.stop()
+        cls.addClassCleanup(cls.lab.stop)
+        cls.provider = cls.lab.folder / "security_key.so"
+        subprocess.run([COMPILER, "-O1", "-shared", "-fPIC", "-o", cls.provider, ROOT / "tests" / "services" / "security_key.c", "-lcrypto"], check=True)
+        cls.lines = {}
+        for name, kind, options in (("touch_ed25519", "ed25519-sk", []), ("touch_ecdsa", "ecdsa-sk", []), ("careful", "ed25519-sk", []), ("strict", "ed25519-sk", [])):
+            cls.enrol(name, kind, options)
+        cls.lab.policy_text = cls.policy
+        cls.lab.start()
 
     @classmethod
     def enrol(cls, name, kind, options):

@@ -1,9 +1,10 @@
 """Each service as a user of its own, as on a machine where the package is installed: in a mount namespace with a private copy of /etc that has
 these users, so that nothing of this machine is changed."""
-import http.client, json, os, pathlib, pwd, shutil, signal, socket, ssl, struct, subprocess, sys, tempfile, time, unittest
+import http.client, json, os, pathlib, pwd, shutil, signal, socket, struct, subprocess, sys, tempfile, time, unittest
 
 from browser import MISSING, Browser
 from lab import BIN, IS_ROOT, Lab, ROOT, free_port, wait_for
+from over_https import trust
 
 INSIDE = "SALLYPORT_TEST_HAS_USERS"
 USERS = {"service vault": "sallyport-vault", "service authority": "sallyport-authority", "service recorder": "sallyport-recorder",
@@ -98,7 +99,7 @@ class Recordings(unittest.TestCase):
         cls.lab.policy_text = lambda: cls.lab.default_policy(channels="shell, exec, sftp, tunnel-local", extra_rule=tunnels).replace(
             "bindings:", "  - name: viewer\n    admin: [audit, view, policy]\nbindings:\n  - {role: viewer, principals: [auditor]}\n")
         cls.lab.start()
-        cls.tls = ssl.create_default_context(cafile=str(next((cls.lab.folder / "state").rglob("admin_tls.pem"))))
+        cls.tls = trust(cls.lab)
         cls.tokens = {name: json.loads(cls.lab.run_cli("-o", "json", "token", "create", "--for", name, "--name", "t", check=True).stdout)["token"] for name in ("auditor", "engineer")}
         assert cls.lab.ssh(cls.lab.user(), "echo needle-one").returncode == 0
         wait_for(lambda: cls.rows() and cls.rows()[-1]["state"] == "complete", 20, 0.5)

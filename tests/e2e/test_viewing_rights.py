@@ -1,9 +1,10 @@
 """Who may look at what: one's own session, what was typed, by tokens over HTTPS; recordings as file lists and captures."""
-import base64, http.client, json, os, pathlib, shutil, socket, ssl, subprocess, sys, threading, time, unittest
+import base64, json, os, pathlib, shutil, socket, subprocess, sys, threading, time, unittest
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[2] / "docs" / "format"))
 import sallyport_reader  # noqa: E402
 from lab import BIN, Lab, free_port, wait_for
+from over_https import ask, trust
 
 
 def echo_server(case):
@@ -33,8 +34,7 @@ class Rights(unittest.TestCase):
             .replace("bindings:", "  - name: viewer\n    admin: [audit, view]\n  - name: reader\n    admin: [audit, view, input]\nbindings:\n"
                      "  - {role: viewer, principals: [auditor]}\n  - {role: reader, principals: [approver, engineer]}"))
         cls.lab.start()
-        certificate = next(pathlib.Path(cls.lab.folder / "state").rglob("admin_tls.pem"))
-        cls.tls = ssl.create_default_context(cafile=str(certificate))
+        cls.tls = trust(cls.lab)
         cls.tokens = {name: json.loads(cls.lab.run_cli("-o", "json", "token", "create", "--for", name, "--name", "test", check=True).stdout)["token"]
                       for name in ("engineer", "auditor", "approver")}
 
@@ -43,12 +43,8 @@ class Rights(unittest.TestCase):
         cls.lab.stop()
 
     def call(self, who, path, body):
-        connection = http.client.HTTPSConnection("127.0.0.1", self.api_port, timeout=20, context=self.tls)
-        connection.request("POST", path, json.dumps(body), {"Authorization": "Bearer " + self.tokens[who], "Content-Type": "application/json"})
-        answer = connection.getresponse()
-        text = answer.read()
-        connection.close()
-        return answer.status, json.loads(text)
+        status, _, text = ask(self.api_port, self.tls, "POST", path, body, Authorization="Bearer " + self.tokens[who])
+        return status, json.loads(text)
 
     def sessions(self):
         return json.loads(self.lab.run_cli("-o", "json", "sessions", check=True).stdout)

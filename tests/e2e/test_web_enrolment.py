@@ -1,8 +1,9 @@
 """Invites, ssh keys and one-time codes over HTTPS: what the page does in a real Chromium, and what nobody's page would send."""
-import base64, http.client, json, os, pathlib, re, shutil, ssl, subprocess, time, unittest, urllib.parse
+import base64, json, pathlib, re, shutil, subprocess, time, unittest, urllib.parse
 
-from browser import CHROMIUM, MISSING, ROOT, Browser
+from browser import MISSING, Browser
 from lab import Lab, free_port, wait_for
+from over_https import AsBrowser, trust
 from test_login import argon2id, totp
 
 PASSWORD = "correct horse"
@@ -15,6 +16,18 @@ def with_people(lab, hashed):
     text = text.replace("{name: engineer, type: person,", f"{{name: engineer, type: person, password: \"{hashed}\", enrol: [keys, totp],")
     text = text.replace("{name: admin, type: person,", f"{{name: admin, type: person, password: \"{hashed}\",")
     return text.replace("principals: [engineer]", "principals: [engineer, newcomer, second]")
+
+
+def start_lab(suite, port, origin, more):
+    lab = Lab(targets=1, people=("engineer", "admin", "newcomer"), config=f"admin:\n  listen: [\"127.0.0.1:{port}\"]\n  origin: {origin}\n{more}", start=False)
+    suite.addClassCleanup(lab.stop)
+    for name in ("laptop", "phone"):  # keys of nobody yet
+        lab.add_key(name)
+        del lab.people[name]
+    hashed = argon2id(PASSWORD.encode())
+    lab.policy_text = lambda: with_people(lab, hashed)
+    lab.start()
+    return lab
 
 
 def seed_of(uri):
@@ -34,32 +47,14 @@ class Codes:
         return totp(seed, self.steps[seed])
 
 
-class OverHttps(unittest.TestCase):
+class OverHttps(AsBrowser, unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.port = free_port()
         cls.origin = f"https://localhost:{cls.port}"
-        cls.lab = Lab(targets=1, people=("engineer", "admin", "newcomer"), config=f"admin:\n  listen: [\"127.0.0.1:{cls.port}\"]\n  origin: {cls.origin}\n  web_fresh: 8s\n  requests_per_minute: 1000\n", start=False)
-        for name in ("laptop", "phone"):
-            cls.lab.add_key(name)
-            del cls.lab.people[name]
-        cls.hash = argon2id(PASSWORD.encode())
-        cls.lab.policy_text = lambda: with_people(cls.lab, cls.hash)
-        cls.addClassCleanup(cls.lab.stop)
-        cls.lab.start()
-        cls.tls = ssl.create_default_context(cafile=str(next(pathlib.Path(cls.lab.folder / "state").rglob("admin_tls.pem"))))
+        cls.lab = start_lab(cls, cls.port, cls.origin, "  web_fresh: 8s\n  requests_per_minute: 1000\n")
+        cls.tls = trust(cls.lab)
         cls.code = Codes()
-
-    def call(self, method, path, body=None, session=None, **headers):
-        connection = http.client.HTTPSConnection("localhost", self.port, context=self.tls, timeout=30)
-        sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        if session:
-            sent.update({"Cookie": session[0], "X-CSRF-Token": session[1]})
-        connection.request(method, path, body=None if body is None else json.dumps(body), headers={"Content-Type": "application/json", **sent})
-        answer = connection.getresponse()
-        text = answer.read()
-        connection.close()
-        return answer.status, answer.headers, json.loads(text)
 
     def invite(self, name, *more):
         return json.loads(self.lab.run_cli("-o", "json", "principal", "invite", name, *more, check=True).stdout)
@@ -184,19 +179,8 @@ class InBrowser(Browser):
     def setUpClass(cls):
         port = free_port()
         cls.base = f"https://localhost:{port}"
-        cls.lab = Lab(targets=1, people=("engineer", "admin", "newcomer"), config=f"admin:\n  listen: [\"127.0.0.1:{port}\"]\n  origin: {cls.base}\n  requests_per_minute: 100000\n", start=False)
-        for name in ("laptop", "phone"):
-            cls.lab.add_key(name)
-            del cls.lab.people[name]
-        cls.hash = argon2id(PASSWORD.encode())
-        cls.lab.policy_text = lambda: with_people(cls.lab, cls.hash)
-        cls.addClassCleanup(cls.lab.stop)
-        cls.lab.start()
-        cls.shots = pathlib.Path(os.environ.get("SALLYPORT_SHOTS", cls.lab.folder / "shots"))
-        cls.shots.mkdir(exist_ok=True)
-        cls.browser = subprocess.Popen(["node", ROOT / "tests/e2e/web/drive.mjs", cls.base, cls.shots], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                       env={**os.environ, "CHROMIUM": CHROMIUM}, text=True)
-        cls.addClassCleanup(cls.close_browser)
+        cls.lab = start_lab(cls, port, cls.base, "  requests_per_minute: 100000\n")
+        cls.open_browser(cls.base)
         cls.code = Codes()
 
     def password(self, person):

@@ -1,7 +1,8 @@
 """People in a browser: password and one-time code, the cookie and what protects it, fresh factors, ends; over real HTTPS."""
-import base64, http.client, json, pathlib, ssl, subprocess, time, unittest
+import base64, http.client, json, pathlib, subprocess, time, unittest
 
 from lab import BIN, Lab, free_port
+from over_https import ask, trust
 from test_login import argon2id, totp
 
 SEED = b"12345678901234567890"
@@ -17,8 +18,7 @@ class WebLogin(unittest.TestCase):
         cls.addClassCleanup(cls.lab.stop)
         cls.lab.start()
         cls.put("totp/admin", base64.b32encode(SEED))
-        certificate = next(pathlib.Path(cls.lab.folder / "state").rglob("admin_tls.pem"))
-        cls.tls = ssl.create_default_context(cafile=str(certificate))
+        cls.tls = trust(cls.lab)
         cls.step = 0
 
     @classmethod
@@ -34,17 +34,12 @@ class WebLogin(unittest.TestCase):
         return text.replace("{name: auditor, type: person,", f"{{name: auditor, type: person, networks: [10.0.0.0/8], password: \"{cls.hash}\",")
 
     def call(self, method, path, body=None, cookie="", csrf="", **headers):
-        connection = http.client.HTTPSConnection("127.0.0.1", self.api_port, context=self.tls, timeout=30)
-        sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if cookie:
-            sent["Cookie"] = "a=b; " + cookie
+            headers["Cookie"] = "a=b; " + cookie
         if csrf:
-            sent["X-CSRF-Token"] = csrf
-        connection.request(method, path, body=None if body is None else json.dumps(body), headers={"Content-Type": "application/json", **sent})
-        answer = connection.getresponse()
-        text = answer.read()
-        connection.close()
-        return answer.status, answer.headers, json.loads(text)
+            headers["X-CSRF-Token"] = csrf
+        status, answered, text = ask(self.api_port, self.tls, method, path, body, **headers)
+        return status, answered, json.loads(text)
 
     @classmethod
     def code(cls):

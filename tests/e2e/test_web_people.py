@@ -34,9 +34,8 @@ class People(Browser):
         self.addCleanup(lambda: (client.kill(), client.wait(), [f.close() for f in (client.stdin, client.stdout, client.stderr) if f]))
         return client
 
-    def test_1_a_session_that_waits_is_joined_watched_spoken_to_held_and_left(self):
-        me = dict(person="approver")
-        self.sign_in("approver")
+    def joined(self, told, **me):
+        """A session that waited for her, and its name; she is in it."""
         client = Client(self, self.lab.ssh_command(self.lab.user("target1"), arguments=("-tt",)))
         client.shows(b"waiting for one of seniors to join")
         session = JOIN.search(client.text).group(1).decode()
@@ -45,7 +44,19 @@ class People(Browser):
         self.drive("fill", label="Reason (it", value="four eyes", **me)
         self.drive("shot", name="join", **me)
         self.drive("press", name="Join it", **me)
-        self.drive("see", text="You are present in this session", **me)
+        self.drive("see", text=told, **me)
+        return client, session
+
+    def watch(self, seen, **me):
+        self.drive("press", role="link", name="Watch it now", **me)
+        self.drive("fill", label="Reason", value="four eyes", **me)
+        self.drive("key", key="Enter", **me)
+        self.drive("on_screen", text=seen, timeout=40000, **me)
+
+    def test_1_a_session_that_waits_is_joined_watched_spoken_to_held_and_left(self):
+        me = dict(person="approver")
+        self.sign_in("approver")
+        client, session = self.joined("You are present in this session", **me)
         client.shows(b"approver has joined this session as its moderator")
         self.assertTrue(self.lab.wait_event("moderation.joined", session=session, by="approver"))
         client.type(b"echo typed-$((40+2))\n")
@@ -53,10 +64,7 @@ class People(Browser):
         self.drive("shot", name="present", **me)
         self.assertEqual(self.drive("axe", **me), [])
         # She goes on being there while she watches; the recording shows what the engineer sees.
-        self.drive("press", role="link", name="Watch it now", **me)
-        self.drive("fill", label="Reason", value="four eyes", **me)
-        self.drive("key", key="Enter", **me)
-        self.drive("on_screen", text="typed-42", timeout=40000, **me)
+        self.watch("typed-42", **me)
         client.type(b"echo later-$((50+5))\n")
         self.drive("on_screen", text="later-55", timeout=40000, **me)
         self.drive("see", text="Closing this tab is leaving", **me)
@@ -121,20 +129,10 @@ class People(Browser):
     def test_3b_she_takes_the_keyboard_returns_it_and_ends_the_session(self):
         me = dict(person="approver")
         self.sign_in("approver")
-        client = Client(self, self.lab.ssh_command(self.lab.user("target1"), arguments=("-tt",)))
-        client.shows(b"waiting for one of seniors to join")
-        session = JOIN.search(client.text).group(1).decode()
-        self.drive("visit", path=f"/sessions/{session}", **me)
-        self.drive("press", name="Join the session", **me)
-        self.drive("fill", label="Reason (it", value="four eyes", **me)
-        self.drive("press", name="Join it", **me)
-        self.drive("see", text="You may take its keyboard", **me)
+        client, session = self.joined("You may take its keyboard", **me)
         client.type(b"echo mine-$((40+2))\n")
         client.shows(b"mine-42")
-        self.drive("press", role="link", name="Watch it now", **me)
-        self.drive("fill", label="Reason", value="four eyes", **me)
-        self.drive("key", key="Enter", **me)
-        self.drive("on_screen", text="mine-42", timeout=40000, **me)
+        self.watch("mine-42", **me)
         # Without the keyboard what she types goes nowhere.
         self.drive("type", text="echo early-$((1+1))\n", **me)
         self.drive("press", name="Take the keyboard", **me)

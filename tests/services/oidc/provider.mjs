@@ -41,6 +41,11 @@ const provider = new Provider(issuer, {
   interactions: { url: (_, interaction) => `/sign-in/${interaction.uid}` },
   ttl: { AccessToken: 600, IdToken: 600, Session: 3600, Interaction: 600, Grant: 3600, DeviceCode: 600 },
 });
+// RFC 8628 section 3.5: who waits asks every 5 seconds, or as often as the answer says.
+provider.use(async (ctx, next) => {
+  await next();
+  if (ctx.body?.device_code) ctx.body = { ...ctx.body, interval: 1 };
+});
 const protocol = provider.callback();
 
 async function form(request) {
