@@ -12,6 +12,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "platform/os/port_holder.h"
+
 namespace sallyport::app {
 namespace {
 
@@ -59,7 +61,9 @@ Result<ListeningSocket> open_listening(const std::string& text) {
   auto address = parse_address(text);
   if (!address) return tl::unexpected(address.error());
   const auto unavailable = [&text](const char* what) {
-    return fail(Errc::unavailable, "listening on " + text + ": " + what + ": " + std::strerror(errno));
+    const int error = errno;
+    const auto port = static_cast<std::uint16_t>(std::atoi(text.c_str() + text.rfind(':') + 1));
+    return fail(Errc::unavailable, "listening on " + text + ": " + what + ": " + os::why_not_listening(error, port, "listen"));
   };
   ListeningSocket socket;
   socket.fd = Fd(::socket(address->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));

@@ -6,6 +6,8 @@
 #include <filesystem>
 
 #include "app/config.h"
+#include "platform/crypto/hash.h"
+#include "platform/crypto/hex.h"
 
 namespace sallyport::app {
 namespace {
@@ -21,6 +23,11 @@ std::string quoted(const std::string& text) {
     out += c;
   }
   return out + "\"";
+}
+
+/// A folder of this gateway alone: another one of the same user must not drain rings that are not its own.
+std::string rings_of(const std::string& run_dir) {
+  return "/dev/shm/sallyport-" + std::to_string(geteuid()) + "-" + crypto::to_hex(crypto::sha256(run_dir)).substr(0, 8) + "-rings";
 }
 
 std::string trimmed(const std::string& text) {
@@ -55,8 +62,7 @@ Result<std::string> init_config_text(const std::string& file, const InitOptions&
   if (!options.state_dir.empty()) text += "state_dir: " + quoted(absolute(options.state_dir)) + "\n";
   if (!options.run_dir.empty()) text += "run_dir: " + quoted(absolute(options.run_dir)) + "\n";
   // Rings belong on tmpfs; /run/sallyport is, a folder of the user's choice may not be.
-  if (!options.run_dir.empty() && !absolute(options.run_dir).starts_with("/run/"))
-    text += "ring_dir: \"/dev/shm/sallyport-" + std::to_string(geteuid()) + "-rings\"\n";
+  if (!options.run_dir.empty() && !absolute(options.run_dir).starts_with("/run/")) text += "ring_dir: " + quoted(rings_of(absolute(options.run_dir))) + "\n";
   if (!options.public_address.empty()) text += "public_address: " + quoted(options.public_address) + "\n";
   if (!options.listen.empty()) {
     text += "listen:\n";

@@ -18,6 +18,7 @@ constexpr std::size_t k_most_early_bytes = 256 * 1024;
 constexpr std::size_t k_most_asides = 8;
 constexpr std::size_t k_most_refusals_shown = 8;  // lines on standard error of one sftp channel
 constexpr std::size_t k_most_refusals = 1024;  // told one by one; then the session ends
+constexpr std::size_t k_most_locale_told = 32;
 constexpr std::size_t k_flooded_output = 4 * 1024 * 1024;  // answers a peer does not read; then it is not read either
 
 }  // namespace
@@ -243,6 +244,16 @@ void Relay::tell_refused(std::uint32_t channel, std::string_view what, std::stri
   told.mutable_session_event()->set_name("relay.refused");
   told.mutable_session_event()->set_json(
       fmt::format(R"({{"channel":{},"request":{},"decision":"deny","code":"{}"}})", channel, json_string(printable(what, 64)), code));
+  authority_.tell(std::move(told));
+}
+
+void Relay::tell_not_passed(std::uint32_t channel, std::string_view variable) {
+  if (locale_told_.size() >= k_most_locale_told || std::find(locale_told_.begin(), locale_told_.end(), variable) != locale_told_.end()) return;
+  locale_told_.emplace_back(variable);
+  control::Envelope told;
+  told.mutable_session_event()->set_name("relay.refused");
+  told.mutable_session_event()->set_json(
+      fmt::format(R"({{"channel":{},"request":{},"decision":"ignore","code":"SP-2027"}})", channel, json_string(printable("env " + std::string(variable), 64))));
   authority_.tell(std::move(told));
 }
 

@@ -139,6 +139,7 @@ class Relay {
   /// The audit event of a refusal that this process makes by itself; the authority tells of its own. A session that is
   /// refused too often ends: the journal is not a place to write to at will.
   void tell_refused(std::uint32_t channel, std::string_view what, std::string_view code, Side by = Side::client);
+  void tell_not_passed(std::uint32_t channel, std::string_view variable);
   /// A refusal for which the protocol has no text: a debug message now, and a line where the person reads one: on the error
   /// output of a program that runs, or of the next one that begins.
   void tell_aside(const Notice& notice);
@@ -224,6 +225,7 @@ class Relay {
   std::deque<std::string> untaped_events_;
   std::vector<Notice> asides_;                     // not yet shown to the person
   std::size_t refusals_told_[2] = {0, 0};  // of the client, of the target
+  std::vector<std::string> locale_told_;   // LANG and its like that were not passed on: an event for each name, not for each channel
   bool shortage_told_ = false;  // of channels
   std::vector<std::string> remote_forwards_;       // "tcp host port" / "unix path" that were granted
   bool agent_granted_ = false;

@@ -25,6 +25,13 @@ constexpr std::size_t k_longest_command = 256 * 1024;
   return pattern == name;
 }
 
+/// Variables that stock clients send with every channel (SendEnv of the distributions) without their person's asking: that they
+/// are not passed on is noted, but nobody was denied anything.
+[[nodiscard]] bool is_sent_unasked(std::string_view variable) {
+  return variable == "LANG" || variable == "LANGUAGE" || variable.starts_with("LC_") || variable == "COLORTERM" || variable == "NO_COLOR" ||
+         variable == "XMODIFIERS";
+}
+
 /// Requests on a session channel that a client may make and that change nothing but the running program's terminal or
 /// state: passed on as they are.
 [[nodiscard]] bool passes_unasked(std::string_view name) {
@@ -291,7 +298,8 @@ bool Relay::take_client_request(Channel& channel, Item& item) {
   if (name == "env") {
     const auto variable = reader.text();
     if (channel.decided || !env_allowed(variable)) {
-      tell_refused(channel.id, "env " + std::string(variable.substr(0, 60)), channel.decided ? "SP-5006" : "SP-2027");
+      if (!channel.decided && is_sent_unasked(variable)) tell_not_passed(channel.id, variable.substr(0, 60));
+      else tell_refused(channel.id, "env " + std::string(variable.substr(0, 60)), channel.decided ? "SP-5006" : "SP-2027");
       if (item.want_reply) reply_request(channel, Side::client, false);
       return true;
     }

@@ -33,6 +33,7 @@
 #include <vector>
 
 #include "platform/model/ip.h"
+#include "platform/os/port_holder.h"
 
 namespace sallyport::net {
 namespace {
@@ -455,7 +456,7 @@ Result<void> HttpServer::listen_tls(const std::string& address, const std::strin
   const int one = 1;
   if (!socket || ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
       ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&bound), size) != 0 || ::listen(socket.get(), 128) != 0)
-    return fail(Errc::unavailable, address + ": " + std::strerror(errno));
+    return fail(Errc::unavailable, "listening on " + address + ": " + os::why_not_listening(errno, port, "admin.listen"));
   socklen_t length = sizeof bound;
   ::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&bound), &length);
   state_->port = ntohs(bound.ss_family == AF_INET ? v4->sin_port : v6->sin6_port);

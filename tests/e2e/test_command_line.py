@@ -1,5 +1,5 @@
 """The command line as a person and as a script meet it: help, formats, exit statuses, typos, explanations."""
-import json, os, pathlib, re, shutil, signal, subprocess, threading, time, unittest
+import json, os, pathlib, re, shutil, signal, socket, subprocess, tempfile, threading, time, unittest
 
 from lab import BIN, IS_ROOT, Lab, ended, wait_for
 
@@ -68,6 +68,24 @@ class Words(unittest.TestCase):
             file.write_text("node: lab\n")
             self.assertEqual(run("--config", file, "config", "check").returncode, 0)
             self.assertIn(b"login_grace: 30s", run("--config", file, "config", "show", "--effective").stdout)
+
+    def test_an_address_in_use_is_told_with_its_holder_and_the_setting(self):
+        with socket.create_server(("127.0.0.1", 0)) as held, tempfile.TemporaryDirectory(prefix="sp-held-") as folder:
+            address = "127.0.0.1:%d" % held.getsockname()[1]
+            rings = set()
+            for name in ("a", "b"):
+                file = pathlib.Path(folder, name, "sallyport.yaml")
+                made = run("--config", file, "init", "--non-interactive", "--state-dir", f"{folder}/{name}/state", "--run-dir", f"{folder}/{name}/run", "--listen", address)
+                self.assertEqual(made.returncode, 0, made.stderr)
+                rings.update(re.findall(r'ring_dir: "(/dev/shm/.+)"', file.read_text()))
+            self.assertEqual(len(rings), 2)  # two gateways of one user do not share their rings
+            try:
+                done = run("--config", file, "serve")
+            finally:
+                for ring in rings:
+                    shutil.rmtree(ring, True)
+            self.assertEqual(done.returncode, 7)
+            self.assertRegex(done.stderr.decode(), rf"{re.escape(address)}: .*in use: by \S+ \(pid {os.getpid()}\); .*`listen` in the configuration")
 
     def test_without_a_gateway_it_is_unavailable(self):
         with Lab(targets=0, start=False) as lab:

@@ -194,6 +194,17 @@ class ConnectionLayer(unittest.TestCase):
         self.assertEqual(done.stdout, b"[yes] []\n")
         self.refused(request="env LD_PRELOAD_X", code="SP-2027")
 
+    @needs_paramiko
+    def test_a_locale_that_no_role_lists_is_not_passed_on_and_nobody_was_denied(self):
+        client = self.paramiko_client()
+        for _ in range(2):
+            channel = client.get_transport().open_session()
+            channel.set_environment_variable("COLORTERM", "truecolor")
+            channel.exec_command("echo [$COLORTERM]")
+            self.assertEqual(channel.makefile().read(), b"[]\n")
+        told = self.lab.wait_event("relay.refused", request="env COLORTERM")
+        self.assertEqual([(e["decision"], e["code"]) for e in told], [("ignore", "SP-2027")])
+
     # ------------------------------------------------------------- terminals and signals
     @needs_asyncssh
     def test_pixels_signals_and_breaks(self):

@@ -88,6 +88,13 @@ TEST_CASE("CEF escapes what would end a field", "[admin][sinks]") {
   CHECK(line.find("outcome=failure") != std::string::npos);
 }
 
+TEST_CASE("a locale that was not passed on is no refusal", "[admin][sinks]") {
+  const auto noise = ocsf(event_of("relay.refused", R"({"reported":{"request":"env LANG","decision":"ignore","code":"SP-2027"}})"));
+  const auto asked = ocsf(event_of("relay.refused", R"({"reported":{"request":"env LD_PRELOAD","decision":"deny","code":"SP-2027"}})"));
+  CHECK(noise.at("severity_id").as_int64() == 1);
+  CHECK(asked.at("severity_id").as_int64() == 3);
+}
+
 TEST_CASE("a format that does not exist is refused", "[admin][sinks]") {
   CHECK_FALSE(event_format_of("leef"));
   CHECK(event_format_of("cef").value() == EventFormat::cef);
