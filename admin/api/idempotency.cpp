@@ -25,9 +25,11 @@ bool Idempotency::admit(const CallPtr& call) {
   for (const auto& [name, value] : call->request.query) whole += name + "=" + value + "\n";
   whole += call->request.body;
   const std::string fingerprint = crypto::to_hex(crypto::sha256(bytes_of(whole)));
-  const std::string place = (call->who.token.empty() ? call->who.name : call->who.token) + "\n" + key;
-  const auto found = kept_.find(place);
-  if (found != kept_.end()) {
+  const std::string name = call->who.token.empty() ? call->who.name : call->who.token;
+  if (name.empty()) return true;
+  Caller& caller = callers_[name];
+  const auto found = caller.kept.find(key);
+  if (found != caller.kept.end()) {
     const Kept& kept = *found->second;
     if (kept.fingerprint != fingerprint) {
       call->refuse_status(422, "SP-7001", "this Idempotency-Key was used for another request");
@@ -42,17 +44,14 @@ bool Idempotency::admit(const CallPtr& call) {
     }
     return false;
   }
-  if (order_.size() >= k_most_kept) {
-    kept_.erase(order_.front());
-    order_.pop_front();
-  }
   auto fresh = std::make_shared<Kept>();
   fresh->fingerprint = fingerprint;
   // The key of a recording, a new token: told once, kept nowhere.
   constexpr std::string_view k_secret[] = {"recordings", "tokens", "invites", "secrets", "passkeys", "one-time-code", "recovery-codes"};
   fresh->has_secret = call->parts.size() > 1 && std::find(std::begin(k_secret), std::end(k_secret), call->parts[1]) != std::end(k_secret);
-  kept_.emplace(place, fresh);
-  order_.push_back(place);
+  caller.kept.emplace(key, fresh);
+  caller.order.push_back(key);
+  if (++size_ > k_most_kept) make_room();
   call->answer = [fresh, next = call->answer](net::HttpResponse response) {
     fresh->answered = true;
     if (!fresh->has_secret && response.body.size() <= k_most_body) fresh->response = response;
@@ -61,6 +60,14 @@ bool Idempotency::admit(const CallPtr& call) {
     next(std::move(response));
   };
   return true;
+}
+
+void Idempotency::make_room() {
+  const auto most = std::max_element(callers_.begin(), callers_.end(), [](const auto& a, const auto& b) { return a.second.order.size() < b.second.order.size(); });
+  most->second.kept.erase(most->second.order.front());
+  most->second.order.pop_front();
+  if (most->second.order.empty()) callers_.erase(most);
+  --size_;
 }
 
 }  // namespace sallyport::admin
