@@ -22,8 +22,8 @@ struct AddressVerdict {
   const char* why = "";
 };
 
-/// Unspecified and multicast are always refused; loopback, link-local (cloud metadata lives there) and the gateway's own
-/// listeners unless the target's `allow_networks` names them. `own_addresses` are the machine's addresses, for listeners
+/// Unspecified and multicast are always refused; loopback, link-local (clouds' metadata services count as it) and the gateway's own
+/// listeners unless the target's `allow_networks` names them. An IPv6 address that stands for an IPv4 one is judged as both. `own_addresses` are the machine's addresses, for listeners
 /// that are bound to all of them.
 [[nodiscard]] AddressVerdict judge_address(const Target& target, const IpAddress& address, std::uint16_t port,
                                            std::span<const Listener> listeners,
