@@ -8,12 +8,25 @@
 #include "policy/authority/authority.h"
 #include "policy/authority/coded_error.h"
 #include "policy/authority/moderation.h"
+#include "policy/authority/requests.h"
 
 namespace sallyport::admin {
 namespace {
 
-json::object object_of(const authority::SessionRow& row) {
+/// What keeps live sessions still just now.
+struct Stills {
+  explicit Stills(const authority::Authority& authority) : moderation(*authority.moderation), waiting(authority.requests->waiting()) {}
+  const authority::Moderation& moderation;
+  std::map<std::string, std::string> waiting;
+};
+
+/// `brief`: without what only a page of its own shows.
+json::object object_of(const authority::SessionRow& row, const Stills& stills, bool brief = false) {
   json::object out;
+  if (row.ended_us == 0) {
+    if (stills.moderation.is_held(row.label)) out["held"] = true;
+    if (const auto found = stills.waiting.find(row.label); found != stills.waiting.end()) out["waiting_for"] = found->second;
+  }
   out["session"] = row.label;
   out["state"] = row.state;
   out["principal"] = row.principal;
@@ -22,13 +35,15 @@ json::object object_of(const authority::SessionRow& row) {
   out["peer"] = row.source + (row.source.empty() ? "" : ":" + std::to_string(row.source_port));
   out["started"] = utc_text(row.started_us);
   if (!row.outer.empty()) out["outer"] = row.outer;
-  if (!row.address.empty()) out["address"] = row.address;
-  if (!row.factors.empty()) out["factors"] = row.factors;
-  if (!row.key_fingerprint.empty()) out["key"] = row.key_fingerprint;
-  if (!row.credential.empty()) out["credential"] = row.credential;
-  if (row.serial != 0) out["certificate_serial"] = row.serial;
-  if (!row.client_algorithms.empty()) out["client_algorithms"] = row.client_algorithms;
-  if (!row.target_algorithms.empty()) out["target_algorithms"] = row.target_algorithms;
+  if (!brief) {
+    if (!row.address.empty()) out["address"] = row.address;
+    if (!row.factors.empty()) out["factors"] = row.factors;
+    if (!row.key_fingerprint.empty()) out["key"] = row.key_fingerprint;
+    if (!row.credential.empty()) out["credential"] = row.credential;
+    if (row.serial != 0) out["certificate_serial"] = row.serial;
+    if (!row.client_algorithms.empty()) out["client_algorithms"] = row.client_algorithms;
+    if (!row.target_algorithms.empty()) out["target_algorithms"] = row.target_algorithms;
+  }
   out["channels"] = row.channels;
   out["bytes_in"] = row.bytes_in;
   out["bytes_out"] = row.bytes_out;
@@ -60,24 +75,29 @@ void list(const CallPtr& call) {
     if (!moment) return call->refuse(Error{Errc::invalid, std::string(name) + ": `" + text + "` is no moment; write 2026-11-22T08:00:00Z"});
     *place = moment->time_since_epoch().count();
   }
+  const std::string wanted = call->request.argument("brief", "false");
+  if (wanted != "true" && wanted != "false") return call->refuse(Error{Errc::invalid, "brief is true or false"});
+  const bool brief = wanted == "true";
   query.limit = call->limit(100, 10'000);
   if (query.limit == 0) return;
   if (wants_stream(*call)) {
     auto last = std::make_shared<std::string>();
-    return stream(call, policy::AdminRight::audit, [call, last]() -> std::string {
+    return stream(call, policy::AdminRight::audit, [call, last, brief]() -> std::string {
       json::array out;
+      const Stills stills(call->administration.authority());
       for (const auto& [label, session] : call->administration.authority().sessions)
-        if (session->is_logged_in() && session->link != nullptr) out.push_back(object_of(session->row));
+        if (session->is_logged_in() && session->link != nullptr) out.push_back(object_of(session->row, stills, brief));
       std::string now = json::serialize(json::object{{"sessions", std::move(out)}});
       if (now == *last) return {};
       *last = now;
       return sse("sessions", {}, now);
     });
   }
-  call->administration.list_sessions(query, [call, most = query.limit](const Result<std::vector<authority::SessionRow>>& rows) {
+  call->administration.list_sessions(query, [call, brief, most = query.limit](const Result<std::vector<authority::SessionRow>>& rows) {
     if (!rows) return call->refuse(rows.error());
     json::array out;
-    for (const auto& row : *rows) out.push_back(object_of(row));
+    const Stills stills(call->administration.authority());
+    for (const auto& row : *rows) out.push_back(object_of(row, stills, brief));
     call->reply(json::object{{"sessions", std::move(out)}, {"next", rows->size() == most ? rows->back().label : std::string()}});
   });
 }
@@ -191,7 +211,7 @@ void serve_sessions(const CallPtr& call) {
     if (!call->may(policy::AdminRight::audit)) return;
     call->administration.find_session(label, [call](const Result<authority::SessionRow>& row) {
       if (!row) return call->refuse(row.error());
-      call->reply(object_of(*row));
+      call->reply(object_of(*row, Stills(call->administration.authority())));
     });
     return;
   }

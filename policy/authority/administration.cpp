@@ -4,6 +4,7 @@
 
 #include "policy/access/matching.h"
 #include "policy/authority/live_sessions.h"
+#include "policy/authority/moderation.h"
 
 namespace sallyport::authority {
 
@@ -125,6 +126,7 @@ void Administration::hold_session(const Operator& who, const std::string& label,
         body->set_hold(held ? control::SessionMessage::HOLD : control::SessionMessage::GO_ON);
         body->set_text((who.principal.empty() ? who.name : who.principal) + (held ? " holds this session" : " lets this session go on") + (reason.empty() ? "" : ": " + reason));
         here->link->send(std::move(told));
+        authority_.moderation->note_hold(label, held);
         outcome(EventJson().text("session", label).text("reason", reason));
       },
       std::move(done));

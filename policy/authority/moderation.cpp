@@ -42,7 +42,13 @@ std::vector<const Moderation::Seat*> Moderation::seats_of(const std::string& ses
   return seats;
 }
 
+void Moderation::note_hold(const std::string& session, bool held) {
+  if (held && authority_.find(session) != nullptr) held_.insert(session);
+  else held_.erase(session);
+}
+
 void Moderation::on_session_gone(const std::string& label) {
+  held_.erase(label);
   std::vector<std::string> over;
   std::vector<std::string> left;
   for (const auto& [id, seat] : seats_) {
@@ -358,6 +364,7 @@ void Moderation::act(Seat& seat, const JoinKey& key) {
       if (!may()) return;
       const bool hold = key.what == JoinKey::What::hold;
       return act_of(hold ? "session.hold" : "session.release", of, [this, session = seat.session, name, hold] {
+        note_hold(session, hold);
         tell_session(session, name + (hold ? " holds this session" : " lets this session go on"),
                      EventJson().text("event", hold ? "session.held" : "session.released").text("by", name).str(), hold ? control::SessionMessage::HOLD : control::SessionMessage::GO_ON);
       });

@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -43,6 +44,10 @@ class Moderation {
   void on_session_gone(const std::string& label);
   /// The policy, a lock or the time has changed: who may no longer be there leaves.
   void judge_all();
+
+  /// Somebody holds it, or lets it go on: nothing of its client reaches the target meanwhile.
+  void note_hold(const std::string& session, bool held);
+  [[nodiscard]] bool is_held(const std::string& session) const { return held_.contains(session); }
 
   // ---- people
   struct Seat {
@@ -97,6 +102,7 @@ class Moderation {
   void renew(Seat& seat);
 
   Authority& authority_;
+  std::set<std::string> held_;  ///< sessions; this process's knowledge only, as the holding is the session's
   std::map<std::string, std::shared_ptr<Seat>> seats_;
 };
 

@@ -586,6 +586,13 @@ std::vector<RequestRow> Requests::list_open() const {
   return rows;
 }
 
+std::map<std::string, std::string> Requests::waiting() const {
+  std::map<std::string, std::string> kinds;
+  for (const auto& [id, open] : open_)
+    for (const auto& waiter : open->waiters) kinds.try_emplace(waiter->session, open->row.kind);
+  return kinds;
+}
+
 Result<RequestRow> Requests::find(std::string_view id) const {
   if (const Open* open = find_open(id)) return open->row;
   const Open* match = nullptr;

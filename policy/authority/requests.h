@@ -81,6 +81,8 @@ class Requests {
   /// Pending and approved ones, newest first. By id, or the end of an id (at least 6 characters).
   [[nodiscard]] std::vector<RequestRow> list_open() const;
   [[nodiscard]] Result<RequestRow> find(std::string_view id) const;
+  /// Sessions in which something waits for people, with the kind of the request: access, command, file, tunnel, presence.
+  [[nodiscard]] std::map<std::string, std::string> waiting() const;
 
   /// Called after every change of a request, with the event's name.
   std::function<void(const RequestRow& row, const std::string& event)> on_change;

@@ -76,6 +76,14 @@ class Web(Browser):
     def test_3_a_waiting_command_is_approved_in_the_page_and_runs(self):
         self.sign_in("approver")
         client = self.connect("target2", "echo approved-and-run")
+        # Who watches the gateway sees that it does not go on by itself, and why.
+        self.sign_in("auditor")
+        self.drive("visit", person="auditor", path="/")
+        self.drive("see", person="auditor", text="waits for approval")
+        waiting = [row for row in self.lab.admin("GET", "/v1/sessions")[1]["sessions"] if row.get("waiting_for")]
+        self.assertEqual([(row["target"], row["waiting_for"], row.get("held")) for row in waiting], [("target2", waiting[0]["waiting_for"], None)])
+        self.drive("visit", person="auditor", path=f"/sessions/{waiting[0]['session']}")
+        self.drive("see", person="auditor", text="waits for approval")
         self.drive("visit", person="approver", path="/requests")
         self.drive("press", person="approver", name="Approve the request of engineer")
         self.drive("fill", person="approver", label="Reason", value="seen with her")
@@ -83,6 +91,7 @@ class Web(Browser):
         self.drive("key", person="approver", key="Enter")
         self.assertEqual(client.communicate(timeout=20)[0], b"approved-and-run\n")
         self.assertTrue(self.lab.wait_event("request.approved"))
+        self.assertEqual([row for row in self.lab.admin("GET", "/v1/sessions")[1]["sessions"] if row.get("waiting_for")], [])
 
     def test_4_a_denial_in_the_page_reaches_the_client(self):
         self.sign_in("approver")
@@ -94,6 +103,18 @@ class Web(Browser):
         out, err = client.communicate(timeout=20)
         self.assertEqual(out, b"")
         self.assertIn(b"not before the release", err)
+
+    def test_4_what_turns_a_line_around_is_seen_as_what_it_is(self):
+        self.lab.run_cli("lock", "set", "--principal", "nobody9", "--reason", "see a\u202egnp.exe\u2066 \u200b!", check=True)
+        self.sign_in("admin")
+        self.drive("visit", person="admin", path="/locks")
+        self.drive("see", person="admin", text="gnp.exe")
+        text = self.drive("text", person="admin")
+        self.assertIn("see a\\u202egnp.exe\\u2066 \\u200b!", text)
+        self.assertNotRegex(text, "[\u200b\u202a-\u202e\u2066-\u2069]")
+        # What is saved or sent back is what there is.
+        self.assertIn("see a\u202egnp.exe", self.drive("save", person="admin", name="Save as CSV"))
+        self.lab.run_cli("lock", "remove", "--principal", "nobody9", check=True)
 
     def test_5_what_a_person_may_not_see_is_not_offered_and_refused_by_its_address(self):
         self.sign_in("engineer")

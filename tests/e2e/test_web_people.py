@@ -1,5 +1,5 @@
 """The page in a real Chromium, two people at once: joining a moderated session, acts that wait, what every page looks like."""
-import pathlib, select, subprocess, time, unittest
+import pathlib, re, select, subprocess, time, unittest
 
 from browser import MISSING, Browser
 from lab import free_port, wait_for
@@ -188,6 +188,8 @@ class People(Browser):
         self.drive("press", name="Hold it", **me)
         wait_for(lambda: len(self.lab.events("session.held")) > held_before, 10)
         session = self.lab.events("session.held")[-1]["session"]
+        self.assertIs(self.lab.admin("GET", f"/v1/sessions/{session}")[1].get("held"), True)
+        wait_for(lambda: re.search(r"target2\s+held\b", self.drive("text", **me)), 10)
         held.stdin.write(b"through\n")
         held.stdin.flush()
         self.assertEqual(self.readable(held.stdout, 2), [])
@@ -195,6 +197,8 @@ class People(Browser):
         self.drive("fill", label="Reason (it", value="seen", **me)
         self.drive("press", name="Go on", exact=True, **me)
         self.assertEqual(held.stdout.readline(), b"through\n")
+        self.assertNotIn("held", self.lab.admin("GET", f"/v1/sessions/{session}")[1])
+        wait_for(lambda: re.search(r"target2\s+live\b", self.drive("text", **me)), 10)
         self.drive("shot", name="live-acts", **me)
         self.assertEqual(self.drive("axe", **me), [])
         self.drive("size", width=360, height=800, **me)

@@ -1,7 +1,23 @@
-// How values read: one place for times, sizes and durations.
+// How values read: one place for texts of others, times, sizes and durations.
+
+// As platform/model/json_text.cpp has them, but for tab and line feed, which a page lays out harmlessly.
+const STEERING = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
+
+/**
+ * `text` as it is shown: what steers the line instead of being seen (control characters, those that turn its direction around, those that
+ * nobody sees) is written as \u202e, so that a person reads the name, command or reason that there is. main.tsx has every text of the page
+ * go through here.
+ */
+export function shown(text: string): string {
+  return text.search(STEERING) < 0 ? text : text.replace(STEERING, (one) => `\\u${(one.codePointAt(0) ?? 0).toString(16).padStart(4, "0")}`);
+}
+
+// Made once: making one for each cell takes longer than everything else of a long table.
+const CLOCK = new Intl.DateTimeFormat(undefined, { dateStyle: "short", timeStyle: "medium" });
+
 export function clock(utc: string): string {
   const at = new Date(utc);
-  return Number.isNaN(at.getTime()) ? utc : at.toLocaleString(undefined, { dateStyle: "short", timeStyle: "medium" });
+  return Number.isNaN(at.getTime()) ? utc : CLOCK.format(at);
 }
 
 export function since(utc: string, until = Date.now()): string {

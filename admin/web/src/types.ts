@@ -46,6 +46,8 @@ export interface Session {
   channels: number;
   bytes_in: number;
   bytes_out: number;
+  held?: boolean; // somebody holds it: nothing of its client reaches the target
+  waiting_for?: string; // kind of the request that its people wait for
   code?: string;
   outcome?: string;
   exit_code?: number;

@@ -2,12 +2,12 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 
-import { csv } from "./text";
+import { csv, shown } from "./text";
 import type { Problem } from "./types";
 
 export function Page(props: { title: string; aside?: ComponentChildren; children: ComponentChildren }) {
   useEffect(() => {
-    document.title = `${props.title} - Sallyport`;
+    document.title = `${shown(props.title)} - Sallyport`;
   }, [props.title]);
   return (
     <>
@@ -105,9 +105,9 @@ export interface Column<T> {
   right?: boolean;
 }
 
-const SHOWN = 200;
+const SHOWN = 100;
 
-/** A table that sorts by its headings and saves itself as CSV. Shows 200 rows and says so; the CSV has them all. */
+/** A table that sorts by its headings and saves itself as CSV. Shows 100 rows and says so; the CSV has them all. */
 export function Table<T>(props: { caption: string; columns: Column<T>[]; rows: T[]; id: (row: T) => string; file: string }) {
   const { columns, rows } = props;
   const [by, setBy] = useState<{ column: number; down: boolean }>();

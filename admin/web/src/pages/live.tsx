@@ -8,6 +8,7 @@ import type { AuditEvent, Session, Status, WhoAmI } from "../types";
 import { Badge, Decision, Empty, Equivalent, Page, ProblemBox, Table } from "../ui";
 import { useLoad } from "../use";
 import { Acts } from "./acts";
+import { Outcome, standstill } from "./sessions";
 
 const POLL_S = 2;
 const KEPT = 300; // points of the chart: ten minutes
@@ -20,7 +21,7 @@ function spanOf(times: number[]): [number, number] {
 
 export function Live({ who }: { who: WhoAmI }) {
   const status = useLoad<Status>("/v1/status", POLL_S);
-  const sessions = useLoad<{ sessions: Session[] }>("/v1/sessions?state=live&limit=1000", POLL_S);
+  const sessions = useLoad<{ sessions: Session[] }>("/v1/sessions?state=live&limit=1000&brief=true", POLL_S);
   const events = useLoad<{ events: AuditEvent[] }>("/v1/events?limit=4096", POLL_S);
   const mayAct = who.is_root || who.rights.includes("lock");
   const decided = (events.data?.events ?? []).filter((event) => event.fields?.decision).slice(-12).reverse();
@@ -44,6 +45,7 @@ export function Live({ who }: { who: WhoAmI }) {
             columns={[
               { name: "Principal", text: (row) => row.principal || "not yet proven", show: (row) => <a href={`/sessions/${row.session}`}>{row.principal || "not yet proven"}</a> },
               { name: "Target", text: (row) => (row.target ? `${row.account}@${row.target}` : "none") },
+              { name: "State", text: (row) => standstill(row) || "live", show: (row) => <Outcome row={row} /> },
               { name: "From", text: (row) => row.peer, wide: true },
               { name: "Since", text: (row) => since(row.started), sort: (row) => -new Date(row.started).getTime(), right: true },
               { name: "To target", text: (row) => bytes(row.bytes_in), sort: (row) => row.bytes_in, wide: true, right: true },

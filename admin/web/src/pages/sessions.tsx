@@ -6,7 +6,7 @@ import type { Session } from "../types";
 import { Badge, DayFilter, Empty, Equivalent, Filter, Page, ProblemBox, Table } from "../ui";
 import { useLoad } from "../use";
 
-const PAGE = 200;
+const PAGE = 100;
 
 export function Sessions() {
   const { query: filters } = usePlace();
@@ -17,7 +17,7 @@ export function Sessions() {
   const since = filters.get("since") ?? "";
   const until = filters.get("until") ?? "";
   const days = { since: since && `${since}T00:00:00Z`, until: until && `${until}T23:59:59Z` };
-  const path = query("/v1/sessions", { state, principal, target, ...days, before, limit: PAGE });
+  const path = query("/v1/sessions", { state, principal, target, ...days, before, limit: PAGE, brief: "true" });
   const { data, problem, loading } = useLoad<{ sessions: Session[] }>(path);
   const rows = data?.sessions ?? [];
   const oldest = rows.at(-1)?.session;
@@ -47,7 +47,7 @@ export function Sessions() {
             { name: "From", text: (row) => row.peer, wide: true },
             { name: "Lasted", text: (row) => lasted(row.started, row.ended ? Date.parse(row.ended) : Date.now()), wide: true, right: true },
             { name: "Bytes", text: (row) => String(row.bytes_in + row.bytes_out), show: (row) => bytes(row.bytes_in + row.bytes_out), sort: (row) => row.bytes_in + row.bytes_out, wide: true, right: true },
-            { name: "Outcome", text: (row) => (row.state === "live" ? "live" : (row.outcome ?? "")), show: (row) => <Outcome row={row} /> },
+            { name: "Outcome", text: (row) => (row.ended ? (row.outcome ?? "") : standstill(row) || "live"), show: (row) => <Outcome row={row} /> },
           ]}
         />
       )}
@@ -63,8 +63,29 @@ export function Sessions() {
   );
 }
 
+/** What `row` waits for, in words; empty: it goes on. */
+export function standstill(row: Session): string {
+  const waits = row.waiting_for === "presence" ? "waits for a moderator" : row.waiting_for ? `waits for approval (${row.waiting_for})` : "";
+  return [row.held && "held", waits].filter(Boolean).join(", ");
+}
+
+function Running({ row }: { row: Session }) {
+  const still = standstill(row);
+  return (
+    <>
+      <Badge tone={still ? "warn" : "good"}>{still || "live"}</Badge>
+      {row.waiting_for && (
+        <>
+          {" "}
+          <a href="/requests">Requests</a>
+        </>
+      )}
+    </>
+  );
+}
+
 export function Outcome({ row }: { row: Session }) {
-  if (row.state === "live") return <Badge tone="good">live</Badge>;
+  if (!row.ended) return <Running row={row} />;
   return (
     <>
       <Badge tone={row.code ? "bad" : "plain"}>{row.code || row.outcome || "ended"}</Badge>{" "}
