@@ -42,6 +42,8 @@ void AuthorityDesk::on_question(LineId from, Envelope& question) {
       return;
     case Body::kUnwrapRecordingKey:
       return on_unwrap(from, question);
+    case Body::kRecordingKeyRequest:
+      return on_text_key(from, question);
     case Body::kRecordingKeyAct:
       return on_key_act(from, question);
     case Body::kSearchKeyAsk:
@@ -222,9 +224,12 @@ void AuthorityDesk::on_unwrap(LineId from, const Envelope& question) {
   const control::UnwrapRecordingKey& asked = question.unwrap_recording_key();
   if (asked.reason().empty() || asked.principal().empty())
     return refuse(board_, from, question, {Errc::invalid, "unwrapping a recording key needs a principal and a reason"});
-  trail_.tell_durably("recording.key_unwrapped", "{\"principal\":" + json_quote(asked.principal()) + ",\"reason\":" + json_quote(asked.reason()) + "}",
-                      asked.session(), [this, from, question](Result<void> told) {
+  const bool is_of_texts = asked.session().empty();
+  trail_.tell_durably(is_of_texts ? "audit.text_key_unwrapped" : "recording.key_unwrapped",
+                      "{\"principal\":" + json_quote(asked.principal()) + ",\"reason\":" + json_quote(asked.reason()) + "}", asked.session(),
+                      [this, from, question, is_of_texts](Result<void> told) {
                         if (refused(board_, from, question, told)) return;
+                        if (is_of_texts) return give_text_key(from, question);
                         const control::UnwrapRecordingKey& wanted = question.unwrap_recording_key();
                         const auto wrapped = vault_.wrapped_key_of(wanted.session(), bytes_of(wanted.wrapped()));
                         if (refused(board_, from, question, wrapped)) return;
@@ -234,6 +239,26 @@ void AuthorityDesk::on_unwrap(LineId from, const Envelope& question) {
                         answer.mutable_recording_key()->set_key(std::string(key->reveal_text()));
                         board_.send(from, std::move(answer));
                       });
+}
+
+void AuthorityDesk::give_text_key(LineId from, const Envelope& question) {
+  const auto key = vault_.unwrap_text_key(bytes_of(question.unwrap_recording_key().wrapped()));
+  if (refused(board_, from, question, key)) return;
+  Envelope answer = control::reply_to(question);
+  answer.mutable_recording_key()->set_key(std::string(key->reveal_text()));
+  board_.send(from, std::move(answer));
+}
+
+/// A new key for the texts of the authority's events, wrapped to the recipients.
+void AuthorityDesk::on_text_key(LineId from, const Envelope& question) {
+  const auto made = vault_.make_text_key();
+  if (refused(board_, from, question, made)) return;
+  Envelope answer = control::reply_to(question);
+  auto* key = answer.mutable_recording_key();
+  key->set_key(std::string(made->key.reveal_text()));
+  key->set_wrapped(text_copy(made->wrapped));
+  key->set_recipients(made->recipients);
+  board_.send(from, std::move(answer));
 }
 
 /// The wrapped key of one recording: erased, wrapped to the present recipients, or given as it is. The event comes first.

@@ -41,6 +41,8 @@ class AuthorityDesk {
   void on_search_key(LineId from, const control::Envelope& question);
   void on_mask_values(LineId from, const control::Envelope& question);
   void on_unwrap(LineId from, const control::Envelope& question);
+  void give_text_key(LineId from, const control::Envelope& question);
+  void on_text_key(LineId from, const control::Envelope& question);
   void on_key_act(LineId from, const control::Envelope& question);
 
   Vault& vault_;

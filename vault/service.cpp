@@ -46,7 +46,7 @@ bool may_ask(control::Peer peer, Body body) {
     case control::PEER_AUTHORITY:
       return body == Body::kSignCertificate || body == Body::kLendPassword || body == Body::kMakeAgent || body == Body::kSecretPut ||
              body == Body::kSecretList || body == Body::kSecretDelete || body == Body::kSecretRead || body == Body::kTotpCheck || body == Body::kSealStatus ||
-             body == Body::kUnseal || body == Body::kSealNow || body == Body::kPublicKeys || body == Body::kEndLeases ||
+             body == Body::kUnseal || body == Body::kSealNow || body == Body::kPublicKeys || body == Body::kEndLeases || body == Body::kRecordingKeyRequest ||
              body == Body::kUnwrapRecordingKey || body == Body::kRecordingKeyAct || body == Body::kSearchKeyAsk || body == Body::kMaskValuesAsk;
     case control::PEER_RECORDER: return body == Body::kSignCheckpoint || body == Body::kPublicKeys;
     case control::PEER_SESSION: return body == Body::kHostkeySign || body == Body::kRecordingKeyRequest;

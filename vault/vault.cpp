@@ -5,6 +5,7 @@
 
 #include "platform/crypto/hkdf.h"
 #include "platform/crypto/cms.h"
+#include "platform/seal/sealed_text.h"
 #include "vault/totp.h"
 
 namespace sallyport::vault {
@@ -257,7 +258,30 @@ Result<RecordingKeyMade> Vault::make_recording_key(std::string_view session) {
   return made;
 }
 
+Result<RecordingKeyMade> Vault::make_text_key() {
+  if (!own_ || !wrapping_) return sealed();
+  RecordingKeyMade made{crypto::random_secret(*random_, 32), {}, recipient_ids_};
+  auto wrapped = wrapping_->wrap(seal::text_key_content(made.key).reveal());
+  if (!wrapped) return tl::unexpected(wrapped.error());
+  made.wrapped = std::move(*wrapped);
+  return made;
+}
+
+Result<Secret> Vault::unwrap_text_key(ByteView wrapped) const {
+  const auto content = unwrap(wrapped);
+  if (!content) return tl::unexpected(content.error());
+  auto key = seal::text_key_in(*content);
+  if (!key) return fail(Errc::corrupt, "not a key of event texts");
+  return std::move(*key);
+}
+
 Result<Secret> Vault::unwrap_recording_key(ByteView wrapped) const {
+  auto key = unwrap(wrapped);
+  if (key && key->size() != 32) return fail(Errc::corrupt, "not a recording key");
+  return key;
+}
+
+Result<Secret> Vault::unwrap(ByteView wrapped) const {
   if (!own_) return sealed();
   if (wrapped.size() > k_most_secret) return fail(Errc::invalid, "a wrapped key has at most 64 KiB");
   auto key = crypto::unwrap_with(wrapped, own_->recipient.private_key_pem, own_->recipient.certificate_der);
@@ -265,7 +289,6 @@ Result<Secret> Vault::unwrap_recording_key(ByteView wrapped) const {
     if (key || key.error().code != Errc::denied) break;
     key = crypto::unwrap_with(wrapped, former.private_key_pem, former.certificate_der);
   }
-  if (key && key->size() != 32) return fail(Errc::corrupt, "not a recording key");
   return key;
 }
 

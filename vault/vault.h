@@ -67,6 +67,10 @@ class Vault {
   [[nodiscard]] Result<RecordingKeyMade> make_recording_key(std::string_view session);
   [[nodiscard]] Result<RecordingKeyMade> make_recording_key() { return make_recording_key({}); }
   [[nodiscard]] Result<Secret> unwrap_recording_key(ByteView wrapped) const;
+  /// Of the texts of audit events (platform/seal/sealed_text.h), wrapped to the same recipients; never kept here. It does not open as
+  /// a recording's key, nor such a one as this.
+  [[nodiscard]] Result<RecordingKeyMade> make_text_key();
+  [[nodiscard]] Result<Secret> unwrap_text_key(ByteView wrapped) const;
   /// The CMS of that session: the one kept here (it was wrapped anew, or never stood anywhere else), else `wrapped` itself.
   /// Errc::not_found: it was erased.
   [[nodiscard]] Result<Bytes> wrapped_key_of(std::string_view session, ByteView wrapped);
@@ -134,6 +138,7 @@ class Vault {
   [[nodiscard]] Result<void> load_recipients();
   [[nodiscard]] Result<Stored> rotate_recipient(std::string_view name);
   [[nodiscard]] Result<Secret> generated(std::string_view kind) const;
+  [[nodiscard]] Result<Secret> unwrap(ByteView wrapped) const;
 
   VaultSettings settings_;
   const Clock* clock_;

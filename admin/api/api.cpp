@@ -79,7 +79,7 @@ constexpr Route k_routes[] = {
     {"terminals", "GET POST DELETE", serve_terminals},
     {"access-review", "GET", serve_access_review},
     {"reachable", "GET", serve_reachable},
-    {"events", "GET", serve_events},
+    {"events", "GET POST", serve_events},
     {"keys", "GET", serve_keys},
     {"requests", "GET POST DELETE", serve_requests, Route::Guard::own},
     {"tokens", "GET POST DELETE", serve_tokens, Route::Guard::own},
@@ -280,13 +280,14 @@ class Api final : public authority::Front {
     const std::string dry_run = call->request.argument("dry_run", "false");
     if (dry_run != "true" && dry_run != "false") return call->refuse(Error{Errc::invalid, "dry_run is true or false"});
     call->who.dry_run = dry_run == "true" && method != "GET";
-    if (call->who.dry_run && (route->resource == "recordings" || route->resource == "viewings" || route->resource == "search" || route->resource == "unseal"))
+    if (call->who.dry_run && (route->resource == "recordings" || route->resource == "viewings" || route->resource == "search" || route->resource == "unseal" ||
+                              route->resource == "events"))
       return call->refuse(Error{Errc::invalid, "this cannot be tried out: it gives or takes a secret"});
     constexpr std::string_view k_sensitive[] = {
-        "principals",    "groups",  "targets",    "roles",        "bindings",  "accounts", "guard-rules", "certificate-authorities",
-        "apply",         "locks",   "secrets",    "recordings",   "search",    "tokens",   "seal",        "unseal",
-        "sessions",      "invites", "enrolments", "certificates", "envelopes", "passkeys", "own-keys",    "one-time-code",
-        "recovery-codes"};
+        "principals",    "groups",        "targets", "roles",      "bindings",     "accounts",  "guard-rules", "certificate-authorities",
+        "apply",         "locks",         "secrets", "recordings", "search",       "events",    "tokens",      "seal",
+        "unseal",        "sessions",      "invites", "enrolments", "certificates", "envelopes", "passkeys",    "own-keys",
+        "one-time-code", "recovery-codes"};
     const bool asks_itself =
         route->resource == "sessions" && call->parts.size() == 4 && (call->parts[3] == "join" || call->parts[3] == "keyboard" || call->parts[3] == "keys");
     if (!is_get_or_head(call->request) && !call->who.dry_run && !asks_itself && std::find(std::begin(k_sensitive), std::end(k_sensitive), route->resource) != std::end(k_sensitive) &&

@@ -1,9 +1,12 @@
 // GET /v1/events?since=N&limit=M&session=LABEL: what the authority wrote to the journal since it started, at most the newest 4096. The
 // journal itself holds everything (`sallyport events` reads it); this is for looking on. `complete` is false when events
 // between `since` and the first one given are no longer held here. Accept: text/event-stream gives them as they are written.
+// POST /v1/events/key: the key of sealed texts in them.
 #include <boost/json.hpp>
 
 #include "admin/api/call.h"
+#include "platform/crypto/hex.h"
+#include "policy/authority/text_keys.h"
 
 namespace sallyport::admin {
 namespace {
@@ -34,7 +37,27 @@ bool is_of(const json::object& event, std::string_view session) {
 
 }  // namespace
 
+namespace {
+
+void serve_key(const CallPtr& call) {
+  if (call->parts.size() != 3 || call->parts[2] != "key") return call->refuse(Error{Errc::not_found, "POST to /v1/events/key"});
+  if (!call->may(policy::AdminRight::view)) return;
+  const auto body = call->body({{"reason", Field::Type::text, false, 1024}, {"wrapped", Field::Type::text, true, 64 * 1024}});
+  if (!body) return;
+  const std::string reason = text_of(*body, "reason");
+  if (reason.empty()) return call->refuse(Error{Errc::invalid, ""}, "SP-7005");
+  authority::read_text_key(call->administration.authority(), call->who, text_of(*body, "wrapped"), reason, [call](const Result<Secret>& key) {
+    // What does not open was given by the caller: no fault of ours.
+    if (!key && key.error().code == Errc::corrupt) return call->refuse(Error{Errc::invalid, "`wrapped` is no wrapped key: " + key.error().detail});
+    if (!key) return call->refuse(key.error());
+    call->reply(json::object{{"key", crypto::to_hex(key->reveal())}});
+  });
+}
+
+}  // namespace
+
 void serve_events(const CallPtr& call) {
+  if (call->request.method == "POST") return serve_key(call);
   if (!call->may(policy::AdminRight::audit)) return;
   const auto since = call->number("since", 0);
   if (!since) return;

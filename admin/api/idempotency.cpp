@@ -47,7 +47,7 @@ bool Idempotency::admit(const CallPtr& call) {
   auto fresh = std::make_shared<Kept>();
   fresh->fingerprint = fingerprint;
   // The key of a recording, a new token: told once, kept nowhere.
-  constexpr std::string_view k_secret[] = {"recordings", "tokens", "invites", "secrets", "passkeys", "one-time-code", "recovery-codes"};
+  constexpr std::string_view k_secret[] = {"recordings", "search", "events", "tokens", "invites", "secrets", "passkeys", "one-time-code", "recovery-codes"};
   fresh->has_secret = call->parts.size() > 1 && std::find(std::begin(k_secret), std::end(k_secret), call->parts[1]) != std::end(k_secret);
   caller.kept.emplace(key, fresh);
   caller.order.push_back(key);

@@ -4,6 +4,8 @@
 #include <filesystem>
 
 #include "admin/api/desk_process.h"
+#include "admin/api/web_login.h"
+#include "policy/authority/text_keys.h"
 
 namespace sallyport::admin {
 namespace {
@@ -38,6 +40,18 @@ void look_back(const CallPtr& call, json::object plan, const json::array& files,
   auto desk = DeskProcess::start(authority.io, "decision-desk", authority.start_desk);
   if (!desk) return give_up(desk.error().detail);
   auto looking = std::make_shared<Looking>(std::move(*desk));
+  // It asks for the keys of sealed commands one by one: whoever may read recordings is given them, all others' are counted.
+  looking->desk->on_file(
+      [call, weak = std::weak_ptr(looking), reason = "plan over the decisions of " + std::to_string(back.count()) + " s"](std::string_view wrapped) {
+        const auto answer = [weak](const Result<Secret>& key) {
+          const auto here = weak.lock();
+          if (!here) return;
+          if (key) here->desk->give_key(*key);
+          else here->desk->say(replay::Part::close, {});
+        };
+        if (!call->administration.may(call->who, policy::AdminRight::view) || !has_fresh_factor(*call)) return answer(fail(Errc::denied, ""));
+        authority::read_text_key(call->administration.authority(), call->who, wrapped, reason, answer);
+      });
   looking->desk->ask(job, {}, [call, plan = std::move(plan), looking](const Result<std::string>& done) mutable {
     boost::system::error_code error;
     const json::value told = done ? json::parse(*done, error) : json::value();

@@ -145,11 +145,16 @@ void serve_own_session(const CallPtr& call) {
   call->refuse(Error{Errc::not_found, "there is nothing at " + call->request.path});
 }
 
+bool has_fresh_factor(const Call& call) {
+  if (call.who.web_session.empty()) return true;
+  const auto& web = call.administration.authority().sign_on->web;
+  const authority::WebSession* session = web.find(call.who.web_session);
+  return session != nullptr && call.administration.authority().now() - session->proven() <= web.fresh_for();
+}
+
 bool is_fresh_enough(const CallPtr& call) {
-  if (call->who.web_session.empty()) return true;
+  if (has_fresh_factor(*call)) return true;
   const auto& web = call->administration.authority().sign_on->web;
-  const authority::WebSession* session = web.find(call->who.web_session);
-  if (session != nullptr && call->administration.authority().now() - session->proven() <= web.fresh_for()) return true;
   call->administration.authority().note("web.step_up_asked", authority::EventJson().text("web_session", call->who.web_session).text("principal", call->who.principal)
                                                                  .text("path", call->request.path.substr(0, 200)).text("decision", "deny").text("code", "SP-9303"));
   call->refuse_status(403, "SP-9303", "a factor proven within the last " + std::to_string(std::chrono::duration_cast<std::chrono::minutes>(web.fresh_for()).count()) + " minutes is needed");

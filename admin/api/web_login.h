@@ -29,7 +29,9 @@ inline constexpr std::string_view k_cookie_name = "__Host-sallyport";
 
 /// Answers with a new session's cookie, or with the refusal.
 void open_web_session(const CallPtr& call, const policy::Principal& principal, std::vector<policy::ProvenFactor> factors, std::string method);
-/// For acts that want a factor of the last minutes: false, and answered, when a person in a browser has none.
+/// Her factor is of the last minutes, or she has no session of a browser.
+[[nodiscard]] bool has_fresh_factor(const Call& call);
+/// For acts that want that: false, and answered, when a person in a browser has none.
 [[nodiscard]] bool is_fresh_enough(const CallPtr& call);
 
 /// Answers a step of a login: the cookie, what is wanted next, or the refusal.

@@ -9,6 +9,7 @@
 #include "app/verbs/past_decisions.h"
 #include "platform/crypto/base64.h"
 #include "platform/model/bytes.h"
+#include "platform/model/secret.h"
 #include "platform/os/write_limits.h"
 #include "platform/seal/entry.h"
 #include "policy/access/load.h"
@@ -49,16 +50,25 @@ Result<std::vector<policy::SourceFile>> files_in(const json::object& job) {
   return files;
 }
 
+/// Whoever started us knows who asks, and gives the key or says no.
+std::optional<Secret> ask_for_key(std::string_view wrapped) {
+  if (!replay::send_part(k_socket, replay::Part::file, bytes_of(wrapped))) return std::nullopt;
+  const auto answer = replay::receive_part(k_socket);
+  if (!answer || !*answer || (**answer).part != replay::Part::key || (**answer).body.size() != 32) return std::nullopt;
+  return Secret(ByteView((**answer).body));
+}
+
 Result<json::object> run(const json::object& job, const std::string& journal) {
   auto files = files_in(job);
   if (!files) return tl::unexpected(files.error());
   auto loaded = policy::load_policy(*files);
   if (!loaded.snapshot) return fail(Errc::invalid, loaded.problems.empty() ? "no policy" : loaded.problems.front().str());
-  auto replayed = replay_decisions(journal.empty() ? text_in(job, "journal") : journal, loaded.snapshot, number_in(job, "since_us"), std::chrono::seconds(number_in(job, "seconds")));
+  auto replayed = replay_decisions(journal.empty() ? text_in(job, "journal") : journal, loaded.snapshot, number_in(job, "since_us"), ask_for_key,
+                                   std::chrono::seconds(number_in(job, "seconds")));
   if (!replayed) return tl::unexpected(replayed.error());
   if (replayed->rows.size() > k_most_rows_told) replayed->rows.resize(k_most_rows_told);
   json::object out{{"text", text_of(*replayed)}, {"replayed", replayed->decisions}, {"not_replayed", replayed->not_replayed},
-                   {"differ", replayed->differ}, {"replay_complete", replayed->complete}};
+                   {"sealed", replayed->sealed}, {"differ", replayed->differ},      {"replay_complete", replayed->complete}};
   out.emplace("differing", std::move(replayed->rows));
   return out;
 }

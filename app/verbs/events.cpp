@@ -113,6 +113,8 @@ volatile std::sig_atomic_t stopped = 0;
 }  // namespace
 
 int run_events(const EventsOptions& options) {
+  if (options.unseal && options.text_keys.reason.empty() && options.text_keys.recipient_key.empty())
+    return usage_error(k_unseal_needs);
   if (options.follow) std::signal(SIGINT, [](int) { stopped = 1; });
   const auto window = window_between(options.since, {});
   if (!window) return report(window.error());
@@ -121,13 +123,19 @@ int run_events(const EventsOptions& options) {
   std::size_t damages = 0;
   files->on_damage([&](const replay::FileDamage&) { ++damages; });
   const Filter filter(options, window->since_us);
+  TextReader texts(text_keys_of(options.common, options.text_keys));
   const Format format = options.common.format;
   std::deque<json::object> newest;
   const auto read_on = [&](auto&& use) {
     while (auto frame = files->next()) {
       if (frame->header.type != static_cast<std::uint32_t>(replay::FrameType::audit_event)) continue;
-      if (const auto event = replay::parse_audit_event(frame->payload))
-        if (auto row = filter.take(*event)) use(std::move(*row));
+      const auto event = replay::parse_audit_event(frame->payload);
+      if (!event) continue;
+      if (event->name == seal::k_text_key_event) texts.note_key(event->json);
+      auto row = filter.take(*event);
+      if (!row) continue;
+      if (options.unseal) texts.open(event->name, event->session, row->at("fields").get_object());
+      use(std::move(*row));
     }
   };
   read_on([&](json::object row) {

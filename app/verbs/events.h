@@ -4,6 +4,7 @@
 #include <string>
 
 #include "app/verbs/recordings.h"
+#include "app/verbs/text_keys.h"
 
 namespace sallyport::app {
 
@@ -19,6 +20,8 @@ struct EventsOptions {
   bool denied = false;    ///< only refusals
   bool alarms = false;    ///< only alarms
   bool follow = false;    ///< go on with what is written now
+  bool unseal = false;    ///< show the texts of commands, which are sealed to the recording recipients
+  TextKeySource text_keys;
   std::size_t limit = 100;  ///< the newest so many; 0: all
 };
 /// Prints oldest first. Shows what stands there; `verify` proves that nothing is missing.

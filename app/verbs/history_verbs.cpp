@@ -7,6 +7,7 @@
 #include "app/verbs/admin_client.h"
 #include "app/verbs/exit_codes.h"
 #include "app/verbs/past_decisions.h"
+#include "app/verbs/text_keys.h"
 #include "app/verbs/verb.h"
 #include "platform/crypto/base64.h"
 #include "platform/model/bytes.h"
@@ -25,6 +26,7 @@ struct HistoryOptions {
   std::string target;
   std::string at;
   std::string journal;
+  TextKeySource keys{{}, {}, "policy check-history"};
 };
 
 std::string text_at(const json::object& object, std::string_view key) {
@@ -112,16 +114,23 @@ int check_history(const Common& common, const HistoryOptions& options) {
     if (!config) return report(config.error());
     journal = config->state_of("recorder") / "journal";
   }
-  auto replayed = check_decisions(journal, [&](std::int64_t version) -> std::shared_ptr<const policy::Snapshot> {
-    if (version == 0) return policy::Snapshot::make_empty();
-    auto snapshot = snapshot_of(*client, std::to_string(version));
-    return snapshot ? *snapshot : nullptr;
-  });
+  auto replayed = check_decisions(
+      journal,
+      [&](std::int64_t version) -> std::shared_ptr<const policy::Snapshot> {
+        if (version == 0) return policy::Snapshot::make_empty();
+        auto snapshot = snapshot_of(*client, std::to_string(version));
+        return snapshot ? *snapshot : nullptr;
+      },
+      text_keys_of(common, options.keys));
   if (!replayed) return report(replayed.error());
   if (common.format == Format::table) {
     std::printf("%s", text_of(*replayed).c_str());
   } else {
-    print_object(common, json::object{{"decisions", replayed->decisions}, {"differ", replayed->differ}, {"not_replayed", replayed->not_replayed}, {"rows", replayed->rows}});
+    print_object(common, json::object{{"decisions", replayed->decisions},
+                                      {"differ", replayed->differ},
+                                      {"not_replayed", replayed->not_replayed},
+                                      {"sealed", replayed->sealed},
+                                      {"rows", replayed->rows}});
   }
   return replayed->differ == 0 ? k_exit_ok : k_exit_verification_failed;
 }
@@ -157,6 +166,7 @@ void add_history_verbs(CLI::App& app, Common& common, Outcome& outcome) {
   CLI::App& check = add_verb(policy, "check-history", "Make every decision of the journal again under the policy of its time; 8 when one differs.",
                              "  sallyport policy check-history\n");
   check.add_option("--journal", options.journal, "folder of journal files (default: the gateway's)");
+  add_text_key_options(check, options.keys);
   check.callback([&] { outcome.status = check_history(common, options); });
 
   CLI::App& reach = add_verb(app, "reach", "Say who could reach a target at a moment.", "  sallyport reach prod-db-1 --at 2026-11-01T00:00:00Z\n");

@@ -49,8 +49,9 @@ json::object row_of(const policy::Differing& one) {
 
 }  // namespace
 
-Result<Replayed> replay_decisions(const std::filesystem::path& journal, std::shared_ptr<const policy::Snapshot> policy, std::int64_t since_us, std::chrono::seconds budget) {
-  policy::History history;
+Result<Replayed> replay_decisions(const std::filesystem::path& journal, std::shared_ptr<const policy::Snapshot> policy, std::int64_t since_us,
+                                  policy::History::Unwrap unwrap, std::chrono::seconds budget) {
+  policy::History history(std::move(unwrap), since_us);
   policy::Comparison comparison(std::move(policy), k_most_rows);
   const auto until = std::chrono::steady_clock::now() + budget;
   bool complete = true;
@@ -61,14 +62,15 @@ Result<Replayed> replay_decisions(const std::filesystem::path& journal, std::sha
     return complete;
   });
   if (!walked) return tl::unexpected(walked.error());
-  Replayed out{comparison.judged(), history.not_replayed(), comparison.differ_in_all(), {}, complete};
+  Replayed out{comparison.judged(), history.not_replayed() + history.sealed(), history.sealed(), comparison.differ_in_all(), {}, complete};
   for (const policy::Differing& one : comparison.differing()) out.rows.push_back(row_of(one));
   return out;
 }
 
 Result<Replayed> check_decisions(const std::filesystem::path& journal,
-                                 const std::function<std::shared_ptr<const policy::Snapshot>(std::int64_t version)>& version_of) {
-  policy::History history;
+                                 const std::function<std::shared_ptr<const policy::Snapshot>(std::int64_t version)>& version_of,
+                                 policy::History::Unwrap unwrap) {
+  policy::History history(std::move(unwrap));
   std::map<std::int64_t, std::unique_ptr<policy::Comparison>> by_version;
   std::uint64_t unknown = 0;
   auto walked = walk(journal, history, [&](const policy::PastDecision& past, const policy::Locks& locks) {
@@ -78,7 +80,7 @@ Result<Replayed> check_decisions(const std::filesystem::path& journal,
     else comparison->judge(past, locks);
   });
   if (!walked) return tl::unexpected(walked.error());
-  Replayed out{0, history.not_replayed() + unknown, 0, {}};
+  Replayed out{0, history.not_replayed() + history.sealed() + unknown, history.sealed(), 0, {}};
   for (const auto& [version, comparison] : by_version) {
     out.decisions += comparison->judged();
     out.differ += comparison->differ_in_all();
@@ -91,7 +93,9 @@ Result<Replayed> check_decisions(const std::filesystem::path& journal,
 std::string text_of(const Replayed& replayed) {
   std::string out = std::to_string(replayed.decisions) + " past decisions were made again; " +
                     (replayed.differ == 0 ? std::string("none differs") : std::to_string(replayed.differ) + (replayed.differ == 1 ? " differs" : " differ")) + ".\n";
-  if (replayed.not_replayed > 0) out += std::to_string(replayed.not_replayed) + " decisions not replayed (sealed, or without their whole input).\n";
+  if (replayed.sealed > 0) out += std::to_string(replayed.sealed) + " decisions not replayed (sealed).\n";
+  if (const auto bare = replayed.not_replayed - replayed.sealed; bare > 0)
+    out += std::to_string(bare) + " decisions not replayed (without their whole input).\n";
   if (!replayed.complete) out += "The time for it was over before the journal was: there are later decisions.\n";
   const auto text = [](const json::object& row, const char* key) { return std::string(std::string_view(row.at(key).get_string())); };
   for (const json::value& each : replayed.rows) {

@@ -8,6 +8,7 @@
 #include "app/verbs/exit_codes.h"
 #include "app/verbs/past_decisions.h"
 #include "app/verbs/policy_files.h"
+#include "app/verbs/text_keys.h"
 #include "app/verbs/verb.h"
 #include "platform/model/clock.h"
 #include "platform/model/messages.h"
@@ -71,6 +72,7 @@ struct PolicyOptions {
   std::string reason;  ///< kept with the version
   std::string replay;  ///< how far back
   std::string journal;
+  TextKeySource keys{{}, {}, "plan --replay"};
 };
 
 std::string hash_in(const json::value& answer) {
@@ -101,11 +103,12 @@ int run_plan(const Common& common, const PolicyOptions& options) {
     auto loaded = policy::load_policy(*files);
     if (!loaded.snapshot) return report(Error{Errc::invalid, loaded.problems.front().str()});
     const auto since = system_clock().wall().time_since_epoch() - std::chrono::microseconds(*back);
-    auto replayed = replay_decisions(journal, loaded.snapshot, since.count());
+    auto replayed = replay_decisions(journal, loaded.snapshot, since.count(), text_keys_of(common, options.keys));
     if (!replayed) return report(replayed.error());
     text += text_of(*replayed);
     (*object)["replayed"] = replayed->decisions;
     (*object)["not_replayed"] = replayed->not_replayed;
+    (*object)["sealed"] = replayed->sealed;
     (*object)["differ"] = replayed->differ;
     (*object)["differing"] = std::move(replayed->rows);
   }
@@ -221,6 +224,7 @@ void add_policy_verbs(CLI::App& app, Common& common, Outcome& outcome) {
   plan.add_option("-f,--folder", policy_options.folder, "folder with the policy files")->required();
   plan.add_option("--replay", policy_options.replay, "make the decisions of the last days again: 7d");
   plan.add_option("--journal", policy_options.journal, "folder of journal files (default: the gateway's)");
+  add_text_key_options(plan, policy_options.keys);
   plan.callback([&] { outcome.status = run_plan(common, policy_options); });
 
   CLI::App& apply = add_verb(app, "apply", "Make the policy files the policy that is in force.", "  sallyport plan -f policy/ && sallyport apply -f policy/ --plan HASH\n");

@@ -351,6 +351,9 @@ void add_recording_verbs(CLI::App& app, Common& common, Outcome& outcome) {
   events.add_flag("--denied", looking.denied, "only refusals");
   events.add_flag("--alarms", looking.alarms, "only alarms");
   events.add_option("--limit", looking.limit, "the newest so many; 0: all")->capture_default_str();
+  events.add_flag("--unseal", looking.unseal, "show what was run and typed, which is sealed to the recording recipients; an event of its own");
+  events.add_option("--reason", looking.text_keys.reason, "why, for --unseal");
+  add_text_key_options(events, looking.text_keys);
   events.add_flag("--follow", looking.follow, "go on with what is written now");
   add_place_options(events, place);
   events.callback([&] { outcome.status = run_at(common, place, looking, run_events); });

@@ -37,9 +37,9 @@ Result<Window> window_of(const Common& common, const ReportOptions& options) {
   return window;
 }
 
-/// Gives every event of the window to `use`, oldest first.
+/// Gives every event of the window to `use`, oldest first; `texts` opens what is sealed in them.
 template <class Use>
-Result<void> read_events(const Window& window, Use use) {
+Result<void> read_events(const Window& window, Use use, TextReader* texts = nullptr) {
   auto files = replay::JournalFiles::open(window.journal);
   if (!files) return tl::unexpected(files.error());
   std::size_t damages = 0;
@@ -47,8 +47,9 @@ Result<void> read_events(const Window& window, Use use) {
   while (auto frame = files->next()) {
     if (frame->header.type != static_cast<std::uint32_t>(replay::FrameType::audit_event)) continue;
     const auto event = replay::parse_audit_event(frame->payload);
+    if (event && texts != nullptr && event->name == seal::k_text_key_event) texts->note_key(event->json);
     if (!event || event->wall_us < window.since_us || event->wall_us > window.until_us) continue;
-    if (const auto fields = JsonFields::parse(event->json)) use(*event, *fields);
+    if (const auto fields = JsonFields::parse(texts == nullptr ? event->json : texts->opened(event->name, event->session, event->json))) use(*event, *fields);
   }
   if (damages > 0) std::fprintf(stderr, "sallyport: %zu place(s) of the journal cannot be read, so this report may lack rows: run sallyport verify\n", damages);
   return {};
@@ -93,6 +94,12 @@ constexpr std::array<std::string_view, 17> k_privileged{"target.connected", "cha
                                                         "lock.",            "secret.put",      "secret.deleted",  "vault.",          "token.",         "recording.viewed",
                                                         "recording.look_refused", "recording.searched", "recording.consented", "session.end_ordered", "request.approved"};
 constexpr std::array<std::string_view, 6> k_what{"command", "act", "path", "secret", "host", "credential"};
+/// What a right was used for; what was run is sealed.
+std::string what_of(const JsonFields& fields) {
+  if (std::string what = first_of(fields, k_what); !what.empty()) return what;
+  return fields.get("sealed").empty() ? std::string() : "(sealed; --unseal shows it)";
+}
+
 constexpr std::array<std::string_view, 5> k_failures{"auth.attempted", "auth.timed_out", "api.token_refused", "web.forged_request", "invite.exhausted"};
 
 std::string text_at(const json::object& object, std::string_view key) {
@@ -183,19 +190,21 @@ int run_access_review(const Common& common, const ReportOptions& options) {
 int run_privileged_use(const Common& common, const ReportOptions& options) {
   auto window = window_of(common, options);
   if (!window) return report(window.error());
+  if (options.unseal && options.text_keys.reason.empty() && options.text_keys.recipient_key.empty()) return usage_error(k_unseal_needs);
   json::array rows;
+  TextReader texts(text_keys_of(common, options.text_keys));
   auto read = read_events(*window, [&](const replay::AuditEvent& event, const JsonFields& fields) {
     if (!is_one_of(event.name, k_privileged)) return;
     json::object row = row_of(event, fields);
     if (!wanted(options, row)) return;
     row.emplace("kind", fields.get("kind"));
-    row.emplace("what", first_of(fields, k_what));
+    row.emplace("what", what_of(fields));
     row.emplace("decision", fields.get("decision"));
     row.emplace("code", fields.get("code"));
     row.emplace("rule", fields.get("rule"));
     row.emplace("reason", fields.get("reason"));
     rows.push_back(std::move(row));
-  });
+  }, options.unseal ? &texts : nullptr);
   if (!read) return report(read.error());
   print_rows(common, rows,
              {{"AT", "at"}, {"EVENT", "event_id"}, {"NAME", "event"}, {"PRINCIPAL", "principal"}, {"SOURCE", "source"}, {"TARGET", "target"}, {"ACCOUNT", "account"}, {"KIND", "kind"},

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "app/verbs/console.h"
+#include "app/verbs/text_keys.h"
 
 namespace sallyport::app {
 
@@ -14,6 +15,8 @@ struct ReportOptions {
   std::string until;
   std::string principal;
   std::string target;
+  bool unseal = false;            ///< privileged use: show what was run
+  TextKeySource text_keys;
   bool unused = false;            ///< access review: only rights that were not used
 };
 

@@ -101,6 +101,7 @@ constexpr std::array k_routes = {
     Route{PEER_AUTHORITY, PEER_VAULT, Body::kSealNow},
     Route{PEER_AUTHORITY, PEER_VAULT, Body::kPublicKeys},
     Route{PEER_AUTHORITY, PEER_VAULT, Body::kEndLeases},
+    Route{PEER_AUTHORITY, PEER_VAULT, Body::kRecordingKeyRequest},
     Route{PEER_AUTHORITY, PEER_VAULT, Body::kUnwrapRecordingKey},
     Route{PEER_AUTHORITY, PEER_VAULT, Body::kRecordingKeyAct},
     Route{PEER_VAULT, PEER_AUTHORITY, Body::kExchangeSigned},

@@ -1,5 +1,7 @@
 #include "policy/access/history.h"
 
+#include <utility>
+
 #include "platform/model/json_text.h"
 #include "policy/access/request_text.h"
 #include "policy/guard/guard.h"
@@ -102,22 +104,47 @@ void History::follow_act(std::string_view name, const JsonFields& fields, std::s
   }
 }
 
+std::optional<std::string> History::open(std::string_view name, std::string_view session, std::string_view sealed) {
+  const auto known = keys_.find(seal::text_key_of(sealed));
+  if (known == keys_.end()) return std::nullopt;
+  if (!std::exchange(known->second.asked, true) && unwrap_)
+    if (const auto key = unwrap_(known->second.wrapped)) known->second.key.emplace(*key, known->first);
+  return known->second.key ? known->second.key->open(name, session, sealed) : std::nullopt;
+}
+
 void History::feed(std::string_view name, std::string_view json, std::string_view id, std::string_view session, std::int64_t at_us, const Take& take) {
   const bool is_decision = name == "channel.decided" || name == "target.decided";
   const bool is_act = name == "guard.judged" || name == "channel.closed" || name == "channel.rules_changed" || name == "session.ended" || name == "file.opened" || name == "file.refused";
-  if (!is_decision && !is_act && name != "lock.set" && name != "lock.removed") return;
+  const bool is_key = name == seal::k_text_key_event;
+  if (!is_decision && !is_act && !is_key && name != "lock.set" && name != "lock.removed") return;
   if (is_act && commands_.empty() && transfers_.empty()) return;
   const auto fields = JsonFields::parse(json);
   if (!fields) return;
   if (is_act) return follow_act(name, *fields, id, session, at_us, take);
+  if (is_key) {
+    keys_.try_emplace(std::string(fields->get("key")), KnownKey{std::string(fields->get("wrapped")), {}, false});
+    return;
+  }
   if (!is_decision) return follow_lock(name == "lock.set", *fields);
   const std::string_view input = fields->get("input");
   if (input.empty() && fields->number("policy_version")) return;  // refused for another reason than the policy's
+  const std::string_view sealed = fields->get("sealed");
+  if (!sealed.empty() && at_us < since_us_) return;
   ++decisions_;
   auto request = decode_request(input);
   if (!request || fields->is_true("command_truncated") || fields->is_true("command_withheld")) {
     ++not_replayed_;
     return;
+  }
+  std::string command(fields->get("command"));
+  if (!sealed.empty()) {
+    const auto opened = open(name, session, sealed);
+    const auto texts = opened ? JsonFields::parse(*opened) : std::nullopt;
+    if (!texts) {
+      ++sealed_;
+      return;
+    }
+    command = texts->get("command");
   }
   PastDecision past;
   past.event = id;
@@ -125,7 +152,7 @@ void History::feed(std::string_view name, std::string_view json, std::string_vie
   past.at_us = at_us;
   past.policy_version = fields->number("policy_version").value_or(0);
   past.request = *std::move(request);
-  past.request.command = fields->get("command");
+  past.request.command = std::move(command);
   past.verdict = fields->get("decision");
   past.code = fields->get("code");
   if (name == "channel.decided") remember(past, fields->get("channel"));

@@ -23,6 +23,7 @@ std::string outcome_name(std::string_view kind) {
   if (kind == "secret.read") return "secret.value_read";
   if (kind == "vault.unseal") return "vault.unsealed";
   if (kind == "vault.seal") return "vault.sealed";
+  if (kind == "audit.read_texts") return "audit.texts_read";
   if (kind == "recording.view") return "recording.viewed";
   if (kind == "recording.erase") return "recording.erased";
   if (kind == "recording.rewrap") return "recording.rewrapped";

@@ -41,10 +41,16 @@ struct Channels::Asking {
 };
 
 void Channels::on_ask(Session& session, const control::Envelope& question) {
-  if (question.channel_ask().command().empty() || !session.has_target()) return judge(session, question);
-  // The command goes into events, and may hold what the vault lent to her.
-  authority_.targets->when_masked(session, [this, label = session.label, question] {
+  // A shell has no command, but what is typed in it will go into events.
+  if (question.channel_ask().command().empty() && question.channel_ask().kind() != "shell") return judge(session, question);
+  const auto go_on = [this, label = session.label, question] {
     if (Session* here = authority_.find(label); here != nullptr && here->link != nullptr) judge(*here, question);
+  };
+  // The command goes into events, sealed, and may hold what the vault lent to her.
+  texts_.when_ready([this, label = session.label, question, go_on] {
+    Session* here = authority_.find(label);
+    if (here == nullptr || !here->has_target() || question.channel_ask().command().empty()) return go_on();
+    authority_.targets->when_masked(*here, go_on);
   });
 }
 
@@ -87,13 +93,16 @@ void Channels::judge(Session& session, const control::Envelope& question) {
   const std::string command = session.mask ? session.mask->masked(ask.command()) : session.has_target() ? std::string{} : ask.command();
   if (command.empty() && !ask.command().empty()) {  // the vault did not say what would have to be masked
     json.flag("command_withheld", true).number("command_bytes", static_cast<std::int64_t>(ask.command().size()));
-  } else if (command.size() <= k_command_in_event) {
-    json.text("command", command);
-  } else {
-    json.text("command", command.substr(0, k_command_in_event))
-        .flag("command_truncated", true)
-        .number("command_bytes", static_cast<std::int64_t>(ask.command().size()))
-        .text("command_sha256", crypto::to_hex(crypto::sha256(bytes_of(command))));
+  } else if (!command.empty()) {
+    EventJson texts;
+    texts.text("command", command.substr(0, k_command_in_event));
+    const bool is_long = command.size() > k_command_in_event;
+    if (is_long) texts.text("command_sha256", crypto::to_hex(crypto::sha256(bytes_of(command))));
+    const std::string sealed = texts_.seal("channel.decided", session.label, texts.str());
+    if (sealed.empty()) json.flag("command_withheld", true);  // there is nobody to seal it to: rather not at all
+    else json.text("sealed", sealed);
+    if (is_long) json.flag("command_truncated", true);
+    if (is_long || sealed.empty()) json.number("command_bytes", static_cast<std::int64_t>(ask.command().size()));
   }
   json.text("host", ask.host());
   if (ask.port() != 0) json.number("port", ask.port());

@@ -2,18 +2,21 @@
 #pragma once
 
 #include "policy/authority/authority.h"
+#include "policy/authority/event_texts.h"
 #include "policy/authority/guard_files.h"
 
 namespace sallyport::authority {
 
 class Channels {
  public:
-  explicit Channels(Authority& authority) : authority_(authority) {}
+  explicit Channels(Authority& authority) : authority_(authority), texts_(authority) {}
 
   void on_ask(Session& session, const control::Envelope& question);
   void on_closed(Session& session, const control::ChannelClosed& closed);
   /// Files that the session wrote on its target: known to the guard of the principal's later channels there.
   void on_guard_files(Session& session, const control::GuardFiles& files);
+  /// What is typed and run, as it goes into events.
+  [[nodiscard]] EventTexts& texts() noexcept { return texts_; }
 
  private:
   struct Asking;
@@ -27,6 +30,7 @@ class Channels {
   void refuse(Session& session, const control::Envelope& question, const Notice& notice);
 
   Authority& authority_;
+  EventTexts texts_;
   GuardFileTable files_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <optional>
 #include <utility>
 
 #include "platform/crypto/ulid.h"
@@ -36,13 +37,33 @@ bool may_report(std::string_view name) {
 }
 
 /// What a session reports, written anew by us: its own line breaks, doubled names, numbers that are none and bytes that
-/// are not UTF-8 would be read differently by each reader of the log, or by none. Empty: no JSON object.
-std::string own_writing_of(const std::string& text) {
+/// are not UTF-8 would be read differently by each reader of the log, or by none.
+std::string own_writing_of(const boost::json::object& told) { return json_without_steering(boost::json::serialize(told)); }
+
+std::optional<boost::json::object> report_in(const std::string& text) {
   boost::json::error_code wrong;
   boost::json::parse_options options;
   options.max_depth = k_deepest_report;
-  const boost::json::value parsed = boost::json::parse(text, wrong, {}, options);
-  return !wrong && parsed.is_object() ? json_without_steering(boost::json::serialize(parsed)) : std::string();
+  boost::json::value parsed = boost::json::parse(text, wrong, {}, options);
+  if (wrong || !parsed.is_object()) return std::nullopt;
+  return std::move(parsed.get_object());
+}
+
+/// What was typed or run, which only the recording recipients read.
+constexpr std::string_view k_texts_of_commands[] = {"text", "matched", "shown", "command"};
+
+bool tells_commands(std::string_view name) { return name.starts_with("guard.") || name.starts_with("rsync."); }
+
+/// Moves the texts of commands out of a report, into one JSON object. Empty: there is none.
+std::string take_texts(boost::json::object& told) {
+  boost::json::object texts;
+  for (const std::string_view field : k_texts_of_commands)
+    if (const auto at = told.find(field); at != told.end() && at->value().is_string() && !at->value().get_string().empty()) {
+      texts.emplace(field, at->value());
+      told.stable_erase(at);
+    }
+  told.erase("sealed");  // ours alone to say
+  return texts.empty() ? std::string() : own_writing_of(texts);
 }
 
 control::SessionState state_of(std::string_view name) {
@@ -270,14 +291,21 @@ void SessionLinks::on_message(const std::string& label, control::Received receiv
 }
 
 void SessionLinks::on_session_event(Session& session, const control::SessionEvent& event) {
-  const std::string told = own_writing_of(event.json());
-  if (!may_report(event.name()) || told.empty()) return authority_.live->punish(session, "an event of the name " + event.name());
-  EventJson json = authority_.event_of(session);
+  auto told = report_in(event.json());
+  if (!may_report(event.name()) || !told) return authority_.live->punish(session, "an event of the name " + event.name());
   // Nested and marked: what a session says about itself never looks like our own word.
-  std::string text = json.str();
-  text.back() = ',';
-  text += "\"reported\":" + told + "}";
-  authority_.journal.append(event.name(), std::move(text), session.label);
+  const auto append = [this, name = event.name(), label = session.label, ours = authority_.event_of(session).str()](const boost::json::object& reported) {
+    authority_.journal.append(name, ours.substr(0, ours.size() - 1) + ",\"reported\":" + own_writing_of(reported) + "}", label);
+  };
+  const std::string texts = tells_commands(event.name()) ? take_texts(*told) : std::string();
+  if (texts.empty()) return append(*told);
+  EventTexts& seals = authority_.channels->texts();
+  seals.when_ready([&seals, append, texts, told = std::move(*told), name = event.name(), label = session.label]() mutable {
+    const std::string sealed = seals.seal(name, label, texts);
+    if (sealed.empty()) told.insert_or_assign("text_withheld", true);
+    else told.insert_or_assign("sealed", sealed);
+    append(told);
+  });
 }
 
 }  // namespace sallyport::authority

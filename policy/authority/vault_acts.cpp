@@ -7,6 +7,7 @@
 
 #include "platform/crypto/ssh_public_key.h"
 #include "platform/model/bytes.h"
+#include "policy/authority/channels.h"
 
 namespace sallyport::authority {
 
@@ -33,8 +34,9 @@ void Administration::put_secret(const Operator& who, control::SecretPut secret, 
       [this, held, stored, details](const std::string&, std::uint64_t, const std::function<void(Result<EventJson>)>& outcome) {
         control::Envelope question;
         *question.mutable_secret_put() = *held;
-        authority_.vault.ask(std::move(question), [stored, details, outcome](Result<control::Received> answer) {
+        authority_.vault.ask(std::move(question), [this, held, stored, details, outcome](Result<control::Received> answer) {
           if (!answer) return outcome(tl::unexpected(answer.error()));
+          if (held->kind() == "recording-recipient") authority_.channels->texts().forget();
           *stored = answer->envelope.secret_stored();
           EventJson json = details;
           outcome(json.number("version", stored->version()));
@@ -84,8 +86,9 @@ void Administration::delete_secret(const Operator& who, const std::string& name,
         control::Envelope question;
         question.mutable_secret_delete()->set_name(name);
         question.mutable_secret_delete()->set_version(version);
-        authority_.vault.ask(std::move(question), [details, outcome](const Result<control::Received>& answer) {
+        authority_.vault.ask(std::move(question), [this, details, outcome](const Result<control::Received>& answer) {
           if (!answer) return outcome(tl::unexpected(answer.error()));
+          authority_.channels->texts().forget();  // it may have been a recipient
           outcome(details);
         });
       },

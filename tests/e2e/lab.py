@@ -5,7 +5,7 @@
 
 The programs under test come from $SALLYPORT_BIN (default build/release/bin). Real sshd, real clients, loopback only.
 """
-import json, os, pathlib, pwd, resource, shutil, signal, subprocess, sys, tempfile, time
+import base64, json, os, pathlib, pwd, resource, shutil, signal, subprocess, sys, tempfile, time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "services"))
@@ -246,6 +246,25 @@ class Lab:
         connection.close()
         return answer.status, json.loads(text) if text else None
 
+    def unsealed(self, event, among):
+        """With the command texts that only recipients read (docs/format/journal.md section 6.1)."""
+        if "sealed" not in event:
+            return event
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+        key_id, text = event["sealed"].split(":")
+        keys = self.__dict__.setdefault("text_keys", {})
+        if key_id not in keys:
+            wrapped = [e["fields"]["wrapped"] for e in among if e["name"] == "audit.text_key" and e["fields"]["key"] == key_id]
+            if not wrapped:
+                return event
+            status, answer = self.admin("POST", "/v1/events/key", {"reason": "test", "wrapped": wrapped[0]})
+            if status != 200:
+                return event
+            keys[key_id] = bytes.fromhex(answer["key"])
+        raw = base64.b64decode(text)
+        bound = f"sallyport audit texts 1\n{key_id}\n{event['name']}\n{event['session']}\n".encode()
+        return {**event, **json.loads(AESGCM(keys[key_id]).decrypt(raw[:12], raw[12:], bound))}
+
     def events(self, name=None, **fields):
         found, since = [], 0
         while True:
@@ -260,7 +279,7 @@ class Lab:
             if newest <= since or len(rows) < 1000:
                 break
             since = newest
-        flat = [{**e, **e.get("fields", {}), **e.get("fields", {}).get("reported", {})} for e in found]
+        flat = [self.unsealed({**e, **e.get("fields", {}), **e.get("fields", {}).get("reported", {})}, found) for e in found if name is None or e.get("name") == name]
         return [e for e in flat if (name is None or e.get("name") == name) and all(e.get(k) == v for k, v in fields.items())]
 
     def wait_event(self, name, seconds=10, **fields):

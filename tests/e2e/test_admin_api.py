@@ -11,6 +11,7 @@ PERSONAS = ("anonymous", "engineer", "engineer2", "approver", "auditor", "admin"
 VALID = {"loginByPasskey": {"login": "0" * 64}, "proveAgainByPasskey": {}, "createPasskey": {"name": "key", "client_data": "AAAA", "authenticator_data": "AAAA"},
          "joinSession": {"reason": "x"}, "takeKeyboard": {"seat": "01JC3W9M6T5X1Q8Z7R4N2K0HFA", "taken": True}, "typeKeys": {"seat": "01JC3W9M6T5X1Q8Z7R4N2K0HFA", "keys": "x"}, "leaveSession": {"seat": "01JC3W9M6T5X1Q8Z7R4N2K0HFA"},
     "addEnvelope": {"envelope": "no envelope"}, "revokeEnvelope": {"reason": "test"},
+    "readEventTexts": {"reason": "INC-42", "wrapped": "AAAA"},
     "viewRecording": {"reason": "INC-42", "wrapped": "AAAA"},
     "eraseRecordingKey": {"reason": "INC-42", "wrapped": "AAAA"},
     "rewrapRecordingKey": {"reason": "INC-42", "wrapped": "AAAA"},

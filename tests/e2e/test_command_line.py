@@ -246,7 +246,7 @@ class Running(unittest.TestCase):
         mark = f"echo mark{time.time_ns()}"
         self.lab.ssh(self.who, mark)
         self.lab.ssh(self.who, "true", arguments=["-W", "127.0.0.1:9"])
-        wait_for(lambda: mark in self.ok("events", "--name", "channel.decided", "--since", "5m"), 5)
+        wait_for(lambda: mark in self.ok("events", "--name", "channel.decided", "--since", "5m", "--unseal", "--reason", "test"), 15)
         rows = json.loads(self.ok("events", "--denied", "--limit", "0", "-o", "json"))
         self.assertTrue(rows and all(row["fields"].get("decision") == "deny" or row["fields"].get("reported", {}).get("decision") == "deny" for row in rows))
         self.assertTrue([row for row in rows if row["fields"].get("code", "").startswith("SP-")])

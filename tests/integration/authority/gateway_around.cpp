@@ -147,6 +147,10 @@ void FakeVault::on(control::Link& link, control::Received received) {
     return;
   } else if (question.has_mask_values_ask()) {
     answer.mutable_mask_values()->set_key(std::string(32, 'm'));
+  } else if (question.has_recording_key_request()) {
+    answer.mutable_recording_key()->set_key(std::string(32, 't'));
+    answer.mutable_recording_key()->set_wrapped("wrapped");
+    answer.mutable_recording_key()->set_recipients("0011223344556677");
   } else if (question.has_unwrap_recording_key() || question.has_search_key_ask()) {
     answer.mutable_recording_key()->set_key(std::string(32, 'k'));
   }

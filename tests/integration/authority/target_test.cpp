@@ -2,6 +2,8 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include "platform/model/bytes.h"
+#include "platform/seal/sealed_text.h"
 #include "tests/integration/authority/gateway_around.h"
 
 namespace sallyport::test {
@@ -209,7 +211,13 @@ TEST_CASE("each channel is decided on its own and its event comes before its ans
   CHECK(allowed.decision().starts_with("EV"));
   const auto event = gateway.recorder.find("channel.decided", session.label);
   REQUIRE(event.has_value());
-  CHECK(event->fields.get("command") == "uptime");
+  CHECK(event->fields.get("command").empty());
+  seal::TextKey key(Secret(std::string(32, 't')), seal::text_key_id(bytes_of("wrapped")));
+  CHECK(key.open("channel.decided", session.label, event->fields.get("sealed")) == R"({"command":"uptime"})");
+  const auto wrapped = gateway.recorder.find("audit.text_key");
+  REQUIRE(wrapped.has_value());
+  CHECK(wrapped->fields.get("key") == key.id());
+  CHECK(wrapped->fields.get("wrapped") == "d3JhcHBlZA==");
   const auto refused = gateway.ask_channel(session, 2, "tunnel-local");
   CHECK_FALSE(refused.allowed());
   CHECK_FALSE(refused.refusal().reference().empty());

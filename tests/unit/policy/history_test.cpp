@@ -84,6 +84,50 @@ TEST_CASE("past decisions are made again with the same verdicts under the policy
   CHECK_FALSE(other.differing().front().now.allowed());
 }
 
+TEST_CASE("a sealed command is judged by who may unseal it, and counted by who may not", "[policy][history]") {
+  const auto then = policy_with("[{channels: [exec], targets: {labels: {env: prod}}, accounts: [deploy]}]");
+  const auto draft = policy_with("[]");
+  const std::string bytes(32, 'k');
+  seal::TextKey key(Secret(std::string_view(bytes)), "0123456789abcdef");
+  AccessRequest request = ask(ChannelKind::exec);
+  const auto event = [&](std::string_view session, seal::TextKey& by) {
+    std::string json = event_of(request, decide(*then, {}, request), 7);
+    return "{\"sealed\":\"" + by.seal("channel.decided", session, R"({"command":"mysqldump payroll"})") + "\"," + json.substr(json.find("\"decision\""));
+  };
+  unsigned asked = 0;
+  std::vector<std::string> commands;
+  const auto feed_all = [&](History& history) {
+    commands.clear();
+    const auto take = [&](const PastDecision& past, const Locks&) { commands.push_back(past.request.command); };
+    history.feed("channel.decided", event("S", key), "E1", "S", 100, take);  // its key does not stand before it
+    history.feed(seal::k_text_key_event, R"({"key":"0123456789abcdef","recipients":"r","wrapped":"d3JhcHBlZA=="})", "E2", "", 101, take);
+    history.feed("channel.decided", event("S", key), "E3", "S", 5, take);  // long ago
+    history.feed("channel.decided", event("S", key), "E4", "S", 102, take);
+    history.feed("channel.decided", event("S", key), "E5", "S", 103, take);
+    history.feed("channel.decided", event("S", key), "E6", "elsewhere", 104, take);                           // moved to another session
+    history.feed("channel.decided", event_of(request, decide(*then, {}, request), 7), "E7", "S", 105, take);  // of an older program: in the clear
+  };
+  History may(
+      [&](std::string_view wrapped) {
+        ++asked;
+        CHECK(wrapped == "d3JhcHBlZA==");
+        return Secret(std::string_view(bytes));
+      },
+      50);
+  feed_all(may);
+  CHECK(asked == 1);
+  CHECK(commands == std::vector<std::string>{"mysqldump payroll", "mysqldump payroll", ""});
+  CHECK(may.sealed() == 2);
+  History may_not([&](std::string_view) -> std::optional<Secret> { return std::nullopt; }, 50);
+  feed_all(may_not);
+  CHECK(commands == std::vector<std::string>{""});
+  CHECK(may_not.sealed() == 4);
+  CHECK(may_not.not_replayed() == 0);
+  History unasked;
+  feed_all(unasked);
+  CHECK(unasked.sealed() == 5);
+}
+
 TEST_CASE("commands and files of the past are judged again: all the same under the policy of their time, and what another one changes", "[policy][history]") {
   const std::string allow = "[{channels: [exec], targets: all, accounts: [deploy]}, {channels: [sftp], targets: all, accounts: [deploy], files: [{path: /srv, allow: [up, down]}]}]";
   const auto guarded = [&](const std::string& rules, const std::string& guard) {

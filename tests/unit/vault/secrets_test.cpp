@@ -2,6 +2,7 @@
 
 #include "platform/crypto/base64.h"
 #include "platform/crypto/cms.h"
+#include "platform/seal/sealed_text.h"
 #include "tests/unit/vault/vault_folder.h"
 #include "vault/totp.h"
 
@@ -163,6 +164,18 @@ TEST_CASE("recording keys are wrapped to every recipient and open with ours", "[
   CHECK((!other || !other->equals(made->key)));
   CHECK(vault->remove_secret("recipients/auditor", 0));
   CHECK(vault->recipients().size() == 1);
+}
+
+TEST_CASE("a key of event texts opens for the recipients, and is never taken for a recording's", "[vault]") {
+  VaultFolder folder;
+  const auto vault = folder.made();
+  auto auditor = crypto::make_recipient("auditor", folder.clock.wall()).value();
+  static_cast<void>(vault->put_secret("recipients/auditor", kind::recipient, Secret(crypto::certificate_pem(auditor.certificate_der)), false, {}).value());
+  const auto made = vault->make_text_key().value();
+  CHECK(vault->unwrap_text_key(made.wrapped)->equals(made.key));
+  CHECK(seal::text_key_in(crypto::unwrap_with(made.wrapped, auditor.private_key_pem, auditor.certificate_der).value())->equals(made.key));
+  CHECK(vault->unwrap_recording_key(made.wrapped).error().code == Errc::corrupt);
+  CHECK(vault->unwrap_text_key(vault->make_recording_key().value().wrapped).error().code == Errc::corrupt);
 }
 
 TEST_CASE("the vault's own recording recipient is rotated, and its former keys are destroyed", "[vault]") {
