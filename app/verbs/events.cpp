@@ -113,8 +113,7 @@ volatile std::sig_atomic_t stopped = 0;
 }  // namespace
 
 int run_events(const EventsOptions& options) {
-  if (options.unseal && options.text_keys.reason.empty() && options.text_keys.recipient_key.empty())
-    return usage_error(k_unseal_needs);
+  if (options.unseal && options.text_keys.reason.empty() && options.text_keys.recipient_key.empty()) return usage_error(k_unseal_needs);
   if (options.follow) std::signal(SIGINT, [](int) { stopped = 1; });
   const auto window = window_between(options.since, {});
   if (!window) return report(window.error());

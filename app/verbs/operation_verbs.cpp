@@ -31,7 +31,8 @@ void add_report_verbs(CLI::App& app, Common& common, Outcome& outcome) {
   add("access-review", "Who may reach what, by which rule, and when she last did.", "  sallyport report access-review --since 90d --unused -o csv\n", run_access_review)
       .add_flag("--unused", options.unused, "only rights that were not used since");
   CLI::App& uses = add("privileged-use", "What was opened on targets, lent from the vault, changed and looked at.",
-                       "  sallyport report privileged-use --since 30d -o csv\n  sallyport report privileged-use --unseal --reason 'yearly audit' -o csv\n", run_privileged_use);
+                       "  sallyport report privileged-use --since 30d -o csv\n  sallyport report privileged-use --unseal --reason 'yearly audit' -o csv\n",
+                       run_privileged_use);
   uses.add_flag("--unseal", options.unseal, "show what was run, which is sealed to the recording recipients; an event of its own");
   uses.add_option("--reason", options.text_keys.reason, "why, for --unseal");
   add_text_key_options(uses, options.text_keys);

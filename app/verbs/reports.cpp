@@ -49,7 +49,8 @@ Result<void> read_events(const Window& window, Use use, TextReader* texts = null
     const auto event = replay::parse_audit_event(frame->payload);
     if (event && texts != nullptr && event->name == seal::k_text_key_event) texts->note_key(event->json);
     if (!event || event->wall_us < window.since_us || event->wall_us > window.until_us) continue;
-    if (const auto fields = JsonFields::parse(texts == nullptr ? event->json : texts->opened(event->name, event->session, event->json))) use(*event, *fields);
+    const std::string text = texts == nullptr ? std::string(event->json) : texts->opened(event->name, event->session, event->json);
+    if (const auto fields = JsonFields::parse(text)) use(*event, *fields);
   }
   if (damages > 0) std::fprintf(stderr, "sallyport: %zu place(s) of the journal cannot be read, so this report may lack rows: run sallyport verify\n", damages);
   return {};
@@ -193,18 +194,21 @@ int run_privileged_use(const Common& common, const ReportOptions& options) {
   if (options.unseal && options.text_keys.reason.empty() && options.text_keys.recipient_key.empty()) return usage_error(k_unseal_needs);
   json::array rows;
   TextReader texts(text_keys_of(common, options.text_keys));
-  auto read = read_events(*window, [&](const replay::AuditEvent& event, const JsonFields& fields) {
-    if (!is_one_of(event.name, k_privileged)) return;
-    json::object row = row_of(event, fields);
-    if (!wanted(options, row)) return;
-    row.emplace("kind", fields.get("kind"));
-    row.emplace("what", what_of(fields));
-    row.emplace("decision", fields.get("decision"));
-    row.emplace("code", fields.get("code"));
-    row.emplace("rule", fields.get("rule"));
-    row.emplace("reason", fields.get("reason"));
-    rows.push_back(std::move(row));
-  }, options.unseal ? &texts : nullptr);
+  auto read = read_events(
+      *window,
+      [&](const replay::AuditEvent& event, const JsonFields& fields) {
+        if (!is_one_of(event.name, k_privileged)) return;
+        json::object row = row_of(event, fields);
+        if (!wanted(options, row)) return;
+        row.emplace("kind", fields.get("kind"));
+        row.emplace("what", what_of(fields));
+        row.emplace("decision", fields.get("decision"));
+        row.emplace("code", fields.get("code"));
+        row.emplace("rule", fields.get("rule"));
+        row.emplace("reason", fields.get("reason"));
+        rows.push_back(std::move(row));
+      },
+      options.unseal ? &texts : nullptr);
   if (!read) return report(read.error());
   print_rows(common, rows,
              {{"AT", "at"}, {"EVENT", "event_id"}, {"NAME", "event"}, {"PRINCIPAL", "principal"}, {"SOURCE", "source"}, {"TARGET", "target"}, {"ACCOUNT", "account"}, {"KIND", "kind"},

@@ -15,7 +15,7 @@ struct ReportOptions {
   std::string until;
   std::string principal;
   std::string target;
-  bool unseal = false;            ///< privileged use: show what was run
+  bool unseal = false;  ///< privileged use: show what was run
   TextKeySource text_keys;
   bool unused = false;            ///< access review: only rights that were not used
 };

@@ -76,11 +76,11 @@ void TextReader::open(std::string_view event, std::string_view session, json::ob
   for (const auto& [name, value] : texts.get_object()) fields.insert_or_assign(name, value);
 }
 
-std::string TextReader::opened(std::string_view event, std::string_view session, const std::string& text) {
-  if (text.find("\"sealed\":") == std::string::npos) return text;
+std::string TextReader::opened(std::string_view event, std::string_view session, std::string_view text) {
+  if (text.find("\"sealed\":") == std::string_view::npos) return std::string(text);
   json::error_code wrong;
-  json::value parsed = json::parse(text, wrong);
-  if (wrong || !parsed.is_object()) return text;
+  json::value parsed = json::parse(json::string_view(text.data(), text.size()), wrong);
+  if (wrong || !parsed.is_object()) return std::string(text);
   open(event, session, parsed.get_object());
   return json::serialize(parsed);
 }

@@ -32,7 +32,7 @@ class TextReader {
   /// Puts the texts where `sealed` stands, also in what a session reported; leaves it there when they do not open.
   void open(std::string_view event, std::string_view session, boost::json::object& fields);
   /// The same with the event's JSON.
-  [[nodiscard]] std::string opened(std::string_view event, std::string_view session, const std::string& text);
+  [[nodiscard]] std::string opened(std::string_view event, std::string_view session, std::string_view text);
 
  private:
   struct Known {
