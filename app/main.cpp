@@ -1,4 +1,7 @@
 // app/main.cpp -- the program `sallyport` (also as `sp`): see verbs/ for what each verb does.
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <string_view>
 
 #include "admin/oidc/oidc_desk.h"
@@ -8,7 +11,19 @@
 #include "app/verbs/viewing_desk.h"
 #include "app/verbs/viewing_process.h"
 
+namespace {
+
+/// A standard descriptor that our caller closed would be the number of the next file or socket that is opened, and what is printed
+/// would be written into it. Standard output stays one that cannot be written, so that the loss is told.
+void keep_standard_descriptors() {
+  for (int fd = 0; fd <= 2; ++fd)
+    if (::fcntl(fd, F_GETFD) < 0 && ::open("/dev/null", fd == 2 ? O_WRONLY : O_RDONLY) != fd) _exit(7);
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
+  keep_standard_descriptors();
   // Not a verb for people: `play`, `export` and `index` start it with a socket of theirs.
   if (argc == 2 && std::string_view(argv[1]) == "replay-process") return sallyport::app::run_replay_process();
   // Nor this one: the admin API starts it for a viewing.

@@ -206,7 +206,7 @@ Result<void> Demo::write_ssh_files() const {
   known += "@cert-authority * " + text_of(at("run/keys/host_ca.pub"));
   if (auto written = write_text(at("known_hosts"), known); !written) return written;
   const std::string common = "  UserKnownHostsFile " + at("known_hosts").string() + "\n  GlobalKnownHostsFile /dev/null\n  StrictHostKeyChecking yes\n" +
-                             "  IdentitiesOnly yes\n  IdentityFile " + at("engineer.key").string() + "\n  IdentityAgent none\n  LogLevel ERROR\n";
+                             "  IdentitiesOnly yes\n  IdentityFile " + at("engineer.key").string() + "\n  IdentityAgent none\n";
   const std::string gateway = "  HostName 127.0.0.1\n  Port " + port + "\n";
   std::string text = "Host gw\n" + gateway + "  User engineer\n" + common;
   for (const DemoTarget& target : targets_) {

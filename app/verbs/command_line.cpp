@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <iostream>
 #include <map>
 #include <string>
 #include <string_view>
@@ -99,9 +102,26 @@ std::string meant_option(const CLI::App& app, const std::vector<std::string>& wo
     if (!word.starts_with("--") || word.size() < 4) continue;
     const std::string name = word.substr(0, word.find('='));
     if (std::find(names.begin(), names.end(), name) != names.end()) continue;
-    if (const std::string_view meant = nearest(name, views); !meant.empty()) return " Did you mean `" + std::string(meant) + "`?";
+    if (const std::string_view meant = nearest(name, views); !meant.empty()) return ". Did you mean `" + std::string(meant) + "`?";
   }
   return {};
+}
+
+/// CLI11's words, but for a number that is none: "Could not convert: --limit = abc".
+std::string complaint_of(const CLI::ParseError& error) {
+  const std::string text = error.what();
+  constexpr std::string_view k_prefix = "Could not convert: ";
+  const std::size_t equals = text.find(" = ");
+  if (!text.starts_with(k_prefix) || equals == std::string::npos) return text;
+  return text.substr(k_prefix.size(), equals - k_prefix.size()) + ": `" + text.substr(equals + 3) + "` is not a number that fits here";
+}
+
+/// A full disk or a closed output: who reads the file later must not take half a list for all of it.
+int written(int status) {
+  const int error = std::fflush(stdout) != 0 ? errno : 0;
+  if (error == 0 && std::ferror(stdout) == 0 && std::cout.good()) return status;
+  std::fprintf(stderr, "sallyport: the output could not be written%s%s\n", error != 0 ? ": " : "", error != 0 ? std::strerror(error) : "");
+  return status == k_exit_ok ? static_cast<int>(k_exit_unavailable) : status;
 }
 
 void add_common_options(CLI::App& app, Common& common) {
@@ -176,15 +196,16 @@ int run_command_line(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::Success& asked) {  // --help, --version
     app.exit(asked);
-    return k_exit_ok;
+    std::cout.flush();
+    return written(k_exit_ok);
   } catch (const CLI::ParseError& error) {
     const std::string meant = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr ? meant_option(app, words) : std::string();
     std::string line = "sallyport";
     for (const std::string& word : path_in(app, words)) line += " " + word;
-    std::fprintf(stderr, "sallyport: %s%s\nTry `%s --help`.\n", error.what(), meant.c_str(), line.c_str());
+    std::fprintf(stderr, "sallyport: %s%s\nTry `%s --help`.\n", complaint_of(error).c_str(), meant.c_str(), line.c_str());
     return k_exit_usage;
   }
-  return outcome.status;
+  return written(outcome.status);
 }
 
 }  // namespace sallyport::app

@@ -19,6 +19,9 @@ namespace {
   return text.size() <= width ? text : text.substr(0, width > 1 ? width - 1 : 0) + "~";
 }
 
+/// Rows for targets: the head, the search, a blank line and the hint take the others.
+[[nodiscard]] std::size_t room_of(std::uint32_t lines) { return lines - 4; }
+
 }  // namespace
 
 Menu::Menu(std::string principal, std::vector<Row> rows, std::uint32_t columns, std::uint32_t lines)
@@ -55,19 +58,53 @@ void Menu::filter() {
   at_ = shown_.empty() ? 0 : std::min(at_, shown_.size() - 1);
 }
 
+std::string_view Menu::hint() const {
+  for (const std::string_view text : {"Enter connects, arrows and PgUp/PgDn move, typing searches, Ctrl-U clears, Ctrl-C leaves",
+                                      "Enter connects, arrows move, typing searches, Ctrl-C leaves", "Enter connects, type, Ctrl-C leaves"})
+    if (text.size() < columns_) return text;
+  return "Enter, Ctrl-C";
+}
+
+void Menu::move_to(std::ptrdiff_t place) {
+  at_ = shown_.empty() ? 0 : static_cast<std::size_t>(std::clamp<std::ptrdiff_t>(place, 0, static_cast<std::ptrdiff_t>(shown_.size()) - 1));
+}
+
+void Menu::escape_sequence(char last) {
+  const auto here = static_cast<std::ptrdiff_t>(at_);
+  const auto page = static_cast<std::ptrdiff_t>(room_of(lines_));
+  if (last == 'A') move_to(here - 1);
+  if (last == 'B') move_to(here + 1);
+  if (last == 'H' || (last == '~' && (parameter_ == '1' || parameter_ == '7'))) move_to(0);
+  if (last == 'F' || (last == '~' && (parameter_ == '4' || parameter_ == '8'))) move_to(static_cast<std::ptrdiff_t>(shown_.size()));
+  if (last == '~' && parameter_ == '5') move_to(here - page);
+  if (last == '~' && parameter_ == '6') move_to(here + page);
+}
+
+bool Menu::some_begins_with(char c) const {
+  return std::any_of(rows_.begin(), rows_.end(), [c](const Row& row) { return lowered(row.target).starts_with(c); });
+}
+
 std::string Menu::draw() {
   std::string out = "\x1b[?25l\x1b[H\x1b[2J";
   out += fmt::format("\x1b[1m{}\x1b[0m\r\n", cut(fmt::format("Sallyport  {}  {} of {} targets", principal_, shown_.size(), rows_.size()), columns_));
   out += fmt::format("Search: {}\x1b[7m \x1b[0m\r\n", cut(search_, columns_ > 10 ? columns_ - 10 : 10));
-  const std::size_t room = lines_ - 4;
+  const std::size_t room = room_of(lines_);
+  // As wide as the widest name, so that labels are seen on a small terminal, too, but no name pushes the rest out.
+  std::size_t target = 6, account = 4;
+  for (const std::size_t i : shown_) {
+    target = std::max(target, rows_[i].target.size());
+    account = std::max(account, rows_[i].account.size());
+  }
+  target = std::min<std::size_t>(target, std::max<std::size_t>(columns_ / 2, 12));
+  account = std::min<std::size_t>(account, std::max<std::size_t>(columns_ / 4, 8));
   const std::size_t first = at_ >= room ? at_ - room + 1 : 0;
   for (std::size_t i = first; i < shown_.size() && i < first + room; ++i) {
     const Row& row = rows_[shown_[i]];
-    const std::string line = cut(fmt::format(" {:<24} {:<16} {}", row.target, row.account, row.labels), columns_ - 1);
+    const std::string line = cut(fmt::format(" {:<{}}  {:<{}}  {}", cut(row.target, target), target, cut(row.account, account), account, row.labels), columns_ - 1);
     out += i == at_ ? fmt::format("\x1b[7m{}\x1b[0m\r\n", line) : line + "\r\n";
   }
   if (shown_.empty()) out += rows_.empty() ? " No target is granted to you. Ask an administrator for a role.\r\n" : " Nothing matches.\r\n";
-  out += fmt::format("\x1b[{};1H\x1b[2m{}\x1b[0m", lines_, cut("Enter connects, arrows move, typing searches, Ctrl-C leaves", columns_ - 1));
+  out += fmt::format("\x1b[{};1H\x1b[2m{}\x1b[0m", lines_, cut(std::string(hint()), columns_ - 1));
   return out;
 }
 
@@ -77,15 +114,18 @@ Menu::Outcome Menu::key(std::span<const std::byte> typed) {
     if (escape_ == 1) {
       if (c == '[' || c == 'O') {
         escape_ = 2;
+        parameter_ = 0;
         continue;
       }
       escape_ = 0;
       search_.clear();
       filter();
     } else if (escape_ == 2) {
-      if (c == 'A' && at_ > 0) --at_;
-      if (c == 'B' && at_ + 1 < shown_.size()) ++at_;
-      if (c >= 0x40 && c <= 0x7e) escape_ = 0;
+      if (c >= '0' && c <= '9' && parameter_ == 0) parameter_ = c;
+      if (c >= 0x40 && c <= 0x7e) {
+        escape_ = 0;
+        escape_sequence(c);
+      }
       continue;
     }
     switch (c) {
@@ -105,13 +145,19 @@ Menu::Outcome Menu::key(std::span<const std::byte> typed) {
         if (!shown_.empty()) return Outcome::chosen;
         break;
       default:
-        if (c == 'q' && search_.empty()) return Outcome::quit;
+        // q leaves, as in a pager, unless it may be the first letter of a target.
+        if (c == 'q' && search_.empty() && !some_begins_with('q')) return Outcome::quit;
         if (c >= 0x20 && c < 0x7f && search_.size() < 64) {
           search_ += c;
           filter();
         }
         break;
     }
+  }
+  // Escape alone clears at once: with Enter behind it nobody is to arrive at what a search that she took back had chosen.
+  if (escape_ == 1 && !search_.empty()) {
+    search_.clear();
+    filter();
   }
   return Outcome::goes_on;
 }

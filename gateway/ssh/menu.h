@@ -1,6 +1,8 @@
 // gateway/ssh/menu.h -- the searchable list of targets that `ssh engineer@gateway` shows on a terminal.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <span>
@@ -23,7 +25,8 @@ class Menu {
   Menu(std::string principal, std::vector<Row> rows, std::uint32_t columns, std::uint32_t lines);
 
   [[nodiscard]] std::string draw();
-  /// Typing filters, arrows and Ctrl-N/Ctrl-P move, Enter chooses, Esc clears the filter, Ctrl-C, Ctrl-D and `q` on an empty filter leave.
+  /// Typing filters, arrows, Ctrl-N/Ctrl-P, PgUp/PgDn, Home and End move, Enter chooses, Esc and Ctrl-U clear the filter, Ctrl-C,
+  /// Ctrl-D and, on an empty filter and where no target's name begins so, `q` leave.
   [[nodiscard]] Outcome key(std::span<const std::byte> typed);
   void resize(std::uint32_t columns, std::uint32_t lines);
   [[nodiscard]] const Row* chosen() const;
@@ -32,6 +35,10 @@ class Menu {
 
  private:
   void filter();
+  void move_to(std::ptrdiff_t place);
+  void escape_sequence(char last);
+  [[nodiscard]] bool some_begins_with(char c) const;
+  [[nodiscard]] std::string_view hint() const;
 
   std::string principal_;
   std::vector<Row> rows_;
@@ -41,6 +48,7 @@ class Menu {
   std::uint32_t columns_;
   std::uint32_t lines_;
   int escape_ = 0;
+  char parameter_ = 0;  // the first digit of an escape sequence
 };
 
 }  // namespace sallyport::gateway

@@ -5,6 +5,7 @@
 #include "policy/access/compiled.h"
 #include "policy/access/guard_block.h"
 #include "policy/access/matching.h"
+#include "policy/access/suggest.h"
 
 namespace sallyport::policy {
 namespace {
@@ -22,6 +23,13 @@ struct FactorTrace {
   void fact(const std::string&) {}
   void step(const Question&, const CompiledRule& rule, const Grant&, Stage stage) { seen = seen || (stage == Stage::factor && !rule.is_deny); }
 };
+
+/// For an administrator's explanation only: who is refused learns no names.
+std::string nearest_target(const Question& q) {
+  Suggestion meant(q.request.target.view());
+  for (const Target& target : q.snapshot.targets()) meant.consider(target.name.view());
+  return meant.text();
+}
 
 struct FullTrace {
   static constexpr bool k_on = true;
@@ -316,7 +324,7 @@ Decision evaluate(const Snapshot& snapshot, const Locks& locks, const AccessRequ
   }
   if (auto refusal = find_target(q)) {
     if constexpr (Trace::k_on) {
-      trace.fact(q.target == nullptr ? "there is no target " + request.target.str()
+      trace.fact(q.target == nullptr ? "there is no target " + request.target.str() + nearest_target(q)
                                      : "target " + request.target.str() + " has no account " + request.account.str());
     }
     return *std::move(refusal);

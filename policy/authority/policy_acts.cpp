@@ -218,10 +218,18 @@ Result<ExplainAnswer> Administration::explain(const ExplainQuestion& question) c
     for (std::size_t i = 0; i < policy::k_channel_kinds; ++i) {
       const auto kind = static_cast<policy::ChannelKind>(i);
       if (kind == policy::ChannelKind::connect) continue;
-      request.kind = kind;
-      const auto decision = authority_.decide(request);
       std::string name(policy::name_of(kind));
       name.resize(16, ' ');
+      request.kind = kind;
+      // Tunnels are judged by where they lead, which nobody has said: with a place that is nobody's, only that no role has them at all counts.
+      const bool leads_somewhere = kind == policy::ChannelKind::tunnel_local || kind == policy::ChannelKind::tunnel_dynamic || kind == policy::ChannelKind::tunnel_unix;
+      request.host = leads_somewhere ? "nowhere.invalid" : "";
+      request.path = leads_somewhere ? "/nowhere.invalid" : "";
+      const auto decision = authority_.decide(request);
+      if (leads_somewhere && decision.code == "SP-2011") {
+        answer.text += "  " + name + "depends on where it leads: ask with --destination\n";
+        continue;
+      }
       answer.text += "  " + name + (decision.allowed() ? "allowed by " + decision.rule.str() : decision.code + " " + decision.why) + "\n";
     }
   }

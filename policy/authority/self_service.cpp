@@ -15,6 +15,7 @@
 #include "platform/crypto/ssh_public_key.h"
 #include "platform/model/bytes.h"
 #include "platform/model/json_text.h"
+#include "policy/access/suggest.h"
 
 namespace sallyport::authority {
 namespace {
@@ -74,6 +75,18 @@ std::string table(const std::vector<std::array<std::string, 4>>& rows) {
     text += line + "\n";
   }
   return text;
+}
+
+/// What somebody reads who mistyped a command, or forgot the target of one that was meant for a shell.
+std::string unknown_command(const std::vector<std::string>& words) {
+  constexpr std::array k_commands{"ls", "help", "whoami", "explain", "config", "request", "requests", "approve", "deny", "cancel", "join", "keys", "enrol", "recovery-codes", "certificate", "glass"};
+  const std::string written = printable(words[0].substr(0, 40));
+  const bool is_known = std::find(k_commands.begin(), k_commands.end(), written) != k_commands.end();
+  std::string why = "`" + written + "` " + (is_known ? "is not written so here" : "is no command of the gateway's own");
+  policy::Suggestion meant(written);
+  if (!is_known && written.size() > 1)
+    for (const char* command : k_commands) meant.consider(command);
+  return render(make_notice("SP-2023", why + meant.text() + "; ssh gateway help lists what is"));
 }
 
 std::vector<std::string> words_of(std::string_view text) {
@@ -253,7 +266,7 @@ void SelfServiceDesk::on_ask(Session& session, const control::Envelope& question
     if (here != nullptr && here->link != nullptr) reply(*here, call, std::move(answer.text), answer.exit_status, std::move(answer.error_text));
   });
   if (is_request) return;
-  reply(session, question, {}, 255, render(make_notice("SP-2023")) + "\n");
+  reply(session, question, {}, 255, unknown_command(words) + "\n");
 }
 
 void SelfServiceDesk::menu(Session& session, const control::Envelope& question) {

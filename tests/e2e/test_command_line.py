@@ -69,6 +69,14 @@ class Words(unittest.TestCase):
             self.assertEqual(run("--config", file, "config", "check").returncode, 0)
             self.assertIn(b"login_grace: 30s", run("--config", file, "config", "show", "--effective").stdout)
 
+    def test_output_that_cannot_be_written_is_an_error(self):
+        for words in ("explain SP-2001", "--help", "completion bash"):
+            with self.subTest(words):
+                for closed in (">&-", ">/dev/full"):
+                    done = subprocess.run(["sh", "-c", f'exec "$0" {words} {closed}', BIN / "sallyport"], capture_output=True, timeout=30)
+                    self.assertEqual(done.returncode, 7, (closed, done.stderr))
+                    self.assertIn(b"the output could not be written", done.stderr)
+
     def test_an_address_in_use_is_told_with_its_holder_and_the_setting(self):
         with socket.create_server(("127.0.0.1", 0)) as held, tempfile.TemporaryDirectory(prefix="sp-held-") as folder:
             address = "127.0.0.1:%d" % held.getsockname()[1]

@@ -183,6 +183,7 @@ class Tunnels(unittest.TestCase):
             done = self.lab.run_cli("explain", "--as", principal, "--target", "target1", *map(str, words))
             return done.returncode, (done.stdout + done.stderr).decode()
 
+        self.assertRegex(explain()[1], r"tunnel-local +depends on where it leads: ask with --destination\n")
         status, text = explain("--destination", f"127.0.0.1:{self.echo.port}")
         self.assertEqual(status, 0, text)
         self.assertRegex(text, r"allow")
@@ -316,6 +317,11 @@ Host *
         done = self.lab.ssh("engineer")
         self.assertEqual(done.returncode, 255)
         self.assertIn(b"SP-2023", done.stderr)
+        for command, meant in (("lss", b"`lss` is no command of the gateway's own; did you mean `ls`?"), ("uptime", b"`uptime` is no command of the gateway's own; ssh gateway help"), ("explain", b"`explain` is not written so here")):
+            done = self.lab.ssh("engineer", command)
+            self.assertEqual(done.returncode, 255)
+            self.assertIn(b"SP-2023", done.stderr)
+            self.assertIn(meant, done.stderr)
 
 
 if __name__ == "__main__":

@@ -82,3 +82,35 @@ TEST_CASE("a long list scrolls with the mark and any size of terminal is drawn",
   CHECK(empty.draw().find("No target is granted") != std::string::npos);
   CHECK(empty.chosen() == nullptr);
 }
+
+TEST_CASE("in a list of 200 pages, Home and End move the mark", "[gateway][menu]") {
+  std::vector<Menu::Row> rows;
+  for (int i = 0; i < 200; ++i) rows.push_back({"target-" + std::to_string(i), "deploy", ""});
+  Menu menu("engineer", rows, 80, 24);
+  static_cast<void>(types(menu, "\x1b[6~\x1b[6~"));
+  CHECK(menu.chosen()->target == "target-40");
+  static_cast<void>(types(menu, "\x1b[5~"));
+  CHECK(menu.chosen()->target == "target-20");
+  static_cast<void>(types(menu, "\x1b[F"));
+  CHECK(menu.chosen()->target == "target-199");
+  static_cast<void>(types(menu, "\x1b[6~"));
+  CHECK(menu.chosen()->target == "target-199");
+  static_cast<void>(types(menu, "\x1b[1~"));
+  CHECK(menu.chosen()->target == "target-0");
+}
+
+TEST_CASE("labels are seen on a small terminal, and no name pushes the rest out", "[gateway][menu]") {
+  Menu small("engineer", {{"recs-1", "deploy", "env=prod"}, {"recs-2", "deploy", "env=test"}}, 40, 12);
+  CHECK(small.draw().find("env=test") != std::string::npos);
+  CHECK(small.draw().find("Ctrl-C leaves") != std::string::npos);
+  Menu wide("engineer", {{std::string(60, 'w'), "deploy", "env=prod"}, {"recs-2", "deploy", "env=test"}}, 80, 24);
+  CHECK(wide.draw().find("w~  deploy  env=prod") != std::string::npos);
+}
+
+TEST_CASE("Escape clears the search at once, and q is a letter where a target's name begins with it", "[gateway][menu]") {
+  Menu menu("engineer", {{"recs-1", "deploy", ""}, {"queue-1", "deploy", ""}}, 80, 24);
+  CHECK(types(menu, "q") == Menu::Outcome::goes_on);
+  CHECK(menu.draw().find("1 of 2") != std::string::npos);
+  static_cast<void>(types(menu, "\x1b"));
+  CHECK(menu.draw().find("2 of 2") != std::string::npos);
+}
