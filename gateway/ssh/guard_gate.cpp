@@ -385,7 +385,8 @@ bool GuardGate::from_client(Channel& channel, std::span<const std::byte> data) {
   }
   if (sound && here.input_line.size() > k_longest_input_line) {
     sound = false;
-    notice = make_notice("SP-9109", "it reads commands from its input, and a line of more than 64 KiB cannot be judged; send it as a file (Ansible: leave pipelining off)");
+    notice = make_notice(
+        "SP-9109", "it reads commands from its input, and a line of more than 64 KiB cannot be judged; send it as a file (Ansible: leave pipelining off)");
   }
   const std::uint32_t id = channel.id;
   relay_.credit(channel, Side::client, static_cast<std::uint32_t>(data.size()));

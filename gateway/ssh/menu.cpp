@@ -100,7 +100,8 @@ std::string Menu::draw() {
   const std::size_t first = at_ >= room ? at_ - room + 1 : 0;
   for (std::size_t i = first; i < shown_.size() && i < first + room; ++i) {
     const Row& row = rows_[shown_[i]];
-    const std::string line = cut(fmt::format(" {:<{}}  {:<{}}  {}", cut(row.target, target), target, cut(row.account, account), account, row.labels), columns_ - 1);
+    const std::string line =
+        cut(fmt::format(" {:<{}}  {:<{}}  {}", cut(row.target, target), target, cut(row.account, account), account, row.labels), columns_ - 1);
     out += i == at_ ? fmt::format("\x1b[7m{}\x1b[0m\r\n", line) : line + "\r\n";
   }
   if (shown_.empty()) out += rows_.empty() ? " No target is granted to you. Ask an administrator for a role.\r\n" : " Nothing matches.\r\n";

@@ -222,7 +222,8 @@ Result<ExplainAnswer> Administration::explain(const ExplainQuestion& question) c
       name.resize(16, ' ');
       request.kind = kind;
       // Tunnels are judged by where they lead, which nobody has said: with a place that is nobody's, only that no role has them at all counts.
-      const bool leads_somewhere = kind == policy::ChannelKind::tunnel_local || kind == policy::ChannelKind::tunnel_dynamic || kind == policy::ChannelKind::tunnel_unix;
+      const bool leads_somewhere =
+          kind == policy::ChannelKind::tunnel_local || kind == policy::ChannelKind::tunnel_dynamic || kind == policy::ChannelKind::tunnel_unix;
       request.host = leads_somewhere ? "nowhere.invalid" : "";
       request.path = leads_somewhere ? "/nowhere.invalid" : "";
       const auto decision = authority_.decide(request);

@@ -79,7 +79,8 @@ std::string table(const std::vector<std::array<std::string, 4>>& rows) {
 
 /// What somebody reads who mistyped a command, or forgot the target of one that was meant for a shell.
 std::string unknown_command(const std::vector<std::string>& words) {
-  constexpr std::array k_commands{"ls", "help", "whoami", "explain", "config", "request", "requests", "approve", "deny", "cancel", "join", "keys", "enrol", "recovery-codes", "certificate", "glass"};
+  constexpr std::array k_commands{"ls",   "help",   "whoami", "explain", "config", "request",        "requests",    "approve",
+                                  "deny", "cancel", "join",   "keys",    "enrol",  "recovery-codes", "certificate", "glass"};
   const std::string written = printable(words[0].substr(0, 40));
   const bool is_known = std::find(k_commands.begin(), k_commands.end(), written) != k_commands.end();
   std::string why = "`" + written + "` " + (is_known ? "is not written so here" : "is no command of the gateway's own");
