@@ -30,7 +30,7 @@ Result<void> make_directory(const std::filesystem::path& path, mode_t mode, cons
   if (lstat(path.c_str(), &status) != 0 || !S_ISDIR(status.st_mode))
     return fail(Errc::unavailable, "directory " + path.string() + ": is not a directory");
   if (geteuid() != 0 && status.st_uid != geteuid())
-    return fail(Errc::unavailable, "directory " + path.string() + ": belongs to another user");
+    return fail(Errc::unavailable, "directory " + path.string() + ": belongs to another user; start the gateway as that user, or as root");
   if ((status.st_mode & 07777) != mode && chmod(path.c_str(), mode) != 0)
     return fail(Errc::unavailable, "directory " + path.string() + ": " + std::strerror(errno));
   if (owner.empty()) return {};

@@ -107,10 +107,22 @@ std::string meant_option(const CLI::App& app, const std::vector<std::string>& wo
   return {};
 }
 
+/// " list set remove": what may stand behind the verb that was chosen.
+std::string verbs_below(const CLI::App& app, const std::vector<std::string>& words) {
+  const CLI::App* here = &app;
+  for (const std::string& word : words)
+    if (const CLI::App* verb = find_verb(*here, word); verb != nullptr) here = verb;
+  std::string names;
+  for (const CLI::App* known : here->get_subcommands([](const CLI::App*) { return true; }))
+    if (!known->get_group().empty()) names += " " + known->get_name();
+  return names;
+}
+
 /// CLI11's words, but for a number that is none: "Could not convert: --limit = abc".
-std::string complaint_of(const CLI::ParseError& error) {
+std::string complaint_of(const CLI::ParseError& error, const std::string& verbs) {
   const std::string text = error.what();
   constexpr std::string_view k_prefix = "Could not convert: ";
+  if (!verbs.empty() && text == "A subcommand is required") return "say which:" + verbs;
   const std::size_t equals = text.find(" = ");
   if (!text.starts_with(k_prefix) || equals == std::string::npos) return text;
   return text.substr(k_prefix.size(), equals - k_prefix.size()) + ": `" + text.substr(equals + 3) + "` is not a number that fits here";
@@ -202,7 +214,7 @@ int run_command_line(int argc, char** argv) {
     const std::string meant = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr ? meant_option(app, words) : std::string();
     std::string line = "sallyport";
     for (const std::string& word : path_in(app, words)) line += " " + word;
-    std::fprintf(stderr, "sallyport: %s%s\nTry `%s --help`.\n", complaint_of(error).c_str(), meant.c_str(), line.c_str());
+    std::fprintf(stderr, "sallyport: %s%s\nTry `%s --help`.\n", complaint_of(error, verbs_below(app, words)).c_str(), meant.c_str(), line.c_str());
     return k_exit_usage;
   }
   return written(outcome.status);

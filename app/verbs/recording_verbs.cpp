@@ -1,4 +1,5 @@
 #include <boost/json.hpp>
+#include <cstdlib>
 
 #include "app/config.h"
 #include "app/verbs/admin_client.h"
@@ -241,7 +242,13 @@ void add_recording_verbs(CLI::App& app, Common& common, Outcome& outcome) {
                                "  sallyport play last\n  sallyport play 01JC3W --speed 4 --idle-limit 2 --reason 'ticket 4711'\n  sallyport play 01JC3W --at 1:02:03\n  sallyport play last --follow\n");
   playing.add_option("session", play.session, "its beginning is enough; `last` is the newest")->required();
   playing.add_option("--channel", play.channel, "only this channel");
-  playing.add_option("--speed", play.speed, "2: twice as fast")->check(CLI::PositiveNumber);
+  playing.add_option("--speed", play.speed, "2: twice as fast")
+      ->check(CLI::Validator(
+          [](const std::string& text) {
+            const double speed = std::strtod(text.c_str(), nullptr);
+            return speed > 0 && speed <= 1000 ? std::string() : "`" + text + "` is no number above 0 and up to 1000";
+          },
+          "", "speed"));
   playing.add_option("--idle-limit", play.idle_limit, "no pause longer than this many seconds");
   playing.add_option("--at", play.at, "begin there: seconds, m:s or h:m:s from its beginning");
   playing.add_option("--find", play.find, "begin where this text was first on the screen");

@@ -59,7 +59,7 @@ void Menu::filter() {
 }
 
 std::string_view Menu::hint() const {
-  for (const std::string_view text : {"Enter connects, arrows and PgUp/PgDn move, typing searches, Ctrl-U clears, Ctrl-C leaves",
+  for (const std::string_view text : {"Enter connects, arrows and PgUp/PgDn move, typing searches, Ctrl-C leaves",
                                       "Enter connects, arrows move, typing searches, Ctrl-C leaves", "Enter connects, type, Ctrl-C leaves"})
     if (text.size() < columns_) return text;
   return "Enter, Ctrl-C";

@@ -37,7 +37,8 @@ Result<JournalFiles> JournalFiles::open(const JournalPlace& place) {
   JournalFiles files(place);
   std::error_code error;
   if (!place.far && !std::filesystem::is_directory(place.folder, error)) {
-    if (error == std::errc::permission_denied) return fail(Errc::unavailable, "the journal folder " + place.string() + " is closed to the user of this process; on the machine, as root: sallyport play");
+    if (error == std::errc::permission_denied)
+      return fail(Errc::unavailable, "the journal folder " + place.string() + " is closed to the user of this process; on the machine, run it as root");
     return fail(Errc::not_found, "no journal folder " + place.string());
   }
   const std::uint64_t first = files.file_after(0);

@@ -40,6 +40,12 @@ class Words(unittest.TestCase):
                 self.assertEqual(done.returncode, 2)
                 self.assertIn(f"Did you mean `{'' if meant.startswith('--') else 'sallyport '}{meant}`?", done.stderr.decode())
                 self.assertLess(len(done.stderr.splitlines()), 4)
+        for words, told in ((["report"], "say which: access-review privileged-use"), (["play", "last", "--speed", "abc"], "`abc` is no number above 0"), (["events", "--limit", "many"], "`many` is not a number")):
+            with self.subTest(" ".join(words)):
+                done = run(*words)
+                self.assertEqual(done.returncode, 2)
+                self.assertIn(told, done.stderr.decode())
+                self.assertLess(len(done.stderr), 200)
         for words in (["lock"], [], ["status", "-o", "xml"], ["bench"], ["frobnicate"], ["target", "scan", "x", "--port", "99999"], ["events", "--limit", "many"]):
             with self.subTest(" ".join(words)):
                 self.assertEqual(run(*words).returncode, 2)
