@@ -193,13 +193,15 @@ class Export(unittest.TestCase):
         wait_for(lambda: len(first.events()) > first_seen, 20, 0.1)
         first.stop()
         self.assertEqual(self.lab.ssh(self.lab.user(), "echo while it is away").returncode, 0)
+        away = self.lab.wait_event("channel.decided", command="echo while it is away")[0]["id"]
         running.kill()  # and the exporter dies as well
         running.wait()
         again = Receiver(first.port)
         self.addCleanup(again.stop)
         self.follow("--to", url, "--webhook-key-file", key)
         seen = lambda: {event["metadata"]["uid"] for event in first.events() + again.events()}
-        wait_for(lambda: any("while it is away" in json.dumps(event) for event in again.events()), 30, 0.1)
+        wait_for(lambda: any(event["metadata"]["uid"] == away for event in again.events()), 30, 0.1)
+        self.assertNotIn("while it is away", json.dumps(again.events()), "what was run is sealed")
         everything = self.ids()
         wait_for(lambda: set(everything) <= seen(), 20, 0.2)
         other = self.export("--to", url, "--cursor", self.cursor, "--webhook-key-file", key)
