@@ -5,6 +5,7 @@
 
 #include "gateway/ssh/menu.h"
 #include "gateway/ssh/refusal.h"
+#include "platform/model/utf8.h"
 
 namespace sallyport::gateway {
 namespace {
@@ -36,7 +37,7 @@ void BareSession::start(Channel& channel, const std::string& command) {
     return relay_.close_local(channel, 255);
   }
   control::Envelope question;
-  question.mutable_self_service()->set_command(command.substr(0, k_longest_command));
+  question.mutable_self_service()->set_command(escape_not_utf8(command.substr(0, k_longest_command)));
   question.mutable_self_service()->set_channel(channel.id);
   authority_.ask(std::move(question), k_deadline,
                  [this, id = channel.id](Result<control::Received> got) { answer(id, std::move(got)); });

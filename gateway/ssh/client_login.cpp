@@ -11,6 +11,7 @@
 #include "gateway/ssh/session.h"
 #include "platform/crypto/base64.h"
 #include "platform/crypto/ssh_wire.h"
+#include "platform/model/utf8.h"
 
 namespace sallyport::gateway {
 namespace {
@@ -190,7 +191,7 @@ boost::asio::awaitable<bool> Session::answer_login_message(ssh_message message, 
     disconnect_client(render(make_notice("SP-1011")));
     co_return false;
   }
-  attempt.set_user(user_name);
+  attempt.set_user(escape_not_utf8(user_name));  // the name of nobody then; refused and audited like any other
   const void* session_hash = nullptr;
   size_t session_hash_size = 0;
   ssh_session_id(client_->raw(), &session_hash, &session_hash_size);
@@ -215,7 +216,7 @@ boost::asio::awaitable<bool> Session::answer_login_message(ssh_message message, 
       static_cast<void>(reader.string());
       const std::string_view method = reader.text();
       const bool is_signed = reader.boolean();
-      attempt.set_algorithm(std::string(reader.text()));
+      attempt.set_algorithm(escape_not_utf8(reader.text()));
       const auto blob = reader.string();
       attempt.set_key_blob(blob.data(), blob.size());
       if (method == "publickey-hostbound-v00@openssh.com") static_cast<void>(reader.string());

@@ -12,6 +12,7 @@
 #include "gateway/ssh/refusal.h"
 #include "gateway/ssh/relay.h"
 #include "gateway/ssh/written_files.h"
+#include "platform/model/utf8.h"
 
 namespace sallyport::gateway {
 namespace {
@@ -106,6 +107,7 @@ void GuardGate::remember(Channel& channel, std::string_view text, guard::Dialect
 }
 
 void GuardGate::ask_person(Channel& channel, std::string text, std::string rule, std::string why, std::function<void(bool, std::string)> answered) {
+  text = escape_not_utf8(text);
   // Nobody can agree to what she is not shown: the end of a long command would run unseen. Answered later, as by a person.
   if (text.size() > k_most_shown) {
     boost::asio::post(io_, [answered = std::move(answered)] { answered(false, "its length, more than the 16 KiB that a person is shown,"); });
@@ -116,8 +118,8 @@ void GuardGate::ask_person(Channel& channel, std::string text, std::string rule,
   ask->set_channel(channel.id);
   ask->set_kind("command");
   ask->set_text(text);
-  ask->set_rule(rule.substr(0, 255));
-  ask->set_why(why.substr(0, 4096));
+  ask->set_rule(escape_not_utf8(rule.substr(0, 255)));
+  ask->set_why(escape_not_utf8(why.substr(0, 4096)));
   authority_.ask(std::move(question), k_patient_deadline, [answered = std::move(answered)](Result<control::Received> answer) {
     if (!answer) return answered(false, answer.error().detail);
     const control::ApprovalAnswer& said = answer->envelope.approval_answer();

@@ -7,6 +7,7 @@
 #include "gateway/ssh/guard_gate.h"
 #include "gateway/ssh/refusal.h"
 #include "gateway/ssh/relay.h"
+#include "platform/model/utf8.h"
 
 namespace sallyport::gateway {
 namespace {
@@ -20,8 +21,8 @@ void Relay::ask_person(std::uint32_t channel, std::string kind, std::string text
   auto* ask = question.mutable_approval_ask();
   ask->set_channel(channel);
   ask->set_kind(std::move(kind));
-  ask->set_text(text.substr(0, 16 * 1024));
-  ask->set_why(why.substr(0, 4096));
+  ask->set_text(escape_not_utf8(text.substr(0, 16 * 1024)));
+  ask->set_why(escape_not_utf8(why.substr(0, 4096)));
   authority_.ask(std::move(question), k_patient_deadline, [answered = std::move(answered)](Result<control::Received> answer) {
     if (!answer) return answered(false, render(notice_of_error(answer.error())));
     const control::ApprovalAnswer& said = answer->envelope.approval_answer();

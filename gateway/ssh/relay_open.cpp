@@ -9,6 +9,7 @@
 #include "gateway/ssh/messages.h"
 #include "gateway/ssh/refusal.h"
 #include "gateway/ssh/relay.h"
+#include "platform/model/utf8.h"
 
 namespace sallyport::gateway {
 namespace {
@@ -80,6 +81,11 @@ void Relay::open_from_client(std::string_view type, Channel& channel, std::span<
     tell_refused(id, type, refusal_.code);
     return refuse(message::k_connect_failed, render(refusal_));
   }
+  // What no resolver and no file system of ours knows is not asked for: one program would end the name at its NUL, another not.
+  const auto refuse_name = [&] {
+    tell_refused(id, type, "SP-2011");
+    refuse(message::k_administratively_prohibited, render(make_notice("SP-2011", "its name is not plain text")));
+  };
   crypto::SshReader reader(specific);
   if (type == "direct-tcpip") {
     const std::string host(reader.text());
@@ -89,12 +95,13 @@ void Relay::open_from_client(std::string_view type, Channel& channel, std::span<
     if (!reader.finished() || host.size() > 255 || port > 65535) return break_protocol(Side::client, "malformed direct-tcpip");
     if (identity_.forbid_forwarding()) tell_refused(id, type, "SP-2022");
     if (identity_.forbid_forwarding()) return refuse(message::k_administratively_prohibited, render(make_notice("SP-2022")));
+    if (!is_plain_text(host)) return refuse_name();
     if (mode_ == Mode::bare) return open_jump(channel, host, port);
     control::ChannelAsk ask;
     ask.set_kind("tunnel-local");
     ask.set_host(host);
     ask.set_port(port);
-    ask.set_origin_host(origin.substr(0, 255));
+    ask.set_origin_host(escape_not_utf8(origin.substr(0, 255)));
     ask.set_origin_port(origin_port);
     return ask_tunnel(channel, std::move(ask), std::string(type), copy_of(specific));
   }
@@ -103,6 +110,7 @@ void Relay::open_from_client(std::string_view type, Channel& channel, std::span<
     if (!reader.ok() || path.size() > 4096) return break_protocol(Side::client, "malformed direct-streamlocal");
     if (identity_.forbid_forwarding()) tell_refused(id, type, "SP-2022");
     if (identity_.forbid_forwarding()) return refuse(message::k_administratively_prohibited, render(make_notice("SP-2022")));
+    if (!is_plain_text(path)) return refuse_name();
     control::ChannelAsk ask;
     ask.set_kind("tunnel-unix");
     ask.set_path(path);

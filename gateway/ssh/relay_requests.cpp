@@ -12,6 +12,7 @@
 #include "gateway/ssh/relay.h"
 #include "gateway/ssh/sftp_gate.h"
 #include "gateway/ssh/transfer_gate.h"
+#include "platform/model/utf8.h"
 
 namespace sallyport::gateway {
 namespace {
@@ -96,6 +97,11 @@ void Relay::on_global_request(Side from, std::span<const std::byte> payload) {
     const std::string listed = name == "cancel-tcpip-forward" ? fmt::format("tcp {} {}", where, port) : fmt::format("unix {}", where);
     std::erase(remote_forwards_, listed);
     return forward(reply);
+  }
+  if (!is_plain_text(where)) {
+    tell_refused(UINT32_MAX, name, "SP-2011");
+    tell_aside(make_notice("SP-2011", "its name is not plain text"));
+    return answer(false);
   }
   control::Envelope question;
   auto* ask = question.mutable_channel_ask();

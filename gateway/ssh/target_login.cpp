@@ -10,6 +10,7 @@
 #include "platform/crypto/base64.h"
 #include "platform/crypto/ssh_certificate.h"
 #include "platform/crypto/ssh_wire.h"
+#include "platform/model/utf8.h"
 #include "platform/os/wiped_memory.h"
 
 namespace sallyport::gateway {
@@ -97,7 +98,7 @@ void Session::tell_outcome(control::TargetOutcome::Step step, const std::string&
   control::Envelope told;
   auto* outcome = told.mutable_target_outcome();
   outcome->set_step(step);
-  outcome->set_detail(detail);
+  outcome->set_detail(escape_not_utf8(detail));  // may quote the target
   outcome->set_credential(credential);
   if (target_) {
     size_t size = 0;

@@ -1,5 +1,7 @@
 #include "platform/model/utf8.h"
 
+#include "platform/model/json_text.h"
+
 namespace sallyport {
 namespace {
 
@@ -38,6 +40,33 @@ std::string place_not_utf8(std::string_view text) {
     }
   }
   return {};
+}
+
+bool is_plain_text(std::string_view text) {
+  while (!text.empty()) {
+    const Character character = first_character(text);
+    if (character.bytes == 0 || character.steers) return false;
+    text.remove_prefix(character.bytes);
+  }
+  return true;
+}
+
+std::string escape_not_utf8(std::string_view text) {
+  static constexpr char k_digits[] = "0123456789abcdef";
+  std::string out;
+  out.reserve(text.size());
+  for (std::size_t at = 0; at < text.size();) {
+    if (const std::size_t length = utf8_length(text.substr(at)); length > 0) {
+      out.append(text.substr(at, length));
+      at += length;
+      continue;
+    }
+    const auto byte = static_cast<unsigned char>(text[at++]);
+    out += "\\x";
+    out += k_digits[byte >> 4];
+    out += k_digits[byte & 0x0f];
+  }
+  return out;
 }
 
 }  // namespace sallyport

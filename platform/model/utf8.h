@@ -13,4 +13,11 @@ namespace sallyport {
 /// "LINE:COLUMN" of the first byte that is not UTF-8, both from 1, the column in bytes; "" when all of it is.
 [[nodiscard]] std::string place_not_utf8(std::string_view text);
 
+/// `text` with each byte that is not part of UTF-8 written as \xHH: what a peer sent may name anything, but a text field of
+/// the control protocol that is not UTF-8 ends the link it came on. Nothing is dropped.
+[[nodiscard]] std::string escape_not_utf8(std::string_view text);
+
+/// UTF-8 without anything that steers what shows it (Character::steers), tab and newline included: fit to be a name.
+[[nodiscard]] bool is_plain_text(std::string_view text);
+
 }  // namespace sallyport

@@ -230,6 +230,70 @@ class HostileClients(unittest.TestCase):
                 self.assertEqual(channel.recv(10), b"mine\n")
             transport.close()
 
+    # ------------------------------------------------------------------ names that are no text
+    def heard(self, transport, *numbers):
+        """What comes of these messages, below Paramiko's own bookkeeping."""
+        came = []
+        transport._handler_table = dict(transport._handler_table)
+        for number in numbers:
+            transport._handler_table[number] = lambda _, m, number=number: came.append((number, m.asbytes()))
+        return came
+
+    def test_names_that_are_no_text_are_refused_and_the_session_goes_on(self):
+        names = (b"\xff\xfe", b"127.0.0.1\xc3", b"127.0.0.1\0.example.org", b"\xed\xa0\x80", b"a\nb")
+        transport = self.transport()
+        came = self.heard(transport, 91, 92, 81, 82)
+        said = lambda: [(number, text) for number, text in list(came)]
+        for number, name in enumerate(names):
+            tcp = string(name) + struct.pack(">I", 22) + string(b"\xff") + struct.pack(">I", 1)
+            for kind, rest in (("direct-tcpip", tcp), ("direct-streamlocal@openssh.com", string(b"/run/" + name) + string("") + struct.pack(">I", 0))):
+                came.clear()
+                self.assertTrue(self.send(transport, bytes([90]), string(kind), struct.pack(">III", number, 1 << 20, 1 << 15), rest))
+                wait_for(lambda: said() or not transport.is_active(), 10)
+                self.assertTrue(transport.is_active(), (kind, name))
+                self.assertEqual(said()[0][0], 92)
+                self.assertIn(b"SP-2011", said()[0][1])
+                self.assertEqual(struct.unpack(">II", said()[0][1][1:9] if said()[0][1][:1] == b"\x5c" else said()[0][1][:8])[1], 1)
+            for kind, rest in (("tcpip-forward", string(name) + struct.pack(">I", 0)), ("streamlocal-forward@openssh.com", string(b"/run/" + name))):
+                came.clear()
+                self.assertTrue(self.send(transport, bytes([80]), string(kind), b"\1", rest))
+                wait_for(lambda: said() or not transport.is_active(), 10)
+                self.assertTrue(transport.is_active(), (kind, name))
+                self.assertEqual(said()[0][0], 82)
+        came.clear()  # where a connection began is for the record alone: nothing is refused for it but what the role refuses
+        self.send(transport, bytes([90]), string("direct-tcpip"), struct.pack(">III", 77, 1 << 20, 1 << 15), string("192.0.2.1"), struct.pack(">I", 1), string(b"\xff"), struct.pack(">I", 1))
+        wait_for(lambda: said() or not transport.is_active(), 20)
+        self.assertTrue(transport.is_active())
+        transport.close()
+        transport = self.transport()
+        self.assertTrue(self.lab.wait_event("relay.refused", code="SP-2011"))
+        channel = transport.open_session(timeout=10)
+        channel.exec_command(b"echo \xff | od -An -tx1")
+        self.assertIn(b"ff", channel.recv(20))
+
+    def test_a_user_and_a_command_that_are_no_text(self):
+        transport = self.transport(login=False)
+        came = self.heard(transport, 6, 51, 52)
+        self.send(transport, bytes([SERVICE_REQUEST]), string("ssh-userauth"))
+        wait_for(lambda: came, 10)
+        for method in (string("none"), string("password") + b"\0" + string(b"\xff\xfe")):
+            came.clear()
+            self.send(transport, bytes([50]), string(b"engineer\xff"), string("ssh-connection"), method)
+            wait_for(lambda: came or not transport.is_active(), 10)
+            self.assertTrue(transport.is_active(), method)
+            self.assertEqual(came[0][0], 51)
+        transport.close()
+        whole, self.who = self.who, "engineer"
+        try:
+            transport = self.transport()
+        finally:
+            self.who = whole
+        for _ in range(2):
+            channel = transport.open_session(timeout=10)
+            channel.exec_command(b"explain \xff\xfe")
+            self.assertNotEqual(channel.recv_exit_status(), 0)
+            self.assertTrue(transport.is_active())
+
     # ------------------------------------------------------------------ channels and windows
     def test_three_thousand_channel_opens_on_one_connection(self):
         transport = self.transport()
