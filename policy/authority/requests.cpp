@@ -205,6 +205,9 @@ void Requests::open_for(Session& session, RequestRow row, std::uint32_t channel,
     const RequestRow& other = open->row;
     const bool same = other.state == "pending" && other.kind == row.kind && other.principal == row.principal && other.target == row.target &&
                       other.account == row.account && other.role == row.role && other.text == row.text;
+    // A yes to one held act lets one act go on: who asks twice at a time, over two channels, is asked about twice. A request
+    // that nobody waits for was open before the authority began anew, and whoever asks again is who asked then.
+    if (row.kind != "access" && row.kind != "presence" && !open->waiters.empty()) continue;
     // What is good for one session alone is asked for by each.
     if (!same || (other.session != session.label && (row.kind != "access" || other.lasts_s == 0))) continue;
     return add_waiter(*open, session, channel, std::move(decided));

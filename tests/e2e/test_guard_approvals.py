@@ -121,6 +121,26 @@ class GuardApprovals(unittest.TestCase):
         self.assertTrue(self.lab.wait_event("request.cancelled", request=request))
         self.assertFalse(file.exists())
 
+    def test_5_a_yes_lets_one_of_two_like_commands_run(self):
+        file = self.place / "twice"
+        command = f"touch {file}; echo ran >>{file}"
+        control = {"ControlPath": str(self.lab.folder / "twice.sock")}
+        clients = [self.lab.popen(self.who, arguments=["-N"], ControlMaster="yes", **control)]
+        self.addCleanup(lambda: [(c.kill(), c.wait(), c.stdin.close(), c.stdout.close(), c.stderr.close()) for c in clients])
+        wait_for((self.lab.folder / "twice.sock").exists, 20, 0.1)
+        pending = lambda: [row for row in self.lab.admin("GET", "/v1/requests")[1]["requests"] if row["state"] == "pending" and str(file) in row["text"]]
+        for count in (1, 2):
+            clients.append(self.lab.popen(self.who, command, **control))
+            wait_for(lambda: len(pending()) == count, 20, 0.1)
+        self.decide("approve", self.waiting(str(file)))
+        wait_for(file.exists, 10, 0.1)
+        time.sleep(1)
+        self.assertEqual(file.read_text(), "ran\n")
+        self.decide("deny", self.waiting(str(file)))
+        wait_for(lambda: all(c.poll() is not None for c in clients[1:]), 10, 0.1)
+        self.assertEqual(sorted(c.returncode for c in clients[1:]), [0, 255])
+        self.assertEqual(file.read_text(), "ran\n")
+
 
 if __name__ == "__main__":
     unittest.main()
