@@ -27,6 +27,7 @@
 #include <cerrno>
 #include <cstring>
 #include <deque>
+#include <map>
 #include <optional>
 #include <set>
 #include <utility>
@@ -72,6 +73,26 @@ HttpPeer peer_of(int socket) {
   return peer;
 }
 
+/// Of one source counts what comes from one address, or from one IPv6 network of 64 bits.
+std::string source_of(const HttpPeer& peer) {
+  if (peer.is_local) return "uid " + std::to_string(peer.uid);
+  const std::string host = peer.address.substr(0, peer.address.rfind(':'));
+  in6_addr v6{};
+  if (host.size() < 2 || inet_pton(AF_INET6, host.substr(1, host.size() - 2).c_str(), &v6) != 1 || IN6_IS_ADDR_V4MAPPED(&v6)) return host;
+  return std::string(reinterpret_cast<const char*>(v6.s6_addr), 8);
+}
+
+/// What one server in a row of them may read as another request than the next one does (RFC 9112 sections 3.2, 5.2 and 6):
+/// a length told twice, a coding that is not chunked alone, no host or two.
+bool is_ambiguous(const http::request<http::string_body>& message) {
+  const std::size_t hosts = message.count(http::field::host);
+  if (hosts > 1 || (hosts == 0 && message.version() >= 11)) return true;
+  if (message.count(http::field::content_length) > 1 || message.count(http::field::transfer_encoding) > 1) return true;
+  const auto length = message[http::field::content_length];
+  if (!std::all_of(length.begin(), length.end(), [](char c) { return c >= '0' && c <= '9'; })) return true;
+  return message.count(http::field::transfer_encoding) == 1 && !boost::beast::iequals(message[http::field::transfer_encoding], "chunked");
+}
+
 unsigned status_of(const boost::system::error_code& error) {
   if (error == http::error::body_limit) return 413;
   if (error == http::error::header_limit || error == http::error::buffer_overflow) return 431;
@@ -93,6 +114,7 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
 
   void accept();
   void on_acceptable();
+  bool make_room_for(const std::string& source);
 
   boost::asio::io_context& io;
   HttpLimits limits;
@@ -108,7 +130,11 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
 class HttpServer::State::Connection : public std::enable_shared_from_this<Connection> {
  public:
   Connection(State& server, int family, int fd)
-      : server_(&server), socket_(server.io, boost::asio::generic::stream_protocol(family, 0), fd), timer_(server.io), peer_(peer_of(fd)) {
+      : server_(&server),
+        socket_(server.io, boost::asio::generic::stream_protocol(family, 0), fd),
+        timer_(server.io),
+        peer_(peer_of(fd)),
+        source_(source_of(peer_)) {
     if (server.tls) tls_.emplace(socket_, *server.tls);
     peer_.is_tls = tls_.has_value();
   }
@@ -122,6 +148,11 @@ class HttpServer::State::Connection : public std::enable_shared_from_this<Connec
       self->read(self->server_->limits.idle_time);
     });
   }
+
+  [[nodiscard]] const std::string& source() const { return source_; }
+  /// A request of it is being answered; otherwise it may go when another needs its place.
+  [[nodiscard]] bool is_busy() const { return is_busy_; }
+  void make_room() { leave(); }
 
   void close() {
     server_ = nullptr;
@@ -152,6 +183,7 @@ class HttpServer::State::Connection : public std::enable_shared_from_this<Connec
     parser_.emplace();
     parser_->header_limit(static_cast<std::uint32_t>(server_->limits.header_bytes));
     parser_->body_limit(server_->limits.body_bytes);
+    is_busy_ = false;
     watch(first);
     // Bytes that TLS has taken off the socket already do not make it readable: the whole request is then waited for the idle time.
     if (buffer_.size() > 0 || tls_) return read_rest(tls_ ? first : server_->limits.read_time);
@@ -179,6 +211,7 @@ class HttpServer::State::Connection : public std::enable_shared_from_this<Connec
     HttpRequest request;
     if (error) return refuse(status_of(error));
     auto& message = parser_->get();
+    if (is_ambiguous(message)) return refuse(400);
     const std::string_view target(message.target().data(), message.target().size());
     if (target.size() > server_->limits.header_bytes || !split_target(target, request)) return refuse(400);
     request.method = std::string(message.method_string());
@@ -189,6 +222,7 @@ class HttpServer::State::Connection : public std::enable_shared_from_this<Connec
     }
     request.body = std::move(message.body());
     request.peer = peer_;
+    is_busy_ = true;
     is_head_ = message.method() == http::verb::head;
     server_->handler(std::move(request), [weak = weak_from_this(), done = std::make_shared<bool>(false)](HttpResponse response) {
       if (std::exchange(*done, true)) return;
@@ -357,6 +391,8 @@ class HttpServer::State::Connection : public std::enable_shared_from_this<Connec
   bool finishing_ = false;
   boost::asio::steady_timer timer_;
   HttpPeer peer_;
+  std::string source_;
+  bool is_busy_ = false;
   boost::beast::flat_buffer buffer_{64 * 1024};
   std::optional<http::request_parser<http::string_body>> parser_;
   bool keep_alive_ = false;
@@ -370,13 +406,26 @@ void HttpServer::State::accept() {
                         });
 }
 
+/// When all places are taken, the source that holds most of them gives one back to one that holds fewer: nobody alone
+/// keeps the others out by connections that say nothing.
+bool HttpServer::State::make_room_for(const std::string& source) {
+  std::map<std::string, std::size_t> held;
+  for (const auto& one : connections) ++held[one->source()];
+  std::shared_ptr<Connection> idle;
+  for (const auto& one : connections)
+    if (!one->is_busy() && held[one->source()] > held[source] + 1 && (!idle || held[one->source()] > held[idle->source()])) idle = one;
+  if (!idle) return false;
+  idle->make_room();
+  return true;
+}
+
 void HttpServer::State::on_acceptable() {
   for (int i = 0; i < 16; ++i) {
     sockaddr_storage address{};
     socklen_t size = sizeof address;
     const int fd = ::accept4(listening->native_handle(), reinterpret_cast<sockaddr*>(&address), &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0) break;
-    if (connections.size() >= limits.connections) {
+    if (connections.size() >= limits.connections && !make_room_for(source_of(peer_of(fd)))) {
       ::close(fd);
       continue;
     }

@@ -1,5 +1,7 @@
 #include <catch2/catch.hpp>
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -9,6 +11,7 @@
 #include <cstring>
 #include <filesystem>
 #include <thread>
+#include <vector>
 
 #include "platform/net/http_client.h"
 #include "platform/net/http_server.h"
@@ -85,6 +88,80 @@ TEST_CASE("what is too large or no HTTP is refused and the connection closed", "
   CHECK(server.raw("GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n").starts_with("HTTP/1.1 400"));
   HttpCall call;
   CHECK(http_call_unix(server.socket(), call)->status == 200);
+}
+
+TEST_CASE("a request that the next server in a row could read otherwise is refused and ends the connection", "[http]") {
+  Server server(echo);
+  const std::string hidden = "GET /hidden HTTP/1.1\r\nHost: x\r\n\r\n";
+  const std::string post = "POST / HTTP/1.1\r\nHost: x\r\n";
+  const std::string ended = "0\r\n\r\n" + hidden;
+  for (const std::string& request : {
+           post + "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n" + ended,
+           post + "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n" + ended,
+           post + "Transfer-Encoding: xchunked\r\n\r\n" + ended,
+           post + "Transfer-Encoding: chunked, identity\r\n\r\n" + ended,
+           post + "Transfer-Encoding: identity\r\nContent-Length: 2\r\n\r\n{}" + hidden,
+           post + "Transfer-Encoding: gzip, chunked\r\n\r\n" + ended,
+           post + "Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}" + hidden,
+           post + "Content-Length: 2, 2\r\n\r\n{}" + hidden,
+           post + "Host: y\r\nContent-Length: 0\r\n\r\n" + hidden,
+           "GET / HTTP/1.1\r\n\r\n" + hidden,
+       }) {
+    INFO(request);
+    const std::string out = server.raw(request);
+    CHECK(out.starts_with("HTTP/1.1 400"));
+    CHECK(out.find("hidden") == std::string::npos);
+  }
+  CHECK(server.raw(post + "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n2\r\n{}\r\n0\r\n\r\n").starts_with("HTTP/1.1 200"));
+}
+
+TEST_CASE("one source cannot take all places of a server", "[http]") {
+  HttpLimits limits;
+  limits.connections = 8;
+  boost::asio::io_context io{1};
+  HttpServer server(io, limits, echo);
+  const auto address_of = [](const char* host, std::uint16_t port) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    inet_pton(AF_INET, host, &address.sin_addr);
+    return address;
+  };
+  Fd listening(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  sockaddr_in here = address_of("127.0.0.1", 0);
+  socklen_t size = sizeof here;
+  REQUIRE(::bind(listening.get(), reinterpret_cast<const sockaddr*>(&here), size) == 0);
+  REQUIRE(::listen(listening.get(), 64) == 0);
+  REQUIRE(::getsockname(listening.get(), reinterpret_cast<sockaddr*>(&here), &size) == 0);
+  REQUIRE(server.adopt(std::move(listening)).has_value());
+  std::thread thread([&] { io.run(); });
+  const auto connect_from = [&](const char* source) {
+    Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const sockaddr_in from = address_of(source, 0);
+    const timeval soon{5, 0};
+    CHECK(::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof soon) == 0);
+    CHECK(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&from), sizeof from) == 0);
+    CHECK(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&here), sizeof here) == 0);
+    return fd;
+  };
+  const auto is_served = [](const Fd& fd) {
+    static constexpr std::string_view k_request = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    if (::send(fd.get(), k_request.data(), k_request.size(), MSG_NOSIGNAL) < 0) return false;
+    std::string answer;  // the whole of it: the next one begins where it ends
+    char part[512];
+    for (ssize_t n = 0; answer.find(" uid=") == std::string::npos && (n = ::recv(fd.get(), part, sizeof part, 0)) > 0;)
+      answer.append(part, static_cast<std::size_t>(n));
+    return answer.starts_with("HTTP/1.1 200");
+  };
+  std::vector<Fd> silent;
+  for (int i = 0; i < 12; ++i) silent.push_back(connect_from("127.0.0.1"));
+  const Fd other = connect_from("127.0.0.2");
+  CHECK(is_served(other));
+  CHECK_FALSE(is_served(connect_from("127.0.0.1")));  // it has its share
+  CHECK(is_served(other));
+  CHECK(is_served(connect_from("127.0.0.3")));
+  io.stop();
+  thread.join();
 }
 
 TEST_CASE("several requests on one connection are answered in their order", "[http]") {
