@@ -102,6 +102,10 @@ class WebLogin(unittest.TestCase):
         time.sleep(4.3)
         status, _, body = self.call("POST", "/v1/tokens", {"name": "t"}, cookie, csrf)
         self.assertEqual((status, body["code"]), (403, "SP-9303"))
+        # So does a yes to what another person waits for; a no does not.
+        said = [self.call("POST", f"/v1/requests/none/{verb}", {"reason": "no"}, cookie, csrf)[:3:2] for verb in ("approve", "deny")]
+        self.assertEqual([(status, body["code"]) for status, body in said][0], (403, "SP-9303"))
+        self.assertEqual(said[1][0], 404)
         # Joining a session asks for it, too; staying in it does not.
         self.assertEqual(self.call("POST", "/v1/sessions/none/join", {"reason": "four eyes"}, cookie, csrf)[2]["code"], "SP-9303")
         for method in ("POST", "DELETE"):
