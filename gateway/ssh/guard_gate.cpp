@@ -429,6 +429,12 @@ void GuardGate::resized(Channel& channel) {
   if (channel.guard && channel.guard->line) channel.guard->line->resized(channel.columns, channel.rows);
 }
 
+void GuardGate::signalled(Channel& channel) {
+  if (!channel.guard || !channel.guard->line) return;
+  channel.guard->line->signalled(now_us());
+  schedule(channel);
+}
+
 void GuardGate::new_rules(std::uint32_t id, const std::string& rules) {
   Channel* channel = relay_.find(id);
   if (channel == nullptr || channel->kind != ChannelKind::session || channel->local) return;

@@ -38,6 +38,7 @@ class GuardGate {
   void from_target(Channel& channel, std::span<const std::byte> data);
   void probe_answered(Channel& channel);
   void resized(Channel& channel);
+  void signalled(Channel& channel);
   void new_rules(std::uint32_t channel, const std::string& rules);
 
  private:

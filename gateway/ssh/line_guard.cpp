@@ -12,6 +12,7 @@ namespace {
 constexpr std::int64_t k_ms = 1000;
 constexpr std::int64_t k_quiet = 25 * k_ms;          // between the last key and the probe, and after its answer
 constexpr std::int64_t k_settled_line = 40 * k_ms;   // without output: the prompt stands
+constexpr std::int64_t k_after_interrupt = 60 * k_ms;  // of silence, until a program is thought to read again
 constexpr std::int64_t k_noisy = 400 * k_ms;         // output that does not end: judged all the same, as opaque
 constexpr std::int64_t k_slow_program = 400 * k_ms;  // so long may a busy program take to notice Ctrl-C
 constexpr std::int64_t k_told_lag = 3000 * k_ms;
@@ -79,6 +80,12 @@ void LineGuard::resized(std::uint32_t columns, std::uint32_t rows) {
   anchor_settled_ = false;
 }
 
+void LineGuard::signalled(std::int64_t now) {
+  if (phase_ != Phase::passing && phase_ != Phase::interrupted) return;
+  last_forward_ = now;
+  wait_for_interrupted(now);
+}
+
 void LineGuard::typed(std::span<const std::byte> keys, std::int64_t now, Actions& actions) {
   const auto text = text_of(keys);
   if (phase_ == Phase::over) return;
@@ -94,7 +101,7 @@ void LineGuard::typed(std::span<const std::byte> keys, std::int64_t now, Actions
 }
 
 void LineGuard::advance(std::int64_t now, Actions& actions) {
-  while (phase_ == Phase::passing && !input_.empty()) {
+  while (!input_.empty() && (phase_ == Phase::passing || (phase_ == Phase::interrupted && input_.front() == '\x03'))) {
     const KeyView::Step step = keys_.peek(input_);
     switch (step.key) {
       case KeyView::Key::need_more: return;
@@ -107,6 +114,7 @@ void LineGuard::advance(std::int64_t now, Actions& actions) {
         if (step.key == KeyView::Key::interrupt) {
           keys_.clear();
           line_begun_ = false;
+          wait_for_interrupted(now);
         }
         break;
       }
@@ -160,17 +168,25 @@ void LineGuard::settle(std::int64_t now) {
   if (wake_at_ <= now) wake_at_ = now + 1;
 }
 
+/// A line editor that is interrupted loses keys that reach it before its next prompt: the terminal shows them, the line that runs is
+/// another one (`x` and `rm` become `rm`). They wait here until it has answered.
+void LineGuard::wait_for_interrupted(std::int64_t now) {
+  phase_ = Phase::interrupted;
+  probe_sent_ = probe_back_ = false;
+  wake_at_ = now + k_quiet;
+}
+
 void LineGuard::shown(std::span<const std::byte> output, std::int64_t now, Actions& actions) {
   if (!keys_.is_sure() && phase_ != Phase::settling && line_begun_ && now - last_forward_ > std::max(rtt_us_, 200 * k_ms) + k_by_itself)
     moved_by_itself_ = true;
   last_output_ = now;
   screen_.feed(output);
   if (phase_ == Phase::settling) try_decide(now, actions);
-  else if (phase_ == Phase::passing) watch_for_hops(output, now, actions);
+  else if (phase_ == Phase::passing || phase_ == Phase::interrupted) watch_for_hops(output, now, actions);
 }
 
 void LineGuard::probe_answered(std::int64_t now, Actions& actions) {
-  if ((phase_ != Phase::settling && phase_ != Phase::clearing) || !probe_sent_ || probe_back_) return;
+  if ((phase_ != Phase::settling && phase_ != Phase::clearing && phase_ != Phase::interrupted) || !probe_sent_ || probe_back_) return;
   probe_back_ = true;
   const std::int64_t took = now - probe_at_;
   rtt_us_ = rtt_us_ == 0 ? took : (3 * rtt_us_ + took) / 4;
@@ -182,7 +198,7 @@ void LineGuard::probe_answered(std::int64_t now, Actions& actions) {
 void LineGuard::tick(std::int64_t now, Actions& actions) {
   if (wake_at_ == 0 || now < wake_at_) return;
   if (phase_ == Phase::asking || phase_ == Phase::approving) return deny(make_notice("SP-9102", "nobody answered in time"), now, actions);
-  if (phase_ != Phase::settling && phase_ != Phase::clearing) {
+  if (phase_ != Phase::settling && phase_ != Phase::clearing && phase_ != Phase::interrupted) {
     wake_at_ = 0;
     return;
   }
@@ -207,12 +223,17 @@ void LineGuard::tick(std::int64_t now, Actions& actions) {
     wake_at_ = 0;
     return;
   }
-  const bool quiet = now - std::max(last_output_, probe_at_) >= k_quiet;
+  const std::int64_t wanted = phase_ == Phase::interrupted ? k_after_interrupt : k_quiet;
+  const bool quiet = now - std::max(last_output_, probe_at_) >= wanted;
   if (!quiet && now - probe_at_ < k_noisy) {
-    wake_at_ = std::max(last_output_, probe_at_) + k_quiet;
+    wake_at_ = std::max(last_output_, probe_at_) + wanted;
     return;
   }
   wake_at_ = 0;
+  if (phase_ == Phase::interrupted) {
+    phase_ = Phase::passing;
+    return advance(now, actions);
+  }
   if (phase_ == Phase::clearing) return check_cleared(now, actions);
   auto reading = in_editor() ? read_editor(true) : read(true);
   if (reading) judge(std::move(*reading), now, actions);

@@ -72,6 +72,8 @@ class LineGuard {
   /// What runs in the terminal from the start, when it is no login shell.
   void runs(const guard::Judgement& program);
   void resized(std::uint32_t columns, std::uint32_t rows);
+  /// The client asked the target for a signal or a break: as Ctrl-C, but it says nothing of the line.
+  void signalled(std::int64_t now_us);
 
   /// When tick() is wanted; 0: never.
   [[nodiscard]] std::int64_t wake_at() const noexcept { return wake_at_; }
@@ -79,7 +81,7 @@ class LineGuard {
   [[nodiscard]] const terminal::Screen& screen() const noexcept { return screen_; }
 
  private:
-  enum class Phase : std::uint8_t { passing, settling, asking, approving, clearing, over };
+  enum class Phase : std::uint8_t { passing, interrupted, settling, asking, approving, clearing, over };
   /// What the screen says of the line at the cursor.
   struct View {
     std::string before, rest;      ///< the logical line up to the cursor, and behind it
@@ -103,6 +105,7 @@ class LineGuard {
   void forward(std::string_view key, bool alone, std::int64_t now, Actions& actions);
   void begin_line(std::int64_t now);
   void settle(std::int64_t now);
+  void wait_for_interrupted(std::int64_t now);
   void try_decide(std::int64_t now, Actions& actions);
   [[nodiscard]] View look() const;
   [[nodiscard]] bool knows_prompt(std::string_view text) const;

@@ -341,6 +341,7 @@ bool Relay::take_client_request(Channel& channel, Item& item) {
     return false;
   }
   if (passes_unasked(name)) {
+    if (name == "signal" || name == "break") guards_->signalled(channel);
     forward_request(channel, Side::target, item);
     return true;
   }

@@ -115,6 +115,37 @@ class Guarded(unittest.TestCase):
         t.quiet()
         self.alive(t)
 
+    def test_completion_and_lines_that_were_given_up(self):
+        t = self.terminal()
+        with tempfile.TemporaryDirectory(prefix="sp-tab-", dir="/tmp") as folder:
+            os.chmod(folder, 0o755)
+            for name in ("data", "one", "or; rm -rf data"):
+                open(f"{folder}/{name}", "w").close()
+            # What the shell completed is part of the line, also when Enter comes in the same packet.
+            self.denied(t, f"rm -rf {folder}/da\t\r")
+            t.send(f"rm -rf {folder}/da\t")
+            t.quiet()
+            t.line("\r", DENIED)
+            t.quiet(0.2)
+            self.assertTrue(os.path.exists(f"{folder}/data"))
+            # What it lists to choose from is no part of it.
+            t.line(f"echo {folder}/o\t\t", r"rm -rf data")
+            t.quiet()
+            t.line("ne\r", rf"\n\r?{folder}/one\r?\n")
+            t.quiet(0.2)
+            # A shell loses the first keys behind Ctrl-C when they come with it: what runs must be the line that was judged.
+            for _ in range(3):
+                t.line(f"\x03xrm -rf {folder}/data\r", r"xrm: command not found")
+                t.quiet(0.2)
+            self.assertTrue(os.path.exists(f"{folder}/data"))
+        # What was given up is forgotten, what comes after it is judged.
+        for given_up, then in (("rm -rf /data\x03", "echo al''lowed\r"), ("rm -rf /da\x03", "echo al''lowed /data\r")):
+            t.line(given_up + then, r"\n\r?allowed")
+            t.quiet(0.2)
+        for given_up in ("echo fine\x03", "cat <<E\rrm -rf\x03"):
+            self.denied(t, given_up + "rm -rf /data\r")
+        self.assertNotIn("cannot remove", t.text)
+
     def test_other_keys_that_run_a_line(self):
         """Ctrl-O runs the line and fetches the next of the history; Ctrl-X Ctrl-E gives it to an editor and runs what comes back."""
         t = self.terminal()

@@ -126,6 +126,42 @@ TEST_CASE("the key is held until the echo of every key came, whatever the delay"
   CHECK(lab.to_target == "ls -la\r");
 }
 
+TEST_CASE("keys behind Ctrl-C wait until the program has answered it, as a line editor would lose them", "[gateway][guard]") {
+  Lab lab;
+  lab.prompt();
+  lab.echoes("ls");
+  lab.types("\x03xrm -rf /data\r");
+  CHECK(lab.to_target == "ls\x03");
+  lab.shows("^C");
+  lab.waits(40);
+  CHECK(lab.to_target == "ls\x03");
+  lab.shows("\r\n$ ");
+  CHECK(lab.to_target == "ls\x03");
+  lab.waits(100);
+  CHECK(lab.to_target == "ls\x03xrm -rf /data");
+  Lab again;
+  again.prompt();
+  // Another Ctrl-C is not held.
+  again.types("\x03");
+  again.types("\x03");
+  CHECK(again.to_target == "\x03\x03");
+  // A signal that the client asked for is one as well.
+  Lab signalled;
+  signalled.prompt();
+  signalled.guard.signalled(signalled.now);
+  signalled.types("xrm -rf /data\r");
+  CHECK(signalled.to_target.empty());
+  signalled.shows("\r\n$ ");
+  signalled.waits(100);
+  CHECK(signalled.to_target == "xrm -rf /data");
+  // Nothing is said at all: they go on in the end.
+  again.types("date");
+  again.waits(900);
+  CHECK(again.to_target ==
+        "\x03\x03"
+        "date");
+}
+
 TEST_CASE("a denied line never reaches the shell and is cleared", "[gateway][guard]") {
   Lab lab;
   lab.prompt();
