@@ -10,7 +10,7 @@ KEEP = "3d"
 
 
 class Faulty(threading.Thread):
-    """A proxy in front of the store: passes, answers an error, loses answers, or says nothing."""
+    """A proxy in front of the store: passes, answers an error or late, loses answers, or forgets locks."""
     def __init__(self, upstream):
         super().__init__(daemon=True)
         self.mode, self.seen, proxy = "pass", 0, self
@@ -39,6 +39,8 @@ class Faulty(threading.Thread):
                 connection.endheaders(body or None)
                 answer = connection.getresponse()
                 data = answer.read()
+                if proxy.mode == "slow":
+                    time.sleep(2)
                 if proxy.mode == "lose" and self.command == "PUT":
                     self.close_connection = True
                     return
@@ -132,6 +134,14 @@ class ObjectStore(store_suite.StoreSuite):
             proxy.mode, seen = mode, proxy.seen
             self.assertEqual(lab.ssh(lab.user(), f"echo during {mode}").returncode, 0)
             wait_for(lambda: proxy.seen > seen + (0 if mode == "403" else 1), 15)
+        # Each answer comes two seconds late: no session waits for it.
+        proxy.mode, seen, slow = "slow", proxy.seen, []
+        for number in range(4):
+            began = time.monotonic()
+            self.assertEqual(lab.ssh(lab.user(), f"echo slow {number}").returncode, 0)
+            slow.append(time.monotonic() - began)
+        wait_for(lambda: proxy.seen > seen + 1, 20)
+        self.assertLess(min(slow), 2, slow)
         self.store.stop_gateway()
         proxy.mode = "pass"
         self.assertEqual(lab.ssh(lab.user(), "echo store is down").returncode, 0, "sessions go on while the store is away")
