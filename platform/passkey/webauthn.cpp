@@ -12,6 +12,7 @@
 
 #include "platform/crypto/hash.h"
 #include "platform/model/bytes.h"
+#include "platform/passkey/cbor_shape.h"
 
 namespace sallyport::passkey {
 namespace {
@@ -24,6 +25,8 @@ constexpr unsigned k_present = 0x01;
 constexpr unsigned k_verified = 0x04;
 constexpr unsigned k_portable = 0x08;
 constexpr unsigned k_has_key = 0x40;
+constexpr unsigned k_has_extensions = 0x80;
+constexpr std::size_t k_id_size_at = k_head + 16;  ///< behind the kind of device
 
 constexpr std::array k_algorithms{Algorithm::es256, Algorithm::eddsa, Algorithm::rs256};
 
@@ -51,6 +54,7 @@ struct Head {
   std::uint32_t counter = 0;
   Flags flags;
   bool has_key = false;
+  bool has_extensions = false;
 };
 
 Result<Head> read_head(const Expected& expected, std::string_view data) {
@@ -63,9 +67,17 @@ Result<Head> read_head(const Expected& expected, std::string_view data) {
   head.flags.verified = (flags & k_verified) != 0;
   head.flags.portable = (flags & k_portable) != 0;
   head.has_key = (flags & k_has_key) != 0;
+  head.has_extensions = (flags & k_has_extensions) != 0;
   if (expected.verified && !head.flags.verified) return fail(Errc::denied, "the device did not check who holds it");
   for (std::size_t i = 0; i < 4; ++i) head.counter = head.counter << 8 | static_cast<unsigned char>(data[k_counter_at + i]);
   return head;
+}
+
+/// What stands behind the id of a new passkey: its key, and what else the device says.
+std::string_view behind_id(std::string_view data) {
+  if (data.size() < k_id_size_at + 2) return {};
+  const std::size_t id = static_cast<std::size_t>(static_cast<unsigned char>(data[k_id_size_at])) << 8 | static_cast<unsigned char>(data[k_id_size_at + 1]);
+  return data.substr(std::min(data.size(), k_id_size_at + 2 + id));
 }
 
 /// Section 5.8.1.2, the limited verification algorithm: the browser writes these four in this order and in this way.
@@ -117,6 +129,7 @@ Result<Made> check_made(const Expected& expected, std::string_view client_data, 
   const auto head = read_head(expected, authenticator_data);
   if (!head) return tl::unexpected(head.error());
   if (!head->has_key) return fail(Errc::denied, "authenticator data without a key");
+  if (!is_whole_cbor(behind_id(authenticator_data))) return fail(Errc::denied, "authenticator data whose CBOR is not whole");
   for (const Algorithm algorithm : k_algorithms) {  // the library wants to be told which one it is
     const Credential credential(fido_cred_new());
     if (!credential || fido_cred_set_type(credential.get(), static_cast<int>(algorithm)) != FIDO_OK ||
@@ -141,6 +154,7 @@ Result<Shown> check_shown(const Expected& expected, Algorithm algorithm, std::st
   if (auto said = check_client_data(expected, "webauthn.get", client_data); !said) return tl::unexpected(said.error());
   const auto head = read_head(expected, authenticator_data);
   if (!head) return tl::unexpected(head.error());
+  if (head->has_extensions && !is_whole_cbor(authenticator_data.substr(k_head))) return fail(Errc::denied, "authenticator data whose CBOR is not whole");
   if (signature.empty() || signature.size() > k_most_signature) return fail(Errc::denied, "a signature of " + std::to_string(signature.size()) + " bytes");
   const Assertion assertion(fido_assert_new());
   const crypto::Hash256 hash = crypto::sha256(client_data);

@@ -3,6 +3,7 @@
 #include <openssl/ec.h>
 #include <openssl/evp.h>
 #include <openssl/rsa.h>
+#include <sys/resource.h>
 
 #include <array>
 #include <memory>
@@ -157,6 +158,27 @@ TEST_CASE("authenticator data that is cut or lies is refused", "[platform][passk
   CHECK(check_made(k_expected, client, head(0x41, 0, "evil.example") + good.substr(37)).error().detail == "made for another host than gateway.example");
   CHECK_FALSE(check_made(k_expected, client, good + std::string(5000, '\0')));
   CHECK_FALSE(check_made(k_expected, client, head(0x41, 0) + std::string(16, '\0') + bytes({0xff, 0xff}) + good.substr(55)));
+}
+
+TEST_CASE("a count that the bytes do not hold costs nothing", "[platform][passkey]") {
+  const auto faults = [] {
+    rusage used{};
+    getrusage(RUSAGE_SELF, &used);
+    return used.ru_minflt;
+  };
+  const std::string client = client_data("webauthn.create");
+  // 2^25 elements: 256 or 512 MiB that would be written to, page by page.
+  for (const std::string& counted : {bytes({0x9b, 0, 0, 0, 0, 2, 0, 0, 0}), bytes({0xbb, 0, 0, 0, 0, 2, 0, 0, 0}), bytes({0xa1, 0x01, 0x9a, 2, 0, 0, 0})}) {
+    const auto before = faults();
+    CHECK(check_made(k_expected, client, head(0x41, 0) + std::string(16, '\0') + bytes({0, 4}) + "name" + counted).error().detail == "authenticator data whose CBOR is not whole");
+    const std::string data = head(0x81, 8) + counted;
+    const auto shown = check_shown(k_expected, Algorithm::es256, "key", client_data("webauthn.get"), data, "signature");
+    CHECK(shown.error().detail == "authenticator data whose CBOR is not whole");
+    CHECK(faults() - before < 5'000);
+  }
+  std::string deep;
+  for (int i = 0; i < 3'000; ++i) deep += '\x81';
+  CHECK_FALSE(check_shown(k_expected, Algorithm::es256, "key", client_data("webauthn.get"), head(0x81, 8) + deep + '\0', "signature"));
 }
 
 TEST_CASE("counters go on or stay at nothing", "[platform][passkey]") {
