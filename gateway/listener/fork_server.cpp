@@ -109,7 +109,7 @@ int ForkServer::next_timeout() const {
   const Moment here = now();
   Moment next = here + k_longest_sleep;
   const auto sooner = [&next](Moment moment) { next = std::min(next, moment); };
-  for (const Waiting& one : waiting_) sooner(one.record.deadline);
+  for (const Waiting& one : waiting_) sooner(give_up_at(one));
   for (const Waiting& one : held_) sooner(one.record.not_before);
   for (const Waiting& one : proxied_) sooner(one.record.deadline);
   if (kits_asked_ > 0) sooner(kits_asked_at_ + Moment(1000));

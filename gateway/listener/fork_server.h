@@ -84,6 +84,7 @@ class ForkServer {
   bool read_proxy_header(Waiting& waiting);
   void refuse(Fd client, std::string_view code);
   void end_unproven(Ticket ticket);
+  [[nodiscard]] Moment give_up_at(const Waiting& waiting) const;
   void serve_waiting();
   void launch(Waiting waiting, Kit kit);
   void ask_for_kits();
@@ -132,6 +133,7 @@ class ForkServer {
   std::deque<Kit> kits_;
   std::size_t kits_asked_ = 0;
   Moment kits_asked_at_{};
+  Moment kit_came_{};
   Moment kits_not_before_{};
 
   std::deque<Waiting> waiting_;  ///< for a kit

@@ -146,6 +146,10 @@ void ForkServer::end_unproven(Ticket ticket) {
     std::erase_if(*list, [ticket](const Waiting& one) { return one.record.ticket == ticket; });
 }
 
+/// While kits come nobody in the queue is refused: who is behind a flood of others is served when her turn comes. Each kit takes one from
+/// the queue, which is short (k_most_waiting), so that the wait has an end all the same.
+Moment ForkServer::give_up_at(const Waiting& waiting) const { return std::max(waiting.record.deadline, kit_came_ + config_->kit_wait); }
+
 void ForkServer::serve_waiting() {
   const Moment here = now();
   for (auto one = held_.begin(); one != held_.end();) {
@@ -161,7 +165,7 @@ void ForkServer::serve_waiting() {
       Kit kit = std::move(kits_.front());
       kits_.pop_front();
       launch(std::move(one), std::move(kit));
-    } else if (one.record.deadline <= here) {
+    } else if (give_up_at(one) <= here) {
       ++counters_["refused_no_kit"];
       admission_.forget(one.record.ticket);
       if (one.record.jump) {

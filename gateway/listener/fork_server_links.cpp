@@ -101,6 +101,7 @@ void ForkServer::on_sockets(control::Received received) {
 
 void ForkServer::on_kit(control::Received received) {
   if (kits_asked_ > 0) --kits_asked_;
+  kit_came_ = now();
   // A further descriptor (rules of a guard) has no use here yet.
   if (received.descriptors.size() < k_kit_descriptors) return note(os::LogEvent::service_unexpected_message, "a session kit without its descriptors");
   auto& descriptors = received.descriptors;

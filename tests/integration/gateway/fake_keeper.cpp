@@ -97,7 +97,7 @@ std::optional<Hello> hello(Client& client, milliseconds deadline) {
   return Hello{parts[0], parts[1], parts[2], parts[3], parts[4]};
 }
 
-FakeKeeper::FakeKeeper(Options options) : wake_(eventfd(0, EFD_CLOEXEC)), give_kits_(options.give_kits) {
+FakeKeeper::FakeKeeper(Options options) : wake_(eventfd(0, EFD_CLOEXEC)), give_kits_(options.give_kits), kit_pause_(options.kit_pause) {
   open_socket(options.dual_stack);
   start_process(options.arguments);
   send_settings(options.settings);
@@ -296,6 +296,7 @@ std::optional<int> FakeKeeper::ended_within(milliseconds deadline) {
 
 void FakeKeeper::make_kits(std::uint32_t count) {
   for (std::uint32_t i = 0; i < count && give_kits_; ++i) {
+    std::this_thread::sleep_for(kit_pause_);
     char label[27];
     std::snprintf(label, sizeof label, "01KIT%021zu", ++kits_made_);
     std::vector<Fd> mine;

@@ -53,6 +53,7 @@ class FakeKeeper {
     bool give_kits = true;
     bool give_authority = true;
     bool dual_stack = false;
+    std::chrono::milliseconds kit_pause{0};  ///< before each kit
   };
   FakeKeeper() : FakeKeeper(Options{}) {}
   explicit FakeKeeper(Options options);
@@ -103,6 +104,7 @@ class FakeKeeper {
   std::thread thread_;
   bool stop_ = false;
   bool give_kits_ = true;
+  std::chrono::milliseconds kit_pause_{0};
   bool ready_ = false;
   std::uint64_t last_call_ = 0;
   std::map<std::string, control::SessionStarted> started_;

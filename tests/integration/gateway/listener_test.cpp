@@ -271,6 +271,19 @@ TEST_CASE("without kits a connection is closed in bounded time, and served again
   CHECK(hello(next));
 }
 
+TEST_CASE("who waits behind others is not refused while kits come", "[gateway][listener]") {
+  FakeKeeper::Options slow{{{"kit_wait_ms", "600"}, {"kits_low", "1"}, {"kits_high", "1"}}, {}, true, true, false};
+  slow.kit_pause = milliseconds(100);
+  FakeKeeper keeper(slow);
+  std::vector<Client> others;
+  for (int i = 0; i < 20; ++i) others.push_back(keeper.connect("127.0.1." + std::to_string(1 + i)));
+  Client last = keeper.connect();
+  const auto before = Steady::now();
+  CHECK(hello(last, milliseconds(20'000)));  // 20 kits before hers, 100 ms each
+  CHECK(Steady::now() - before > milliseconds(1000));
+  for (Client& one : others) CHECK(hello(one));
+}
+
 TEST_CASE("when the keeper is gone nothing is accepted and no session outlives the drain time", "[gateway][listener]") {
   FakeKeeper keeper(FakeKeeper::Options{{{"drain_ms", "2000"}}, {}, true, true, false});
   Client client = keeper.connect();
