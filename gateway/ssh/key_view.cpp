@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "platform/model/utf8.h"
+
 namespace sallyport::gateway {
 namespace {
 
@@ -11,25 +13,6 @@ constexpr std::string_view k_paste_end = "[201~";
 
 [[nodiscard]] bool is_text(char c) { return static_cast<unsigned char>(c) >= 0x20 && c != 0x7f; }
 [[nodiscard]] bool ends_line(char c) { return c == '\r' || c == '\n'; }
-
-void append(std::string& to, char32_t c) {
-  const auto byte = [&](char32_t bits) { to.push_back(static_cast<char>(static_cast<unsigned char>(bits))); };
-  if (c < 0x80) {
-    byte(c);
-  } else if (c < 0x800) {
-    byte(0xc0 | (c >> 6));
-    byte(0x80 | (c & 0x3f));
-  } else if (c < 0x10000) {
-    byte(0xe0 | (c >> 12));
-    byte(0x80 | ((c >> 6) & 0x3f));
-    byte(0x80 | (c & 0x3f));
-  } else {
-    byte(0xf0 | (c >> 18));
-    byte(0x80 | ((c >> 12) & 0x3f));
-    byte(0x80 | ((c >> 6) & 0x3f));
-    byte(0x80 | (c & 0x3f));
-  }
-}
 
 [[nodiscard]] std::size_t utf8_length(char lead) {
   const auto c = static_cast<unsigned char>(lead);
@@ -239,13 +222,13 @@ void KeyView::clear() {
 
 std::string KeyView::before() const {
   std::string out;
-  for (std::size_t i = 0; i < cursor_; ++i) append(out, text_[i]);
+  for (std::size_t i = 0; i < cursor_; ++i) append_utf8(out, text_[i]);
   return out;
 }
 
 std::string KeyView::after() const {
   std::string out;
-  for (std::size_t i = cursor_; i < text_.size(); ++i) append(out, text_[i]);
+  for (std::size_t i = cursor_; i < text_.size(); ++i) append_utf8(out, text_[i]);
   return out;
 }
 

@@ -1,16 +1,6 @@
 #include "platform/crypto/hex.h"
 
 namespace sallyport::crypto {
-namespace {
-
-int digit_of(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
-}  // namespace
 
 std::string to_hex(ByteView bytes) {
   static constexpr char k_digits[] = "0123456789abcdef";
@@ -28,8 +18,8 @@ Result<Bytes> from_hex(std::string_view text) {
   Bytes bytes;
   bytes.reserve(text.size() / 2);
   for (std::size_t i = 0; i < text.size(); i += 2) {
-    const int high = digit_of(text[i]);
-    const int low = digit_of(text[i + 1]);
+    const int high = hex_digit(text[i]);
+    const int low = hex_digit(text[i + 1]);
     if (high < 0 || low < 0) return fail(Errc::invalid, "not a hexadecimal digit");
     bytes.push_back(static_cast<std::byte>(high * 16 + low));
   }

@@ -11,24 +11,6 @@ namespace {
 constexpr int k_max_depth = 32;
 constexpr std::string_view k_replacement = "\xef\xbf\xbd";
 
-void append_utf8(std::string& out, std::uint32_t code) {
-  if (code < 0x80) {
-    out += static_cast<char>(code);
-  } else if (code < 0x800) {
-    out += static_cast<char>(0xc0 | code >> 6);
-    out += static_cast<char>(0x80 | (code & 0x3f));
-  } else if (code < 0x10000) {
-    out += static_cast<char>(0xe0 | code >> 12);
-    out += static_cast<char>(0x80 | (code >> 6 & 0x3f));
-    out += static_cast<char>(0x80 | (code & 0x3f));
-  } else {
-    out += static_cast<char>(0xf0 | code >> 18);
-    out += static_cast<char>(0x80 | (code >> 12 & 0x3f));
-    out += static_cast<char>(0x80 | (code >> 6 & 0x3f));
-    out += static_cast<char>(0x80 | (code & 0x3f));
-  }
-}
-
 bool steers(std::uint32_t point) {
   if (point < 0x7f) return point < 0x20;
   return point < 0xa0 || point == 0x61c || (point >= 0x200b && point <= 0x200f && point != 0x200c && point != 0x200d) || (point >= 0x2028 && point <= 0x202e) ||

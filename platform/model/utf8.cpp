@@ -28,6 +28,26 @@ std::size_t utf8_length(std::string_view text) noexcept {
   return 0;
 }
 
+void append_utf8(std::string& to, char32_t c) {
+  const auto byte = [&](char32_t bits) { to.push_back(static_cast<char>(static_cast<unsigned char>(bits))); };
+  if (c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff)) c = 0xfffd;
+  if (c < 0x80) {
+    byte(c);
+  } else if (c < 0x800) {
+    byte(0xc0 | (c >> 6));
+    byte(0x80 | (c & 0x3f));
+  } else if (c < 0x10000) {
+    byte(0xe0 | (c >> 12));
+    byte(0x80 | ((c >> 6) & 0x3f));
+    byte(0x80 | (c & 0x3f));
+  } else {
+    byte(0xf0 | (c >> 18));
+    byte(0x80 | ((c >> 12) & 0x3f));
+    byte(0x80 | ((c >> 6) & 0x3f));
+    byte(0x80 | (c & 0x3f));
+  }
+}
+
 std::string place_not_utf8(std::string_view text) {
   std::size_t line = 1, line_begin = 0;
   for (std::size_t at = 0; at < text.size();) {

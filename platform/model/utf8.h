@@ -10,6 +10,9 @@ namespace sallyport {
 /// Bytes of the valid sequence that `text` begins with, 0 if there is none.
 [[nodiscard]] std::size_t utf8_length(std::string_view text) noexcept;
 
+/// U+FFFD in the place of what is no character (a surrogate, beyond U+10FFFF).
+void append_utf8(std::string& to, char32_t c);
+
 /// "LINE:COLUMN" of the first byte that is not UTF-8, both from 1, the column in bytes; "" when all of it is.
 [[nodiscard]] std::string place_not_utf8(std::string_view text);
 

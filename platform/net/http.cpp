@@ -2,17 +2,9 @@
 
 #include <cctype>
 
+#include "platform/crypto/hex.h"
+
 namespace sallyport::net {
-namespace {
-
-int digit_of(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
-}  // namespace
 
 Result<std::string> percent_decode(std::string_view text, bool plus_is_space) {
   std::string out;
@@ -20,9 +12,8 @@ Result<std::string> percent_decode(std::string_view text, bool plus_is_space) {
   for (std::size_t i = 0; i < text.size(); ++i) {
     char c = text[i];
     if (c == '%') {
-      if (i + 2 >= text.size() || digit_of(text[i + 1]) < 0 || digit_of(text[i + 2]) < 0)
-        return fail(Errc::invalid, "bad percent escape");
-      c = static_cast<char>(digit_of(text[i + 1]) * 16 + digit_of(text[i + 2]));
+      if (i + 2 >= text.size() || crypto::hex_digit(text[i + 1]) < 0 || crypto::hex_digit(text[i + 2]) < 0) return fail(Errc::invalid, "bad percent escape");
+      c = static_cast<char>(crypto::hex_digit(text[i + 1]) * 16 + crypto::hex_digit(text[i + 2]));
       i += 2;
     } else if (c == '+' && plus_is_space) {
       c = ' ';

@@ -25,20 +25,13 @@ std::string lower(std::string_view text) {
   return out;
 }
 
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
 /// What is no right escape stays as it is: signer and verifier only have to agree.
 std::string uri_decode(std::string_view text) {
   std::string out;
   out.reserve(text.size());
   for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '%' && i + 2 < text.size() && hex_digit(text[i + 1]) >= 0 && hex_digit(text[i + 2]) >= 0) {
-      out += static_cast<char>(hex_digit(text[i + 1]) * 16 + hex_digit(text[i + 2]));
+    if (text[i] == '%' && i + 2 < text.size() && crypto::hex_digit(text[i + 1]) >= 0 && crypto::hex_digit(text[i + 2]) >= 0) {
+      out += static_cast<char>(crypto::hex_digit(text[i + 1]) * 16 + crypto::hex_digit(text[i + 2]));
       i += 2;
     } else {
       out += text[i];
@@ -219,7 +212,7 @@ Result<void> take_signed_headers(std::string_view text, SigV4Claim& claim) {
 }
 
 Result<void> take_signature(std::string_view text, SigV4Claim& claim) {
-  if (text.size() != 64 || !std::all_of(text.begin(), text.end(), [](char c) { return hex_digit(c) >= 0 && lower(c) == c; }))
+  if (text.size() != 64 || !std::all_of(text.begin(), text.end(), [](char c) { return crypto::hex_digit(c) >= 0 && lower(c) == c; }))
     return fail(Errc::invalid, "the signature is not 64 hexadecimal digits");
   claim.signature = text;
   return {};

@@ -4,26 +4,6 @@
 
 namespace sallyport::terminal {
 
-void append_utf8(std::string& to, char32_t c) {
-  const auto byte = [&](char32_t bits) { to.push_back(static_cast<char>(static_cast<unsigned char>(bits))); };
-  if (c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff)) c = 0xfffd;
-  if (c < 0x80) {
-    byte(c);
-  } else if (c < 0x800) {
-    byte(0xc0 | (c >> 6));
-    byte(0x80 | (c & 0x3f));
-  } else if (c < 0x10000) {
-    byte(0xe0 | (c >> 12));
-    byte(0x80 | ((c >> 6) & 0x3f));
-    byte(0x80 | (c & 0x3f));
-  } else {
-    byte(0xf0 | (c >> 18));
-    byte(0x80 | ((c >> 12) & 0x3f));
-    byte(0x80 | ((c >> 6) & 0x3f));
-    byte(0x80 | (c & 0x3f));
-  }
-}
-
 void Cells::shape(int rows, int columns, bool with_pens) {
   const auto cells = static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns);
   Cells old = std::move(*this);

@@ -49,6 +49,4 @@ class Cells {
   std::vector<std::uint8_t> wraps_;
 };
 
-void append_utf8(std::string& to, char32_t c);
-
 }  // namespace sallyport::terminal

@@ -6,6 +6,7 @@
 #include <map>
 #include <utility>
 
+#include "platform/model/utf8.h"
 #include "platform/terminal/cells.h"
 #include "platform/terminal/sequences.h"
 

@@ -6,41 +6,18 @@
 #include <array>
 #include <cstdint>
 
+#include "platform/crypto/hex.h"
+#include "platform/model/utf8.h"
+
 namespace sallyport::guard {
 namespace {
-
-int hex_value(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
-void append_utf8(std::string& out, std::uint32_t code) {
-  const auto put = [&](std::uint32_t byte) { out.push_back(static_cast<char>(static_cast<unsigned char>(byte))); };
-  if (code < 0x80) {
-    put(code);
-  } else if (code < 0x800) {
-    put(0xc0 | (code >> 6));
-    put(0x80 | (code & 0x3f));
-  } else if (code < 0x10000) {
-    put(0xe0 | (code >> 12));
-    put(0x80 | ((code >> 6) & 0x3f));
-    put(0x80 | (code & 0x3f));
-  } else {
-    put(0xf0 | ((code >> 18) & 7));
-    put(0x80 | ((code >> 12) & 0x3f));
-    put(0x80 | ((code >> 6) & 0x3f));
-    put(0x80 | (code & 0x3f));
-  }
-}
 
 /// Up to `most` digits of `base` at `at`.
 std::optional<std::uint32_t> digits(std::string_view text, std::size_t& at, std::size_t most, int base) {
   std::uint32_t value = 0;
   std::size_t count = 0;
   while (at < text.size() && count < most) {
-    const int digit = hex_value(text[at]);
+    const int digit = crypto::hex_digit(text[at]);
     if (digit < 0 || digit >= base) break;
     value = value * static_cast<std::uint32_t>(base) + static_cast<std::uint32_t>(digit);
     ++at;
@@ -194,7 +171,7 @@ std::optional<std::string> decode_hex(std::string_view text) {
       ++i;
       continue;
     }
-    const int value = hex_value(c);
+    const int value = crypto::hex_digit(c);
     if (value < 0) return std::nullopt;
     if (high < 0) {
       high = value;
@@ -221,8 +198,8 @@ std::string encode_hex(std::string_view bytes) {
 std::string decode_percent(std::string_view text, bool plus) {
   std::string out;
   for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '%' && i + 2 < text.size() && hex_value(text[i + 1]) >= 0 && hex_value(text[i + 2]) >= 0) {
-      out.push_back(static_cast<char>(static_cast<unsigned char>(hex_value(text[i + 1]) * 16 + hex_value(text[i + 2]))));
+    if (text[i] == '%' && i + 2 < text.size() && crypto::hex_digit(text[i + 1]) >= 0 && crypto::hex_digit(text[i + 2]) >= 0) {
+      out.push_back(static_cast<char>(static_cast<unsigned char>(crypto::hex_digit(text[i + 1]) * 16 + crypto::hex_digit(text[i + 2]))));
       i += 2;
     } else {
       out.push_back(plus && text[i] == '+' ? ' ' : text[i]);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "platform/model/utf8.h"
+
 namespace sallyport::replay {
 namespace {
 
@@ -52,24 +54,7 @@ char32_t decode(std::string_view bytes) {
   }
 }
 
-void encode(char32_t c, std::string& out) {
-  if (c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff) || (c >= 0x80 && c < 0xa0)) c = U'\ufffd';
-  if (c < 0x80) {
-    out += static_cast<char>(c);
-  } else if (c < 0x800) {
-    out += static_cast<char>(0xc0 | c >> 6);
-    out += static_cast<char>(0x80 | (c & 0x3f));
-  } else if (c < 0x10000) {
-    out += static_cast<char>(0xe0 | c >> 12);
-    out += static_cast<char>(0x80 | (c >> 6 & 0x3f));
-    out += static_cast<char>(0x80 | (c & 0x3f));
-  } else {
-    out += static_cast<char>(0xf0 | c >> 18);
-    out += static_cast<char>(0x80 | (c >> 12 & 0x3f));
-    out += static_cast<char>(0x80 | (c >> 6 & 0x3f));
-    out += static_cast<char>(0x80 | (c & 0x3f));
-  }
-}
+void encode(char32_t c, std::string& out) { append_utf8(out, c >= 0x80 && c < 0xa0 ? U'\ufffd' : c); }
 
 std::size_t utf8_size(char first) {
   const auto byte = static_cast<unsigned char>(first);

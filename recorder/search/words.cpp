@@ -5,6 +5,8 @@
 #include <unordered_set>
 #include <utility>
 
+#include "platform/model/utf8.h"
+
 namespace sallyport::search {
 namespace {
 
@@ -30,24 +32,6 @@ char32_t take(std::string_view& text) {
   }
   text.remove_prefix(size);
   return c;
-}
-
-void put(std::string& to, char32_t c) {
-  if (c < 0x80) {
-    to += static_cast<char>(c);
-  } else if (c < 0x800) {
-    to += static_cast<char>(0xc0 | c >> 6);
-    to += static_cast<char>(0x80 | (c & 0x3f));
-  } else if (c < 0x10000) {
-    to += static_cast<char>(0xe0 | c >> 12);
-    to += static_cast<char>(0x80 | (c >> 6 & 0x3f));
-    to += static_cast<char>(0x80 | (c & 0x3f));
-  } else {
-    to += static_cast<char>(0xf0 | c >> 18);
-    to += static_cast<char>(0x80 | (c >> 12 & 0x3f));
-    to += static_cast<char>(0x80 | (c >> 6 & 0x3f));
-    to += static_cast<char>(0x80 | (c & 0x3f));
-  }
 }
 
 char32_t lower(char32_t c) {
@@ -95,10 +79,10 @@ std::vector<std::string> cut(std::string_view text, bool to_ask) {
   const auto end_dense = [&] {
     for (std::size_t i = 0; i < dense.size(); ++i) {
       std::string one;
-      put(one, dense[i]);
+      append_utf8(one, dense[i]);
       if (!to_ask || dense.size() == 1) give(one);
       if (i + 1 < dense.size()) {
-        put(one, dense[i + 1]);
+        append_utf8(one, dense[i + 1]);
         give(std::move(one));
       }
     }
@@ -117,13 +101,13 @@ std::vector<std::string> cut(std::string_view text, bool to_ask) {
     }
     end_dense();
     if (is_letter(c)) {
-      if (word.size() < 2 * k_longest_word) put(word, c);
+      if (word.size() < 2 * k_longest_word) append_utf8(word, c);
       continue;
     }
     end_word();
     if (is_emoji(c)) {
       std::string one;
-      put(one, c);
+      append_utf8(one, c);
       give(std::move(one));
     }
   }
@@ -160,7 +144,7 @@ std::string fold(std::string_view text) {
       continue;
     }
     blank = false;
-    put(folded, c);
+    append_utf8(folded, c);
   }
   if (!folded.empty() && folded.back() == ' ') folded.pop_back();
   return folded;
