@@ -11,7 +11,6 @@ namespace sallyport::policy {
 namespace {
 
 constexpr unsigned k_max_accepted_probes = 24;  ///< a client asks once per key it holds
-constexpr std::size_t k_max_user_bytes = 255;
 constexpr std::size_t k_max_code_bytes = 64;
 
 using Method = LoginAttempt::Method;
@@ -37,40 +36,6 @@ std::string_view word_of(Method method) {
 bool is_key(FactorKind kind) { return kind == FactorKind::key || kind == FactorKind::certificate; }
 
 }  // namespace
-
-bool is_name(std::string_view text) noexcept {
-  const auto is_start = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
-  return !text.empty() && text.size() <= 63 && is_start(text.front()) &&
-         std::all_of(text.begin(), text.end(), [&](char c) { return is_start(c) || c == '_' || c == '.' || c == '-'; });
-}
-
-bool is_account_name(std::string_view text) noexcept {
-  const auto is_start = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; };
-  return !text.empty() && text.size() <= 64 && is_start(text.front()) && std::all_of(text.begin(), text.end(), [&](char c) {
-    return is_start(c) || std::string_view(".@\\$-").find(c) != std::string_view::npos;
-  });
-}
-
-std::optional<UserString> parse_user_string(std::string_view user) {
-  if (user.size() > k_max_user_bytes) return std::nullopt;
-  UserString result;
-  const std::size_t last = user.rfind('+');
-  if (last == std::string_view::npos) {
-    result.principal = std::string(user);
-  } else {
-    result.target = std::string(user.substr(last + 1));
-    const std::string_view before = user.substr(0, last);
-    const std::size_t first = before.find('+');
-    result.principal = std::string(before.substr(0, first));
-    if (first != std::string_view::npos) {
-      result.account = std::string(before.substr(first + 1));
-      if (!is_account_name(result.account)) return std::nullopt;
-    }
-    if (!is_name(result.target)) return std::nullopt;
-  }
-  if (!is_name(result.principal)) return std::nullopt;
-  return result;
-}
 
 LoginAttempt::Method parse_login_method(std::string_view text) noexcept {
   for (const Method method : {Method::none, Method::publickey, Method::password, Method::keyboard_interactive}) {

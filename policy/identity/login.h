@@ -25,25 +25,13 @@
 #include "policy/identity/enrolments.h"
 #include "policy/identity/factor_memory.h"
 #include "policy/identity/throttle.h"
+#include "policy/identity/user_string.h"
 
 namespace sallyport::policy {
 
 constexpr unsigned k_max_login_attempts = 6;
 constexpr std::size_t k_max_password_bytes = 1024;
 constexpr unsigned k_max_password_checks_at_once = 4;
-
-/// `principal+account+target`, `principal+target` or `principal`; nothing looser. Names as in the policy.
-struct UserString {
-  std::string principal;
-  std::string account;  ///< empty: not named
-  std::string target;   ///< empty: bare session
-};
-[[nodiscard]] std::optional<UserString> parse_user_string(std::string_view user);
-
-/// [a-z0-9][a-z0-9_.-]{0,62}: principals, groups, targets, roles.
-[[nodiscard]] bool is_name(std::string_view text) noexcept;
-/// [A-Za-z0-9_][A-Za-z0-9_.@\$-]{0,63}: accounts, which other systems named.
-[[nodiscard]] bool is_account_name(std::string_view text) noexcept;
 
 /// The content of one AuthAttempt.
 struct LoginAttempt {
