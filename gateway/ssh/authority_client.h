@@ -15,6 +15,8 @@
 
 namespace sallyport::gateway {
 
+constexpr std::chrono::milliseconds k_patient_deadline{660'000};  ///< of a question for which a person may be asked
+
 /// Sends Envelopes over the control link and hands each answer to whoever asked. After a restart of the authority
 /// (Resume) every question without an answer is asked again under its old number. A question nobody answers within its
 /// deadline fails with Errc::unavailable. One thread; handlers run on the loop.

@@ -17,7 +17,6 @@
 namespace sallyport::gateway {
 namespace {
 
-constexpr std::chrono::milliseconds k_patient_deadline{660'000};
 constexpr std::size_t k_most_shown = std::size_t{16} * 1024;
 constexpr std::size_t k_longest_input_line = 64 * 1024;
 

@@ -282,9 +282,9 @@ void Relay::end_channel(std::uint32_t id, const Notice& notice) {
   if (find(id) != nullptr) move(*channel, Side::client);
 }
 
-void Relay::replace_rules(std::uint32_t id, FileRules rules) {
+void Relay::replace_rules(std::uint32_t id, const FileRules& rules) {
   Channel* channel = find(id);
-  if (channel != nullptr && channel->filter) channel->filter->replace_rules(std::move(rules));
+  if (channel != nullptr && channel->filter) channel->filter->replace_rules(rules);
 }
 
 void Relay::end_all(const Notice& notice) {

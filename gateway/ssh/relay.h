@@ -78,7 +78,7 @@ class Relay {
   void end_all(const Notice& notice);
   void end_channel(std::uint32_t id, const Notice& notice);
   /// The policy changed: what a transfer may do from here on.
-  void replace_rules(std::uint32_t id, FileRules rules);
+  void replace_rules(std::uint32_t id, const FileRules& rules);
   void client_gone();    ///< signals what runs on the target and closes it
   void target_gone(const std::string& why);
   void tick();           ///< once a second
@@ -157,25 +157,29 @@ class Relay {
   void ask_tunnel(Channel& channel, control::ChannelAsk ask, std::string type, Bytes specific);
   void open_jump(Channel& channel, std::string host, std::uint32_t port);
 
-  // relay_requests.cpp
+  // relay_global_requests.cpp
   void on_global_request(Side from, std::span<const std::byte> payload);
   void on_global_reply(Side from, bool success, std::span<const std::byte> payload);
   void flush_global_replies();
+
+  // relay_requests.cpp
   void on_channel_request(Side from, std::span<const std::byte> payload);
   void on_channel_reply(Side from, bool success, std::span<const std::byte> payload);
   /// False: the item waits (the authority was asked, or there is no room to record it).
   bool take_client_request(Channel& channel, Item& item);
   bool take_target_request(Channel& channel, Item& item);
   void take_local_request(Channel& channel, Item& item);
+  void forward_request(Channel& channel, Side to, const Item& item);
+  void reply_request(Channel& channel, Side to, bool success);
+  [[nodiscard]] bool env_allowed(std::string_view name) const;
+  void signal_target(Channel& channel, std::string_view name);
+
+  // relay_programs.cpp
   void ask_program(Channel& channel, Item& item);
   void program_answered(std::uint32_t id, Result<control::Received> answer);
   void filter_what_waited(Channel& channel);
   void refuse_program(Channel& channel, const Notice& notice);
-  void forward_request(Channel& channel, Side to, const Item& item);
-  void reply_request(Channel& channel, Side to, bool success);
   void install_filter(Channel& channel, const control::ChannelAnswer& answer);
-  [[nodiscard]] bool env_allowed(std::string_view name) const;
-  void signal_target(Channel& channel, std::string_view name);
 
   // relay_data.cpp
   void on_data(Side from, std::span<const std::byte> payload, bool extended);

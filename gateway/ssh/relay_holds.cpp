@@ -10,11 +10,6 @@
 #include "platform/model/utf8.h"
 
 namespace sallyport::gateway {
-namespace {
-
-constexpr std::chrono::milliseconds k_patient_deadline{660'000};
-
-}  // namespace
 
 void Relay::ask_person(std::uint32_t channel, std::string kind, std::string text, std::string why, std::function<void(bool, std::string)> answered) {
   control::Envelope question;

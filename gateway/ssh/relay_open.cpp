@@ -15,7 +15,6 @@ namespace sallyport::gateway {
 namespace {
 
 constexpr std::chrono::milliseconds k_decision_deadline{40'000};
-constexpr std::chrono::milliseconds k_patient_deadline{660'000};  // a person may be asked
 
 }  // namespace
 
@@ -153,7 +152,7 @@ void Relay::open_from_target(std::string_view type, Channel& channel, std::span<
   if (type == "auth-agent@openssh.com" && agent_granted_) {
     channel.kind = ChannelKind::agent;
     channel.program = "agent";
-    channel.filter = std::make_unique<AgentGate>([this, id](std::string_view name, const std::string& json) {
+    channel.filter = std::make_unique<AgentGate>([this](std::string_view name, const std::string& json) {
       control::Envelope told;
       told.mutable_session_event()->set_name(std::string(name));
       told.mutable_session_event()->set_json(json);
