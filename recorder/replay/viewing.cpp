@@ -4,104 +4,26 @@
 #include <map>
 #include <memory>
 
-#include "platform/crypto/aead.h"
 #include "platform/crypto/base64.h"
-#include "platform/crypto/hkdf.h"
-#include "platform/crypto/random.h"
 #include "platform/model/json_text.h"
 #include "platform/terminal/screen.h"
-#include "recorder/replay/escape_parser.h"
 #include "recorder/replay/pcapng.h"
+#include "recorder/replay/picture.h"
 #include "recorder/replay/playback.h"
 #include "recorder/replay/seen_lines.h"
 #include "recorder/replay/session_opener.h"
+#include "recorder/replay/view_wire.h"
 
 namespace sallyport::replay {
 namespace {
 
 using seal::EntryKind;
-using seal::get_number;
 using seal::put_number;
 
-constexpr std::size_t k_salt_bytes = 16;
 constexpr std::size_t k_frame_every_bytes = 96 * 1024;  ///< of output between two key frames
 constexpr std::size_t k_frame_every_entries = 1024;
 constexpr std::size_t k_most_screens = 64;
 constexpr std::size_t k_batch = 64 * 1024;
-
-Bytes screen_context(const SessionId& session, const KeyFrame& where) {
-  Bytes context = copy_of(bytes_of(session.view()));
-  context.resize(context.size() + 24);
-  std::byte* at = context.data() + context.size() - 24;
-  put_number(at, where.channel);
-  put_number(at + 4, where.sequence);
-  put_number(at + 12, where.boot_us);
-  put_number(at + 20, where.segment);
-  return context;
-}
-
-crypto::Aes256Gcm screen_cipher(const Secret& session_key, ByteView salt) {
-  const Secret key = crypto::hkdf_sha256(session_key.reveal(), salt, "sallyport key frame v1", crypto::k_aead_key_size);
-  return crypto::Aes256Gcm(key.reveal());
-}
-
-/// What a repaint does not carry: the scroll region, the pen, the character set.
-class Pen {
- public:
-  void feed(std::string_view bytes) {
-    for (const char byte : bytes) {
-      const auto token = parser_.feed(byte);
-      in_sequence_ = token == EscapeParser::Token::none;
-      if (token == EscapeParser::Token::csi) csi();
-      else if (token == EscapeParser::Token::escape) escape();
-      else if (token == EscapeParser::Token::control && (byte == '\x0e' || byte == '\x0f')) shift_ = byte;
-    }
-  }
-  [[nodiscard]] bool in_sequence() const noexcept { return in_sequence_; }
-  /// To be written behind the picture; the cursor is then put back.
-  [[nodiscard]] std::string before_cursor() const { return region_.empty() ? std::string() : "\x1b[" + region_ + "r"; }
-  [[nodiscard]] std::string after_cursor() const { return charset_ + (shift_ == '\0' ? std::string() : std::string(1, shift_)) + pen_; }
-
- private:
-  void csi() {
-    const std::string_view parameters = parser_.parameters();
-    if (parser_.final_byte() == 'r' && parameters.find_first_not_of("0123456789;") == std::string_view::npos) region_ = parameters;
-    if (parser_.final_byte() != 'm' || parameters.find_first_not_of("0123456789;:") != std::string_view::npos) return;
-    if (parameters.empty() || parameters == "0" || pen_.size() > 256) pen_.clear();
-    if (!parameters.empty() && parameters != "0") pen_ += "\x1b[" + std::string(parameters) + "m";
-  }
-  void escape() {
-    const std::string_view raw = parser_.raw();
-    if (raw == "\x1b" "c") *this = Pen();
-    if (raw.size() == 3 && raw[1] == '(') charset_ = raw;
-  }
-  EscapeParser parser_;
-  std::string region_, pen_, charset_;
-  char shift_ = '\0';
-  bool in_sequence_ = false;
-};
-
-/// A terminal whose picture can be sealed.
-class Picture {
- public:
-  Picture(std::uint32_t columns, std::uint32_t rows) : screen_({.columns = columns, .rows = rows, .history = 0, .attributes = true}) {}
-  void feed(ByteView bytes) {
-    screen_.feed(bytes);
-    pen_.feed(text_of(bytes));
-  }
-  void resize(std::uint32_t columns, std::uint32_t rows) { screen_.resize(columns, rows); }
-  [[nodiscard]] bool in_sequence() const noexcept { return pen_.in_sequence(); }
-  [[nodiscard]] ScreenState state() const {
-    const auto cursor = screen_.cursor();
-    const std::uint64_t row = cursor.line >= screen_.top() ? cursor.line - screen_.top() : 0;
-    std::string paint = screen_.repaint() + pen_.before_cursor() + "\x1b[" + std::to_string(row + 1) + ";" + std::to_string(cursor.column + 1) + "H" + pen_.after_cursor();
-    return {screen_.columns(), screen_.rows(), std::move(paint)};
-  }
-
- private:
-  terminal::Screen screen_;
-  Pen pen_;
-};
 
 struct ChannelStart {
   std::uint32_t channel = 0, columns = 80, rows = 24;
@@ -274,7 +196,7 @@ Result<void> Viewing::from_screen(const std::function<bool(const ScreenState&)>&
     return paint(picture.state());
   };
   std::string trouble;
-  const auto walked = walk([&](const WalkedEntry& entry) {
+  auto walked = walk([&](const WalkedEntry& entry) {
     if (shown) return visit(entry);
     if (!begun && key_frame_) {
       const auto state = open_screen(key_, job_.session.session, *key_frame_);
@@ -536,31 +458,6 @@ Result<void> Viewing::run() {
 }
 
 }  // namespace
-
-Bytes seal_screen(const Secret& session_key, const SessionId& session, const KeyFrame& where, const ScreenState& state) {
-  Bytes sealed(k_salt_bytes + 8 + state.paint.size() + crypto::k_aead_tag_size);
-  const std::span<std::byte> all(sealed);
-  crypto::system_random().fill(all.first(k_salt_bytes));  // a key of its own for each frame: its nonce is always zero
-  const auto plain = all.subspan(k_salt_bytes, 8 + state.paint.size());
-  put_number(plain.data(), state.columns);
-  put_number(plain.data() + 4, state.rows);
-  std::copy_n(bytes_of(state.paint).begin(), state.paint.size(), plain.begin() + 8);
-  crypto::Aes256Gcm cipher = screen_cipher(session_key, all.first(k_salt_bytes));
-  cipher.seal(crypto::nonce_of(0), screen_context(session, where), plain, plain.data(), all.last<crypto::k_aead_tag_size>());
-  return sealed;
-}
-
-Result<ScreenState> open_screen(const Secret& session_key, const SessionId& session, const KeyFrame& frame) {
-  if (frame.sealed.size() < k_salt_bytes + 8 + crypto::k_aead_tag_size) return fail(Errc::corrupt, "a key frame is damaged");
-  const ByteView all(frame.sealed);
-  Bytes plain(all.size() - k_salt_bytes - crypto::k_aead_tag_size);
-  crypto::Aes256Gcm cipher = screen_cipher(session_key, all.first(k_salt_bytes));
-  if (!cipher.open(crypto::nonce_of(0), screen_context(session, frame), all.subspan(k_salt_bytes, plain.size()), all.last<crypto::k_aead_tag_size>(), plain.data()))
-    return fail(Errc::corrupt, "a key frame is damaged");
-  ScreenState state{get_number<std::uint32_t>(plain.data()), get_number<std::uint32_t>(plain.data() + 4), std::string(text_of(ByteView(plain).subspan(8)))};
-  if (state.columns == 0 || state.columns > terminal::k_most_columns || state.rows == 0 || state.rows > terminal::k_most_rows) return fail(Errc::corrupt, "a key frame is damaged");
-  return state;
-}
 
 Result<void> run_viewing(int fd) {
   auto done = Viewing(fd).run();

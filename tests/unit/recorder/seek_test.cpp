@@ -2,11 +2,11 @@
 #include <catch2/catch.hpp>
 #include <fstream>
 
+#include "recorder/replay/picture.h"
 #include "recorder/replay/playback.h"
 #include "recorder/replay/seek_index.h"
 #include "recorder/replay/session_walk.h"
 #include "recorder/replay/shown_proof.h"
-#include "recorder/replay/viewing.h"
 #include "tests/unit/recorder/journal_maker.h"
 
 using namespace sallyport;
