@@ -6,10 +6,12 @@
 #include <utility>
 #include <vector>
 
+// NOLINTBEGIN(bugprone-reserved-identifier): these names are what the linker's --wrap looks for
 extern "C" {
 int __real_EVP_KEYMGMT_names_do_all(const EVP_KEYMGMT* method, void (*visit)(const char* name, void* data), void* data);
 int __wrap_EVP_KEYMGMT_names_do_all(const EVP_KEYMGMT* method, void (*visit)(const char* name, void* data), void* data);
 }
+// NOLINTEND(bugprone-reserved-identifier)
 
 namespace {
 
@@ -23,6 +25,7 @@ void keep(const char* name, void* names) { static_cast<std::vector<std::string>*
 }  // namespace
 
 /// One thread only, as everything in that program.
+// NOLINTNEXTLINE(bugprone-reserved-identifier): as above
 __attribute__((used)) int __wrap_EVP_KEYMGMT_names_do_all(const EVP_KEYMGMT* method, void (*visit)(const char* name, void* data), void* data) {
   static std::vector<Known> known;
   const Known* found = nullptr;

@@ -34,7 +34,7 @@ void Recorder::ask_checkpoint() {
     return;
   }
   grew_ = false;
-  asked_.emplace();
+  asked_ = AskedCheckpoint{};
   asked_->call = ++last_call_;
   asked_->body = crypto::checkpoint_body({options_.origin, journal_->log().size(), journal_->log().root(), {}});
   asked_->is_covered = unsynced_.empty();

@@ -47,6 +47,7 @@ void KeeperProcess::upgrade(int tries_left) {
   std::vector<std::string> arguments = options_.self;
   arguments.insert(arguments.end(), {"--handover", std::to_string(file->get())});
   std::vector<char*> argv;
+  argv.reserve(arguments.size() + 1);
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
   notifier_.say_reloading();

@@ -27,7 +27,7 @@ Result<int> port_of(const std::string& text, const std::string& host) {
 Result<std::vector<InventoryHost>> hosts_of(const std::map<std::string, Variables>& variables, const std::map<std::string, std::set<std::string>>& groups) {
   std::vector<InventoryHost> hosts;
   for (const auto& [name, values] : variables) {
-    const auto value = [&](const char* key) {
+    const auto value = [&values = values](const char* key) {
       const auto found = values.find(key);
       return found == values.end() ? std::string() : found->second;
     };

@@ -47,6 +47,7 @@ Result<Running> start_ssh(const std::string& line, const std::vector<std::string
   words.insert(words.begin() + 1, before_host.begin(), before_host.end());
   words.push_back(remote_command);
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   int to_child[2];

@@ -36,7 +36,7 @@ Result<void> feed_live(const RecordingPlace& place, RecordingView& view, Viewing
   previous.emplace();  // what stands before the first entry
   bool wanted = true, ended = false;
   // The entry before `from` is read for its tag.
-  const auto fed = view.read(place, from > 1 ? from - 1 : from, [&](const replay::StoredEntry& entry, const std::optional<crypto::Tag>& before) {
+  auto fed = view.read(place, from > 1 ? from - 1 : from, [&](const replay::StoredEntry& entry, const std::optional<crypto::Tag>& before) {
     if (entry.header.sequence >= from) wanted = process.send_entry(entry, before);
     previous = entry.tag();
     known = entry.header.sequence;

@@ -74,7 +74,7 @@ Result<void> watch_session(const RecordingPlace& place, RecordingView& view, con
   auto process = ViewingProcess::start(job, key, {.out = {}, .err = {}, .screen = [&](replay::KeyFrame frame) { frames.push_back(std::move(frame)); }, .line = give, .interrupted = interrupted});
   if (!process) return tl::unexpected(process.error());
   std::uint64_t count = 0;
-  const auto read = view.read(place, 1, [&](const replay::StoredEntry& entry, const std::optional<crypto::Tag>& previous) {
+  auto read = view.read(place, 1, [&](const replay::StoredEntry& entry, const std::optional<crypto::Tag>& previous) {
     return process->send_entry(entry, previous) && (++count % 16 != 0 || process->pump(0));
   });
   const auto done = process->finish();

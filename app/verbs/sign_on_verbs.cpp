@@ -54,6 +54,7 @@ Result<int> run_program(std::vector<std::string> words, std::string* out) {
   posix_spawn_file_actions_init(&actions);
   if (out != nullptr) posix_spawn_file_actions_adddup2(&actions, write_end.get(), STDOUT_FILENO);
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   pid_t pid = 0;

@@ -44,6 +44,7 @@ Result<std::string> output_of(const std::vector<std::string>& argv) {
   Fd writing(ends[1]);
   std::vector<std::string> texts = argv;
   std::vector<char*> pointers;
+  pointers.reserve(texts.size() + 1);
   for (std::string& text : texts) pointers.push_back(text.data());
   pointers.push_back(nullptr);
   const pid_t pid = fork();

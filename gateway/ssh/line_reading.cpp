@@ -134,14 +134,14 @@ LineGuard::View LineGuard::look() const {
   }
 
   // Where the prompt ends: at the place where the line began, if its prompt still stands there; else behind a known one.
-  if (line_begun_ && anchor_settled_ && anchor_.line >= begin && anchor_.line <= cursor.line &&
-      screen_.text({begin, 0}, anchor_) == anchor_prompt_ && !(view.same_line && !knows_prompt(anchor_prompt_))) {
+  const bool has_anchor = line_begun_ && anchor_settled_;
+  const bool on_this_row = has_anchor && anchor_.line >= begin && anchor_.line <= cursor.line && screen_.text({begin, 0}, anchor_) == anchor_prompt_ &&
+                           !(view.same_line && !knows_prompt(anchor_prompt_));
+  const bool of_several_rows = !on_this_row && has_anchor && anchor_.line < begin && anchor_.line >= screen_.first() && begin - anchor_.line < 40 &&
+                               screen_.text({screen_.logical_begin(anchor_.line), 0}, anchor_) == anchor_prompt_;
+  if (on_this_row || of_several_rows) {
     view.prompt = anchor_prompt_;
     view.line = screen_.text(anchor_, cursor) + view.rest;
-  } else if (line_begun_ && anchor_settled_ && anchor_.line < begin && anchor_.line >= screen_.first() && begin - anchor_.line < 40 &&
-             screen_.text({screen_.logical_begin(anchor_.line), 0}, anchor_) == anchor_prompt_) {
-    view.prompt = anchor_prompt_;
-    view.line = screen_.text(anchor_, cursor) + view.rest;  // a line of several rows
   } else if (const auto found = searched(whole)) {
     view.line = *found;
   } else {

@@ -34,7 +34,7 @@ std::vector<std::string> plain_words(std::string_view command) {
     } else if (c == '\\') {
       if (i + 1 >= command.size() || command[i + 1] == '\n') return {};
       word += command[++i];
-    } else if (std::string_view("|&;<>()$`\n\r\0*?[]{}!#=", 22).find(c) != std::string_view::npos && !(c == '=' && word.starts_with("-"))) {
+    } else if (std::string_view("|&;<>()$`\n\r\0*?[]{}!#=", 21).find(c) != std::string_view::npos && !(c == '=' && word.starts_with("-"))) {
       // Globs are left to the shell on the target; a call with one is not "plain" and is judged as exec.
       return {};
     } else {

@@ -91,8 +91,8 @@ class RsyncGate final : public StreamFilter {
   [[nodiscard]] std::string_view error() const override { return error_; }
   [[nodiscard]] std::string replaced_command() const override { return command_; }
 
-  void replace_rules(FileRules rules) override {
-    if (!refusal_of(call_, PathRules(std::move(rules))).empty()) error_ = render(make_notice("SP-6006"));
+  void replace_rules(const FileRules& rules) override {
+    if (!refusal_of(call_, PathRules(rules)).empty()) error_ = render(make_notice("SP-6006"));
   }
 
  private:

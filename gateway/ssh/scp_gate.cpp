@@ -132,7 +132,7 @@ class ScpGate final : public StreamFilter {
   }
   void finish() override;
   [[nodiscard]] std::string_view error() const override { return error_; }
-  void replace_rules(FileRules rules) override { rules_ = PathRules(std::move(rules)); }
+  void replace_rules(const FileRules& rules) override { rules_ = PathRules(rules); }
 
  private:
   enum class State { first_answer, control, answer, body, trailer, last_answer };

@@ -43,14 +43,14 @@ Session::~Session() {
 }
 
 int Session::run() {
-  authority_.start([this](control::Received message) { on_authority(std::move(message)); },
+  authority_.start([this](const control::Received& message) { on_authority(message); },
                    [this] { finish("the authority is gone"); });
   tape_.start([this] { if (relay_) relay_->turn(); },
-              [this](std::string why) {
+              [this](const std::string& why) {
                 if (over_.empty()) end(make_notice("SP-4003", why));
                 finish("recording failed: " + why);
               });
-  boost::asio::co_spawn(io_, serve(), [this](std::exception_ptr failure) {
+  boost::asio::co_spawn(io_, serve(), [this](const std::exception_ptr& failure) {
     if (failure) exit_code_ = 2;
     io_.stop();
   });
@@ -187,7 +187,7 @@ bool Session::open_recording() {
   }
   Secret session_key(std::string_view(key->key()));
   OPENSSL_cleanse(key->mutable_key()->data(), key->key().size());
-  tape_.open(std::make_unique<seal::SessionLog>(std::move(*ring), handover_.session, std::move(session_key), system_clock()));
+  tape_.open(std::make_unique<seal::SessionLog>(*ring, handover_.session, std::move(session_key), system_clock()));
   std::string factors;
   for (const std::string& factor : identity_.factors()) factors += (factors.empty() ? "" : ",") + json_string(factor);
   const std::string header = fmt::format(
@@ -210,7 +210,7 @@ std::string Session::algorithms_of(ssh_session session) const {
                      fact(5).empty() ? "" : "+", fact(5), fact(7));
 }
 
-void Session::on_authority(control::Received message) {
+void Session::on_authority(const control::Received& message) {
   const control::Envelope& envelope = message.envelope;
   if (envelope.has_mask_values()) {
     std::vector<seal::MaskValue> values;
@@ -251,7 +251,7 @@ void Session::on_authority(control::Received message) {
     rules.apply = changed.file_rules_apply();
     rules.max_file_bytes = changed.max_file_bytes();
     for (const auto& rule : changed.file_rules()) rules.list.push_back({rule.prefix(), rule.up(), rule.down(), rule.change(), rule.hold_up(), rule.hold_change()});
-    relay_->replace_rules(changed.channel(), std::move(rules));
+    relay_->replace_rules(changed.channel(), rules);
     relay_->turn();
   } else if (envelope.has_limits_changed()) {
     grant_.set_idle_ms(envelope.limits_changed().idle_ms());

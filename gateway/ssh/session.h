@@ -48,7 +48,7 @@ class Session {
   [[nodiscard]] std::string algorithms_of(ssh_session session) const;
   // session.cpp
   [[nodiscard]] bool open_recording();
-  void on_authority(control::Received message);
+  void on_authority(const control::Received& message);
   void watch();
   void on_time();
   void on_client_bytes();

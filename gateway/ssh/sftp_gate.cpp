@@ -73,8 +73,8 @@ std::optional<std::uint64_t> Session::remembered_size(std::string_view path) con
   return found == sizes_.end() || path.empty() ? std::nullopt : std::optional(found->second);
 }
 
-void Session::replace_rules(FileRules rules) {
-  rules_ = PathRules(std::move(rules));
+void Session::replace_rules(const FileRules& rules) {
+  rules_ = PathRules(rules);
   for (const std::uint32_t slot : files_.all()) {
     OpenFile& file = files_.at(slot);
     if (file.is_directory) continue;

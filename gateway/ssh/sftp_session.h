@@ -27,7 +27,7 @@ class Session final : public StreamFilter {
   bool from_target(std::span<const std::byte> data, Bytes& forward, Bytes& back) override;
   void finish() override;
   [[nodiscard]] std::string_view error() const override { return error_; }
-  void replace_rules(FileRules rules) override;
+  void replace_rules(const FileRules& rules) override;
   void decided(std::uint32_t act, bool granted, std::string_view said, Bytes& to_target, Bytes& to_client) override;
 
  private:

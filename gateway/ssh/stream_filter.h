@@ -32,7 +32,7 @@ class StreamFilter {
   [[nodiscard]] virtual std::string replaced_command() const { return {}; }
   /// The policy changed while the channel lives: what it no longer allows is refused from here on, transfers that run
   /// included.
-  virtual void replace_rules(FileRules rules) { static_cast<void>(rules); }
+  virtual void replace_rules(const FileRules& rules) { static_cast<void>(rules); }
 
   /// An act that waits for a person was decided. What it leads to goes on as in the other calls.
   virtual void decided(std::uint32_t act, bool granted, std::string_view said, std::vector<std::byte>& to_target, std::vector<std::byte>& to_client) {

@@ -65,7 +65,7 @@ void Tape::bell() {
   control::Envelope envelope;
   envelope.mutable_ring_bell();
   // A full queue means that earlier bells still wait there: this one adds nothing.
-  static_cast<void>(link_.send(std::move(envelope)));
+  static_cast<void>(link_.send(envelope));
 }
 
 void Tape::want_sync() {
@@ -73,7 +73,7 @@ void Tape::want_sync() {
   if (asked_sync_ >= newest) return;
   control::Envelope envelope;
   envelope.mutable_ring_bell()->set_sync(true);
-  if (link_.send(std::move(envelope))) asked_sync_ = newest;
+  if (link_.send(envelope)) asked_sync_ = newest;
 }
 
 Tape::Put Tape::took(seal::SessionLog::Put put) {

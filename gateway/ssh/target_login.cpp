@@ -169,7 +169,7 @@ boost::asio::awaitable<Result<std::string>> Session::log_in_at_target(const cont
         std::string* password = answer->envelope.mutable_credential()->mutable_password();
         tape_.know(Secret(std::string_view(*password)));
         status = co_await drive_auth([raw, password] { return ssh_userauth_password(raw, nullptr, password->c_str()); });
-        if (status == SSH_AUTH_DENIED && (ssh_userauth_list(raw, nullptr) & SSH_AUTH_METHOD_INTERACTIVE) != 0) {
+        if (status == SSH_AUTH_DENIED && (static_cast<unsigned>(ssh_userauth_list(raw, nullptr)) & SSH_AUTH_METHOD_INTERACTIVE) != 0) {
           bool answered = false;
           status = co_await drive_auth([raw, password, &answered] {
             int state = ssh_userauth_kbdint(raw, nullptr, nullptr);

@@ -32,6 +32,7 @@ class Text {
   template <class Range, class Function>
   Text& list_of(const Range& range, Function&& function) {
     std::vector<std::string> items;
+    items.reserve(std::size(range));
     for (const auto& item : range) items.push_back(function(item));
     return list(std::move(items));
   }

@@ -71,7 +71,8 @@ bool Operator::has_scope(std::string_view scope) const {
   return false;
 }
 
-void run_act(Authority& authority, const Operator& who, std::string kind, EventJson details, Effect effect, std::function<void(Result<void>)> done) {
+void run_act(Authority& authority, const Operator& who, const std::string& kind, const EventJson& details, Effect effect,
+             std::function<void(Result<void>)> done) {
   if (who.dry_run) return done({});
   Intent intent;
   intent.id = crypto::make_ulid(authority.clock, authority.random);
@@ -104,7 +105,7 @@ void run_act(Authority& authority, const Operator& who, std::string kind, EventJ
             if (!outcome) result.text("act", kind).text("why", outcome.error().detail);
             authority.journal.append(
                 outcome ? outcome_name(kind) : "admin.failed", result.str(), {},
-                [&authority, id, done, outcome](Result<Appended> written) {
+                [&authority, id, done, outcome](const Result<Appended>& written) {
                   // Without its outcome in the journal the intent stays open and is closed at the next start.
                   if (written) authority.store->close_intent(id, [](const Result<void>&) {});
                   done(outcome ? Result<void>() : Result<void>(tl::unexpected(outcome.error())));

@@ -30,7 +30,8 @@ struct Operator {
 /// before `done`. With `who.dry_run` neither happens: `done` is told at once. `effect` calls the function it is given once, with the outcome's fields or the error.
 /// A crash in between is closed at the next start (Administration::close_open_intents).
 using Effect = std::function<void(const std::string& intent, std::uint64_t sequence, std::function<void(Result<EventJson>)> outcome)>;
-void run_act(Authority& authority, const Operator& who, std::string kind, EventJson details, Effect effect, std::function<void(Result<void>)> done);
+void run_act(Authority& authority, const Operator& who, const std::string& kind, const EventJson& details, Effect effect,
+             std::function<void(Result<void>)> done);
 
 /// The name of an act's outcome in the audit log: "policy.apply" -> "policy.applied".
 [[nodiscard]] std::string outcome_name(std::string_view kind);

@@ -160,7 +160,7 @@ class Administration {
   std::map<std::pair<std::string, std::string>, WallTime> consents_;  ///< (session, principal): until when; a restart forgets them
   std::optional<RecordingHolds> holds_;  ///< read when they are wanted for the first time
   struct Act;
-  void with_intent(const Operator& who, std::string kind, EventJson details, Effect effect, std::function<void(Result<void>)> done);
+  void with_intent(const Operator& who, const std::string& kind, const EventJson& details, Effect effect, std::function<void(Result<void>)> done);
   void publish(std::shared_ptr<const policy::Snapshot> snapshot, std::int64_t version);
   void publish_locks(std::vector<policy::Lock> locks);
 

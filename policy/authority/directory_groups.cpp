@@ -41,8 +41,8 @@ std::vector<std::string> GroupMap::map(const std::vector<std::string>& directory
   return groups;
 }
 
-void learn_groups(Authority& authority, const std::string& principal, std::string_view directory_name, std::vector<std::string> groups, std::chrono::milliseconds lasts,
-                  std::function<void(Result<void>)> done) {
+void learn_groups(Authority& authority, const std::string& principal, std::string_view directory_name, const std::vector<std::string>& groups,
+                  std::chrono::milliseconds lasts, std::function<void(Result<void>)> done) {
   const std::string directory(directory_name);
   const WallTime until = authority.now() + std::chrono::duration_cast<std::chrono::microseconds>(lasts);
   EnrolmentRow row{"groups", principal, directory, std::to_string(until.time_since_epoch().count()) + " " + joined(groups, ' '), authority.now_us()};

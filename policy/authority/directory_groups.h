@@ -30,7 +30,7 @@ class GroupMap {
 };
 
 /// Tells what `directory` says of `principal` now. `done` comes when it stands in the database and counts.
-void learn_groups(Authority& authority, const std::string& principal, std::string_view directory, std::vector<std::string> groups,
+void learn_groups(Authority& authority, const std::string& principal, std::string_view directory, const std::vector<std::string>& groups,
                   std::chrono::milliseconds lasts, std::function<void(Result<void>)> done);
 
 }  // namespace sallyport::authority

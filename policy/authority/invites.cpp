@@ -224,7 +224,7 @@ void InviteDesk::on_invited(Session& session, const std::vector<std::string>& wo
   });
 }
 
-Invite* InviteDesk::admit(const std::string& code, const IpAddress& source, std::function<void(Error)> refuse) {
+Invite* InviteDesk::admit(const std::string& code, const IpAddress& source, const std::function<void(Error)>& refuse) {
   Invite* invite = find(code);
   const policy::Principal* person = invite == nullptr ? nullptr : authority_.snapshot->find_principal(invite->principal);
   std::string why = person == nullptr || person->enrol.empty() ? "unknown, used or expired invite" : hindrance(*person, source);
@@ -245,13 +245,13 @@ Invite* InviteDesk::admit(const std::string& code, const IpAddress& source, std:
     return nullptr;
   }
   authority_.throttle.failed(source, "invite", false, authority_.clock.boot());
-  static_cast<void>(authority_.deadlines.after(authority_.throttle.penalty(source, authority_.clock.boot()), [refuse = std::move(refuse)] {
+  static_cast<void>(authority_.deadlines.after(authority_.throttle.penalty(source, authority_.clock.boot()), [refuse] {
     refuse(Error{Errc::denied, "SP-9306"});
   }));
   return nullptr;
 }
 
-void InviteDesk::look(const std::string& code, const IpAddress& source, Done<Welcome> done) {
+void InviteDesk::look(const std::string& code, const IpAddress& source, const Done<Welcome>& done) {
   const Invite* invite = admit(code, source, [done](Error error) { done(tl::unexpected(std::move(error))); });
   if (invite == nullptr) return;
   const policy::Principal& person = *authority_.snapshot->find_principal(invite->principal);

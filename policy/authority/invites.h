@@ -57,7 +57,7 @@ class InviteDesk {
     bool keys = false;  ///< she may enrol them
     bool code = false;  ///< she enrols a one-time code
   };
-  void look(const std::string& code, const IpAddress& source, Done<Welcome> done);
+  void look(const std::string& code, const IpAddress& source, const Done<Welcome>& done);
   /// What the app scans. Errc::conflict: she enrols none.
   void show(const std::string& code, const IpAddress& source, Done<std::string> done);
   struct Brought {
@@ -86,7 +86,7 @@ class InviteDesk {
   /// Why this person may not come from there now; empty: she may.
   [[nodiscard]] std::string hindrance(const policy::Principal& person, const IpAddress& source) const;
   /// The invite of somebody in a browser; null when she was refused, and `refuse` called after its delay.
-  [[nodiscard]] Invite* admit(const std::string& code, const IpAddress& source, std::function<void(Error)> refuse);
+  [[nodiscard]] Invite* admit(const std::string& code, const IpAddress& source, const std::function<void(Error)>& refuse);
   /// The secret of this invite's one-time code: made at the first call, the same from then on.
   void show_secret(const std::string& id, Done<std::string> done);
   /// Whether `code` is of the secret that was shown. The last wrong one uses the invite up. Errors carry a code of the catalogue.

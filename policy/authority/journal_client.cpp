@@ -35,8 +35,7 @@ void JournalClient::attach(Fd socket, std::function<void(const control::SessionR
   auto fresh = std::make_unique<LinkPort>(io_, deadlines_, std::move(socket), 50'000);
   if (link_) fresh->inherit(*link_);
   link_ = std::move(fresh);
-  link_->start([this](control::Received received) { on_message(received); },
-               [this](const Error& error) { note_answer(false, error.detail); });
+  link_->start([this](const control::Received& received) { on_message(received); }, [this](const Error& error) { note_answer(false, error.detail); });
   deadlines_.cancel(poll_);
   poll_status();
 }

@@ -93,7 +93,7 @@ SelfText list(const Authority& authority, const Operator& who) {
 
 }  // namespace
 
-bool ask_requests(Authority& authority, const Session& session, const std::vector<std::string>& words, std::function<void(SelfText)> reply) {
+bool ask_requests(Authority& authority, const Session& session, const std::vector<std::string>& words, const std::function<void(SelfText)>& reply) {
   const std::string& verb = words.front();
   if (verb != "request" && verb != "requests" && verb != "approve" && verb != "deny" && verb != "cancel") return false;
   Operator who;

@@ -11,6 +11,6 @@
 namespace sallyport::authority {
 
 /// True when `words` is one of these verbs; `reply` is then called once, now or when the journal has it.
-bool ask_requests(Authority& authority, const Session& session, const std::vector<std::string>& words, std::function<void(SelfText)> reply);
+bool ask_requests(Authority& authority, const Session& session, const std::vector<std::string>& words, const std::function<void(SelfText)>& reply);
 
 }  // namespace sallyport::authority

@@ -264,7 +264,7 @@ std::optional<std::string> filter_output(const Walk& walk, const std::vector<std
   if (name == "cat" || name == "tee" || name == "pv" || name == "sponge" || name == "zcat" || name == "gzcat" || name == "buffer" || name == "unbuffer") {
     Options o = parse(argv, "");
     if (name == "tee" || name == "sponge") o.operands.clear();
-    const Text text = content(walk, o.operands, input);
+    Text text = content(walk, o.operands, input);
     if (name == "zcat" && text) return inflate(*text);
     return text;
   }
@@ -323,7 +323,7 @@ std::optional<std::string> filter_output(const Walk& walk, const std::vector<std
     return "/usr/bin/" + std::string(program_name(argv.back())) + "\n";
   }
   if (name == "sort" || name == "uniq" || name == "fold" || name == "dos2unix" || name == "iconv" || name == "strings" || name == "col" || name == "expand") {
-    const Text text = content(walk, parse(argv, "tkwf").operands, input);
+    Text text = content(walk, parse(argv, "tkwf").operands, input);
     if (!text || lines_of(*text).size() > 1) return std::nullopt;
     return text;
   }

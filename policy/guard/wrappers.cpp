@@ -52,10 +52,11 @@ bool Walk::wrapper(const Command& command, Output& output) {
       std::string text;
       // One word is split; those behind it stay as they are.
       std::size_t rest = i + 2;
-      if ((word == "-S" || word == "--split-string") && i + 1 < argv.size()) text = plain(argv[i + 1]);
+      const bool in_next =
+          word == "-S" || word == "--split-string" || (word.size() > 2 && word[0] == '-' && word[1] != '-' && word[1] != 'S' && word.back() == 'S');
+      if (in_next && i + 1 < argv.size()) text = plain(argv[i + 1]);
       else if (word.starts_with("-S") && word.size() > 2) text = word.substr(2), rest = i + 1;
       else if (word.starts_with("--split-string=")) text = word.substr(15), rest = i + 1;
-      else if (word.size() > 2 && word[0] == '-' && word[1] != '-' && word.back() == 'S' && i + 1 < argv.size()) text = plain(argv[i + 1]);
       if (!text.empty()) {
         for (; rest < argv.size(); ++rest) text += " " + shell_word(plain(argv[rest]));
         output = run_text(text, command.input, "env -S");

@@ -44,8 +44,8 @@ class FarJournal {
 struct JournalPlace {
   JournalPlace() = default;
   template <class Path>
-    requires std::convertible_to<Path, std::filesystem::path>
-  JournalPlace(Path&& path, std::shared_ptr<FarJournal> elsewhere = nullptr) : folder(std::forward<Path>(path)), far(std::move(elsewhere)) {}
+  requires std::convertible_to<const Path&, std::filesystem::path> JournalPlace(const Path& path, std::shared_ptr<FarJournal> elsewhere = nullptr)
+      : folder(path), far(std::move(elsewhere)) {}
   operator const std::filesystem::path&() const noexcept { return folder; }
   [[nodiscard]] std::string string() const { return folder.string(); }
   [[nodiscard]] const char* c_str() const noexcept { return folder.c_str(); }

@@ -147,7 +147,7 @@ bool S3Store::stands_there(std::string_view key, std::uint64_t size, const crypt
   return answer && answer->status == 200 && number_of(answer->header("content-length")) == size && answer->header(std::string(k_hash_header)) == crypto::to_hex(hash);
 }
 
-Result<S3Answer> S3Store::ask(S3Call call, std::string_view doing, const std::function<bool()>& settled) {
+Result<S3Answer> S3Store::ask(const S3Call& call, std::string_view doing, const std::function<bool()>& settled) {
   milliseconds pause = options_.first_pause;
   for (unsigned attempt = 1;; ++attempt) {
     auto answer = ask_once(call);
@@ -158,7 +158,7 @@ Result<S3Answer> S3Store::ask(S3Call call, std::string_view doing, const std::fu
     }
     std::array<std::byte, 2> dice{};
     random_.fill(dice);
-    const auto part = static_cast<std::int64_t>(std::to_integer<unsigned>(dice[0]) * 256 + std::to_integer<unsigned>(dice[1]));
+    const auto part = std::to_integer<std::int64_t>(dice[0]) * 256 + std::to_integer<std::int64_t>(dice[1]);
     sleep_(pause / 2 + pause * part / (2 * 65'536));
     pause = std::min(pause * 2, k_longest_pause);
     if (settled && (!answer || answer->status != 503) && settled()) {

@@ -56,7 +56,7 @@ class S3Store final : public ObjectStore {
  private:
   [[nodiscard]] std::string path_of(std::string_view key) const;
   /// Again while the store is busy or away. `settled` is asked before a try that follows one whose fate is not known.
-  [[nodiscard]] Result<S3Answer> ask(S3Call call, std::string_view doing, const std::function<bool()>& settled = {});
+  [[nodiscard]] Result<S3Answer> ask(const S3Call& call, std::string_view doing, const std::function<bool()>& settled = {});
   [[nodiscard]] bool stands_there(std::string_view key, std::uint64_t size, const crypto::Hash256& hash);
   [[nodiscard]] Result<S3Answer> ask_once(const S3Call& call);
   [[nodiscard]] tl::unexpected<Error> refused(const S3Answer& answer, std::string_view doing) const;

@@ -29,7 +29,6 @@ constexpr std::string_view k_first_line = "sallyport shipping 1";
 constexpr milliseconds k_first_pause{500};
 constexpr milliseconds k_longest_pause{15'000};
 constexpr milliseconds k_idle{1'000};
-constexpr std::uint64_t k_most_parcel = 64ULL * 1024 * 1024;
 constexpr std::string_view k_role = "role";
 constexpr std::size_t k_most_logins = 4'096;  ///< whose session has not begun
 constexpr std::int64_t k_announce_every_us = 24LL * 3600 * 1'000'000;
