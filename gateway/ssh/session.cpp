@@ -43,13 +43,15 @@ Session::~Session() {
 }
 
 int Session::run() {
-  authority_.start([this](const control::Received& message) { on_authority(message); },
-                   [this] { finish("the authority is gone"); });
-  tape_.start([this] { if (relay_) relay_->turn(); },
-              [this](const std::string& why) {
-                if (over_.empty()) end(make_notice("SP-4003", why));
-                finish("recording failed: " + why);
-              });
+  authority_.start([this](const control::Received& message) { on_authority(message); }, [this] { finish("the authority is gone"); });
+  tape_.start(
+      [this] {
+        if (relay_) relay_->turn();
+      },
+      [this](const std::string& why) {
+        if (over_.empty()) end(make_notice("SP-4003", why));
+        finish("recording failed: " + why);
+      });
   boost::asio::co_spawn(io_, serve(), [this](const std::exception_ptr& failure) {
     if (failure) exit_code_ = 2;
     io_.stop();

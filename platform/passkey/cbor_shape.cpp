@@ -31,13 +31,18 @@ bool take_item(std::string_view& data, unsigned depth) noexcept {
       if (value > data.size()) return false;
       data.remove_prefix(static_cast<std::size_t>(value));
       return true;
-    case 4: inside = value; break;
+    case 4:
+      inside = value;
+      break;
     case 5:
       if (value > data.size()) return false;
       inside = value * 2;
       break;
-    case 6: inside = 1; break;
-    default: return true;  // numbers
+    case 6:
+      inside = 1;
+      break;
+    default:
+      return true;  // numbers
   }
   if (inside > data.size()) return false;  // each of them takes a byte at least
   for (; inside > 0; --inside)

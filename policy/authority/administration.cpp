@@ -18,7 +18,8 @@ Result<void> Administration::may(const Operator& who, policy::AdminRight right) 
   return fail(Errc::denied, who.principal + " has no role with the admin right " + std::string(policy::name_of(right)));
 }
 
-void Administration::with_intent(const Operator& who, const std::string& kind, const EventJson& details, Effect effect, std::function<void(Result<void>)> done) {
+void Administration::with_intent(const Operator& who, const std::string& kind, const EventJson& details, Effect effect,
+                                 std::function<void(Result<void>)> done) {
   run_act(authority_, who, kind, details, std::move(effect), std::move(done));
 }
 

@@ -170,7 +170,8 @@ TEST_CASE("a count that the bytes do not hold costs nothing", "[platform][passke
   // 2^25 elements: 256 or 512 MiB that would be written to, page by page.
   for (const std::string& counted : {bytes({0x9b, 0, 0, 0, 0, 2, 0, 0, 0}), bytes({0xbb, 0, 0, 0, 0, 2, 0, 0, 0}), bytes({0xa1, 0x01, 0x9a, 2, 0, 0, 0})}) {
     const auto before = faults();
-    CHECK(check_made(k_expected, client, head(0x41, 0) + std::string(16, '\0') + bytes({0, 4}) + "name" + counted).error().detail == "authenticator data whose CBOR is not whole");
+    CHECK(check_made(k_expected, client, head(0x41, 0) + std::string(16, '\0') + bytes({0, 4}) + "name" + counted).error().detail ==
+          "authenticator data whose CBOR is not whole");
     const std::string data = head(0x81, 8) + counted;
     const auto shown = check_shown(k_expected, Algorithm::es256, "key", client_data("webauthn.get"), data, "signature");
     CHECK(shown.error().detail == "authenticator data whose CBOR is not whole");
