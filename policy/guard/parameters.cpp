@@ -224,7 +224,7 @@ std::string Expansion::modified(const std::string& value, std::string_view rest)
       case 'u': return case_changed(value, true, false);
       case 'L': return case_changed(value, false, true);
       case 'E': return sanitise(decode_escapes(value, EscapeStyle::ansi_quote));
-      case 'Q': return value;
+      case 'Q':
       case 'P': return value;
       default: return std::string(1, k_hole);
     }
