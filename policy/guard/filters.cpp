@@ -238,6 +238,46 @@ std::string reversed_lines(const std::string& text) {
   return out;
 }
 
+/// Paths with something unknown behind them, one a line: what find prints.
+bool is_listing(const std::string& text) {
+  if (!has_hole(text) || text.empty() || text[0] == k_hole) return false;
+  const std::vector<std::string> lines = lines_of(text);
+  return std::all_of(lines.begin(), lines.end(), [](const std::string& line) { return !line.empty() && (line[0] == '/' || line[0] == '.') && line.find(' ') == std::string::npos; });
+}
+
+/// A listing behind a program that only picks or orders lines: any of them may be left, so all are. Other programs make of it what nobody knows.
+Text picked_lines(const Argv& argv, std::string_view name, const std::string& text) {
+  const Text unknown(std::string(1, k_hole));
+  if (is_one_of(name, {"cat", "sort", "head", "tail", "tac", "shuf", "uniq", "tee"})) {
+    const bool is_plain = std::all_of(argv.begin() + 1, argv.end(), [](const std::string& word) { return word.size() > 1 && word[0] == '-' && word.find_first_not_of("0123456789-nrhuVzk+") == std::string::npos; });
+    return is_plain ? Text(text) : unknown;
+  }
+  if (!is_one_of(name, {"grep", "egrep", "fgrep"})) return unknown;
+  bool is_inverted = false;
+  std::string pattern;
+  for (std::size_t i = 1; i < argv.size(); ++i) {
+    const std::string& word = argv[i];
+    if (word == "-e" && i + 1 < argv.size()) {
+      pattern += argv[++i];
+    } else if (word.size() > 1 && word[0] == '-') {
+      if (word.find_first_not_of("-viEFPwxzZa") != std::string::npos || word.starts_with("--")) return unknown;
+      is_inverted = is_inverted || word.find('v') != std::string::npos;
+    } else if (pattern.empty()) {
+      pattern = word;
+    } else {
+      return unknown;  // a file of its own
+    }
+  }
+  // A pattern of letters does not pick the folder itself.
+  const bool names_something = !is_inverted && std::any_of(pattern.begin(), pattern.end(), [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); });
+  std::string out;
+  for (const std::string& line : lines_of(text)) {
+    if (names_something && (line == "." || line == "./")) continue;
+    out += line + "\n";
+  }
+  return out;
+}
+
 /// Programs that print shell code of their own and are meant for eval.
 bool prints_trusted_code(const Argv& argv, std::string_view name) {
   static constexpr std::array<std::string_view, 25> k_names{
@@ -251,6 +291,7 @@ bool prints_trusted_code(const Argv& argv, std::string_view name) {
 
 std::optional<std::string> filter_output(const Walk& walk, const std::vector<std::string>& argv, const std::optional<std::string>& input) {
   const std::string_view name = program_name(argv[0]);
+  if (input && is_listing(*input)) return picked_lines(argv, name, *input);
   if (name == "echo") return echo(argv);
   if (name == "printf") {
     if (argv.size() < 2) return std::nullopt;

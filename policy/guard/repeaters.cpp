@@ -7,6 +7,39 @@
 #include "policy/guard/wrapper_table.h"
 
 namespace sallyport::guard {
+namespace {
+
+/// What find prints, for the command that a pipe or a substitution hands it to: its roots, and below them the name it looks for or something unknown.
+Output found_paths(const Argv& argv, std::vector<std::string> roots) {
+  const std::string unknown(1, k_hole);
+  std::string looked_for = unknown;
+  bool is_root_found = true;
+  for (std::size_t i = 1; i < argv.size(); ++i) {
+    const std::string& word = argv[i];
+    if (has_hole(word)) return unknown;
+    if (word.starts_with("-exec") || word.starts_with("-ok") || word.starts_with("-fprint") || is_one_of(word, {"-printf", "-ls", "-fls", "-o", "-or", ",", "-delete", "-files0-from"})) return unknown;
+    if (i + 1 == argv.size()) break;
+    const bool is_not = is_one_of(argv[i - 1], {"!", "-not"});
+    if (is_one_of(word, {"-name", "-iname", "-path", "-wholename", "-ipath", "-regex", "-iregex"})) {
+      if (is_not) continue;
+      is_root_found = false;
+      if (word == "-name" && argv[i + 1].find_first_of("*?[\\/") == std::string::npos) looked_for = argv[i + 1];
+    } else if (word == "-type" && !is_not && argv[i + 1] != "d") {
+      is_root_found = false;
+    } else if (word == "-mindepth" && argv[i + 1] != "0") {
+      is_root_found = false;
+    }
+  }
+  if (roots.empty()) roots.emplace_back(".");
+  Output out;
+  for (const std::string& root : roots) {
+    if (is_root_found) out += root + "\n";
+    out += root + (root.ends_with('/') ? "" : "/") + looked_for + "\n";
+  }
+  return out;
+}
+
+}  // namespace
 
 bool Walk::repeater(const Command& command, Output& output) {
   const Argv& argv = command.argv;
@@ -135,7 +168,7 @@ bool Walk::repeater(const Command& command, Output& output) {
       }
       if (!inner.empty()) output = run_argv(std::move(inner), Input{Input::Kind::nothing, "", ""}, "find -exec");
     }
-    output = std::string(1, k_hole);
+    output = found_paths(argv, std::move(roots));
     return true;
   }
   if (name == "fd" || name == "fdfind") {

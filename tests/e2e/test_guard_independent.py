@@ -46,12 +46,12 @@ class IndependentSets(unittest.TestCase):
 
 
 class MoreSets(unittest.TestCase):
-    """The third to eighth set. The fourth is made of what is rare and near the edge, the benign ones of the seventh are wide (a database of one's own emptied,
+    """The third to ninth set. The fourth is made of what is rare and near the edge, the benign ones of the seventh are wide (a database of one's own emptied,
     a container of one's own killed); no goal is claimed there, only what was reached is held."""
 
     @classmethod
     def setUpClass(cls):
-        cls.items = {which: more_sets.sets(which) for which in ("third", "fourth", "fifth", "sixth", "seventh", "eighth")}
+        cls.items = {which: more_sets.sets(which) for which in ("third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")}
         everything = [item for items in cls.items.values() for item in items]
         lines = "".join(json.dumps({"id": item["id"], "command": item["command"]}) + "\n" for item in everything)
         run = subprocess.run([SALLYPORT, "guard", "score"], input=lines.encode(), stdout=subprocess.PIPE, timeout=120, check=True)
