@@ -2,12 +2,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <cstdint>
 #include <span>
 #include <thread>
 
+#include "recorder/replay/view_wire.h"
 #include "recorder/replay/viewing.h"
 
 using namespace sallyport;
