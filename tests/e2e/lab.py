@@ -248,7 +248,7 @@ class Lab:
 
     def unsealed(self, event, among):
         """With the command texts that only recipients read (docs/format/journal.md section 6.1)."""
-        if "sealed" not in event:
+        if not isinstance(event.get("sealed"), str):  # the seal of the vault is a yes or no
             return event
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
         key_id, text = event["sealed"].split(":")
