@@ -13,6 +13,7 @@
 #include "app/verbs/moments.h"
 #include "platform/model/clock.h"
 #include "platform/model/json_text.h"
+#include "platform/seal/sealed_text.h"
 #include "recorder/replay/journal_files.h"
 #include "recorder/replay/playback.h"
 
@@ -98,7 +99,7 @@ constexpr std::array<std::string_view, 6> k_what{"command", "act", "path", "secr
 /// What a right was used for; what was run is sealed.
 std::string what_of(const JsonFields& fields) {
   if (std::string what = first_of(fields, k_what); !what.empty()) return what;
-  return fields.get("sealed").empty() ? std::string() : "(sealed; --unseal shows it)";
+  return seal::text_key_of(fields.get("sealed")).empty() ? std::string() : "(sealed; --unseal shows it)";
 }
 
 constexpr std::array<std::string_view, 5> k_failures{"auth.attempted", "auth.timed_out", "api.token_refused", "web.forged_request", "invite.exhausted"};
