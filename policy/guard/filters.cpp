@@ -127,6 +127,7 @@ Text head_tail(const Argv& argv, const Walk& walk, const Text& input, bool is_he
   const Options o = parse(words, "nc", {"lines", "bytes"});
   const Text text = content(walk, o.operands, input);
   if (!text) return std::nullopt;
+  if (has_hole(*text)) return std::string(1, k_hole);  // nobody knows how many lines are in it
   const bool by_bytes = o.has("c") || o.has("bytes");
   std::string count = o.value(by_bytes ? (o.has("c") ? "c" : "bytes") : (o.has("n") ? "n" : "lines")).value_or("10");
   const bool from_start = count.starts_with('+');
