@@ -63,7 +63,8 @@ bool Idempotency::admit(const CallPtr& call) {
 }
 
 void Idempotency::make_room() {
-  const auto most = std::max_element(callers_.begin(), callers_.end(), [](const auto& a, const auto& b) { return a.second.order.size() < b.second.order.size(); });
+  const auto most =
+      std::max_element(callers_.begin(), callers_.end(), [](const auto& a, const auto& b) { return a.second.order.size() < b.second.order.size(); });
   most->second.kept.erase(most->second.order.front());
   most->second.order.pop_front();
   if (most->second.order.empty()) callers_.erase(most);

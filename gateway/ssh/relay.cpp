@@ -252,8 +252,8 @@ void Relay::tell_not_passed(std::uint32_t channel, std::string_view variable) {
   locale_told_.emplace_back(variable);
   control::Envelope told;
   told.mutable_session_event()->set_name("relay.refused");
-  told.mutable_session_event()->set_json(
-      fmt::format(R"({{"channel":{},"request":{},"decision":"ignore","code":"SP-2027"}})", channel, json_string(printable("env " + std::string(variable), 64))));
+  told.mutable_session_event()->set_json(fmt::format(R"({{"channel":{},"request":{},"decision":"ignore","code":"SP-2027"}})", channel,
+                                                     json_string(printable("env " + std::string(variable), 64))));
   authority_.tell(std::move(told));
 }
 

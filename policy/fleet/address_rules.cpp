@@ -22,7 +22,8 @@ bool is_metadata_service(const IpAddress& address) {
 /// 2002:a.b.c.d::/16 (RFC 3056), Teredo 2001::/32 (RFC 4380 section 4: the client's address, inverted).
 std::optional<IpAddress> embedded_v4(const IpAddress& address) {
   if (address.is_v4() || address.is_unspecified() || address.is_loopback()) return std::nullopt;
-  static const std::array<Network, 4> in_last_bits = {Network(ip("::"), 96), Network(ip("::ffff:0:0:0"), 96), Network(ip("64:ff9b::"), 96), Network(ip("64:ff9b:1::"), 48)};
+  static const std::array<Network, 4> in_last_bits = {Network(ip("::"), 96), Network(ip("::ffff:0:0:0"), 96), Network(ip("64:ff9b::"), 96),
+                                                      Network(ip("64:ff9b:1::"), 48)};
   static const Network six_to_four(ip("2002::"), 16), teredo(ip("2001::"), 32);
   std::string raw(address.bytes().begin(), address.bytes().end());
   if (six_to_four.contains(address)) return IpAddress::from_bytes(std::string_view(raw).substr(2, 4));

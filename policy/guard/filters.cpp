@@ -243,14 +243,17 @@ std::string reversed_lines(const std::string& text) {
 bool is_listing(const std::string& text) {
   if (!has_hole(text) || text.empty() || text[0] == k_hole) return false;
   const std::vector<std::string> lines = lines_of(text);
-  return std::all_of(lines.begin(), lines.end(), [](const std::string& line) { return !line.empty() && (line[0] == '/' || line[0] == '.') && line.find(' ') == std::string::npos; });
+  return std::all_of(lines.begin(), lines.end(),
+                     [](const std::string& line) { return !line.empty() && (line[0] == '/' || line[0] == '.') && line.find(' ') == std::string::npos; });
 }
 
 /// A listing behind a program that only picks or orders lines: any of them may be left, so all are. Other programs make of it what nobody knows.
 Text picked_lines(const Argv& argv, std::string_view name, const std::string& text) {
   const Text unknown(std::string(1, k_hole));
   if (is_one_of(name, {"cat", "sort", "head", "tail", "tac", "shuf", "uniq", "tee"})) {
-    const bool is_plain = std::all_of(argv.begin() + 1, argv.end(), [](const std::string& word) { return word.size() > 1 && word[0] == '-' && word.find_first_not_of("0123456789-nrhuVzk+") == std::string::npos; });
+    const bool is_plain = std::all_of(argv.begin() + 1, argv.end(), [](const std::string& word) {
+      return word.size() > 1 && word[0] == '-' && word.find_first_not_of("0123456789-nrhuVzk+") == std::string::npos;
+    });
     return is_plain ? Text(text) : unknown;
   }
   if (!is_one_of(name, {"grep", "egrep", "fgrep"})) return unknown;
@@ -270,7 +273,8 @@ Text picked_lines(const Argv& argv, std::string_view name, const std::string& te
     }
   }
   // A pattern of letters does not pick the folder itself.
-  const bool names_something = !is_inverted && std::any_of(pattern.begin(), pattern.end(), [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); });
+  const bool names_something =
+      !is_inverted && std::any_of(pattern.begin(), pattern.end(), [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); });
   std::string out;
   for (const std::string& line : lines_of(text)) {
     if (names_something && (line == "." || line == "./")) continue;

@@ -17,7 +17,9 @@ Output found_paths(const Argv& argv, std::vector<std::string> roots) {
   for (std::size_t i = 1; i < argv.size(); ++i) {
     const std::string& word = argv[i];
     if (has_hole(word)) return unknown;
-    if (word.starts_with("-exec") || word.starts_with("-ok") || word.starts_with("-fprint") || is_one_of(word, {"-printf", "-ls", "-fls", "-o", "-or", ",", "-delete", "-files0-from"})) return unknown;
+    if (word.starts_with("-exec") || word.starts_with("-ok") || word.starts_with("-fprint") ||
+        is_one_of(word, {"-printf", "-ls", "-fls", "-o", "-or", ",", "-delete", "-files0-from"}))
+      return unknown;
     if (i + 1 == argv.size()) break;
     const bool is_not = is_one_of(argv[i - 1], {"!", "-not"});
     if (is_one_of(word, {"-name", "-iname", "-path", "-wholename", "-ipath", "-regex", "-iregex"})) {

@@ -137,7 +137,10 @@ bool Walk::wrapper(const Command& command, Output& output) {
     const auto dashes = std::find(argv.begin() + static_cast<std::ptrdiff_t>(verb), argv.end(), "--");
     if (dashes != argv.end()) return run_from(static_cast<std::size_t>(dashes - argv.begin()) + 1);
     if (name == "kubectl" && argv[verb] != "exec") return false;
-    static constexpr Wrapper k_container{"docker", "uewvpmhlacnPf", "user env workdir volume publish name network memory cpus hostname label entrypoint mount restart env-file add-host device pid user cap-add cap-drop security-opt ulimit platform ip log-driver log-opt index", 1, false};
+    static constexpr Wrapper k_container{"docker", "uewvpmhlacnPf",
+                                         "user env workdir volume publish name network memory cpus hostname label entrypoint mount restart env-file add-host "
+                                         "device pid user cap-add cap-drop security-opt ulimit platform ip log-driver log-opt index",
+                                         1, false};
     return run_from(command_at(argv, k_container, verb + 1)) || false;
   }
   if (is_one_of(name, {"at", "batch"}) || name == "crontab") {

@@ -98,13 +98,16 @@ TEST_CASE("only a named exception opens loopback, link-local and our own listene
     CHECK_FALSE(allowed(*any, "255.255.255.255", 22));
     CHECK_FALSE(allowed(*any, "192.0.2.1", 0));
   }
-  for (const char* standing_for_loopback : {"::127.0.0.1", "::ffff:0:127.0.0.1", "64:ff9b::127.0.0.1", "64:ff9b:1::127.0.0.1", "2002:7f00:1::1", "2001:0:1:2:3:4:80ff:fffe"})
+  for (const char* standing_for_loopback :
+       {"::127.0.0.1", "::ffff:0:127.0.0.1", "64:ff9b::127.0.0.1", "64:ff9b:1::127.0.0.1", "2002:7f00:1::1", "2001:0:1:2:3:4:80ff:fffe"})
     CHECK_FALSE(allowed(target, standing_for_loopback, 22));
-  for (const char* metadata : {"169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::", "fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "64:ff9b::100.100.100.200", "168.63.129.16"}) {
+  for (const char* metadata : {"169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::", "fd00:ec2::254", "fd20:ce::254", "100.100.100.200",
+                               "64:ff9b::100.100.100.200", "168.63.129.16"}) {
     CHECK_FALSE(allowed(target, metadata, 80));
     CHECK(allowed(link_local, metadata, 80));
   }
-  for (const char* elsewhere : {"64:ff9b::10.0.0.1", "2002:a00:1::1", "fd00:ec2::253", "100.100.100.201", "2001:db8::7f00:1", "2001:0:1:2:3:4:f5ff:fffe"}) CHECK(allowed(target, elsewhere, 22));
+  for (const char* elsewhere : {"64:ff9b::10.0.0.1", "2002:a00:1::1", "fd00:ec2::253", "100.100.100.201", "2001:db8::7f00:1", "2001:0:1:2:3:4:f5ff:fffe"})
+    CHECK(allowed(target, elsewhere, 22));
   CHECK(std::string(judge_address(target, ip("127.0.0.1"), 22, listeners, own).code) == "SP-3005");
 }
 
