@@ -1,4 +1,5 @@
-// bench/history_bench.cpp -- how fast past decisions are made again: events as text in, verdicts out.
+// bench/history_bench.cpp -- how fast past decisions are made again: events as text in, verdicts out; their commands are sealed, as the
+// authority seals them.
 //
 //   history_bench [DECISIONS]      default 1000000
 #include <chrono>
@@ -8,6 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "platform/model/bytes.h"
+#include "platform/model/secret.h"
+#include "platform/seal/sealed_text.h"
 #include "policy/access/history.h"
 #include "policy/access/request_text.h"
 
@@ -61,6 +65,10 @@ int main(int argc, char** argv) {
   const std::size_t count = argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 1'000'000;
   const auto policy = make_policy();
   if (!policy) return 1;
+  const Bytes key_bytes(32, std::byte{7});
+  const std::string wrapped = "wrapped";
+  const std::string id = seal::text_key_id(bytes_of(wrapped));
+  seal::TextKey key(Secret(ByteView(key_bytes)), id);
   std::vector<std::string> events;
   for (int i = 0; i < 10'000; ++i) {
     AccessRequest request;
@@ -73,10 +81,12 @@ int main(int argc, char** argv) {
     request.factors = {{FactorKind::key, k_now, false}};
     const Decision decision = decide(*policy, {}, request);
     events.push_back("{\"session\":\"01JC3W9M6T5X1Q8Z7R4N2K0HFA\",\"source\":\"10.1.2.3\",\"principal\":\"" + request.principal.str() +
-                     "\",\"channel\":0,\"kind\":\"exec\",\"command\":\"systemctl status recommender\",\"decision\":\"" + std::string(verdict_of(decision)) + "\",\"rule\":\"" +
-                     decision.rule.role + "\",\"code\":\"" + decision.code + "\",\"policy_version\":1,\"input\":" + encode_request(request) + "}");
+                     "\",\"channel\":0,\"kind\":\"exec\",\"sealed\":\"" + key.seal("channel.decided", "S", R"({"command":"systemctl status recommender"})") +
+                     "\",\"decision\":\"" + std::string(verdict_of(decision)) + "\",\"rule\":\"" + decision.rule.role + "\",\"code\":\"" + decision.code +
+                     "\",\"policy_version\":1,\"input\":" + encode_request(request) + "}");
   }
-  History history;
+  History history([&](std::string_view) { return std::optional<Secret>(Secret(ByteView(key_bytes))); });
+  history.feed(seal::k_text_key_event, R"({"key":")" + id + R"(","wrapped":")" + wrapped + R"("})", "E", "", 1, {});
   Comparison comparison(policy);
   const auto take = [&](const PastDecision& past, const Locks& locks) { comparison.judge(past, locks); };
   const auto begin = std::chrono::steady_clock::now();
@@ -84,5 +94,6 @@ int main(int argc, char** argv) {
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   std::printf("%zu decisions in %.2f s, %.1f us each, %llu differ\n", count, seconds, seconds / static_cast<double>(count) * 1e6,
               static_cast<unsigned long long>(comparison.differ_in_all()));
-  return comparison.differ_in_all() == 0 && seconds < 20 ? 0 : 1;
+  if (history.sealed() > 0) std::printf("%llu stayed sealed\n", static_cast<unsigned long long>(history.sealed()));
+  return comparison.differ_in_all() == 0 && history.sealed() == 0 && seconds < 20 ? 0 : 1;
 }

@@ -35,10 +35,6 @@ bool is_of(const json::object& event, std::string_view session) {
   return names(event) || (event.at("fields").is_object() && names(event.at("fields").get_object()));
 }
 
-}  // namespace
-
-namespace {
-
 void serve_key(const CallPtr& call) {
   if (call->parts.size() != 3 || call->parts[2] != "key") return call->refuse(Error{Errc::not_found, "POST to /v1/events/key"});
   if (!call->may(policy::AdminRight::view)) return;

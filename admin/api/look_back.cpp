@@ -50,7 +50,9 @@ void look_back(const CallPtr& call, json::object plan, const json::array& files,
           else here->desk->say(replay::Part::close, {});
         };
         if (!call->administration.may(call->who, policy::AdminRight::view) || !has_fresh_factor(*call)) return answer(fail(Errc::denied, ""));
-        authority::read_text_key(call->administration.authority(), call->who, wrapped, reason, answer);
+        authority::Operator who = call->who;
+        who.dry_run = false;  // nothing is changed by a plan, tried out or not; reading is an act all the same
+        authority::read_text_key(call->administration.authority(), who, wrapped, reason, answer);
       });
   looking->desk->ask(job, {}, [call, plan = std::move(plan), looking](const Result<std::string>& done) mutable {
     boost::system::error_code error;

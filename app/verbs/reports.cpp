@@ -50,8 +50,8 @@ Result<void> read_events(const Window& window, Use use, TextReader* texts = null
     const auto event = replay::parse_audit_event(frame->payload);
     if (event && texts != nullptr && event->name == seal::k_text_key_event) texts->note_key(event->json);
     if (!event || event->wall_us < window.since_us || event->wall_us > window.until_us) continue;
-    const std::string text = texts == nullptr ? std::string(event->json) : texts->opened(event->name, event->session, event->json);
-    if (const auto fields = JsonFields::parse(text)) use(*event, *fields);
+    const std::string opened = texts == nullptr ? std::string() : texts->opened(event->name, event->session, event->json);
+    if (const auto fields = JsonFields::parse(texts == nullptr ? std::string_view(event->json) : opened)) use(*event, *fields);
   }
   if (damages > 0) std::fprintf(stderr, "sallyport: %zu place(s) of the journal cannot be read, so this report may lack rows: run sallyport verify\n", damages);
   return {};

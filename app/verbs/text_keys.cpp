@@ -56,19 +56,14 @@ Result<Secret> by_gateway(const Common& common, const TextKeySource& source, std
 
 void TextReader::note_key(std::string_view text) {
   const auto fields = JsonFields::parse(text);
-  if (fields) keys_.try_emplace(std::string(fields->get("key")), Known{std::string(fields->get("wrapped")), {}, false});
+  if (fields) keys_.note(fields->get("key"), fields->get("wrapped"));
 }
 
 void TextReader::open(std::string_view event, std::string_view session, json::object& fields) {
   if (json::value* reported = fields.if_contains("reported"); reported != nullptr && reported->is_object()) open(event, session, reported->get_object());
   const json::value* held = fields.if_contains("sealed");
   if (held == nullptr || !held->is_string()) return;
-  const std::string_view sealed(held->get_string());
-  const auto known = keys_.find(seal::text_key_of(sealed));
-  if (known == keys_.end()) return;
-  if (!std::exchange(known->second.asked, true))
-    if (const auto key = unwrap_(known->second.wrapped)) known->second.key.emplace(*key, known->first);
-  const auto text = known->second.key ? known->second.key->open(event, session, sealed) : std::nullopt;
+  const auto text = keys_.open(event, session, std::string_view(held->get_string()));
   json::error_code wrong;
   const json::value texts = text ? json::parse(*text, wrong) : json::value();
   if (wrong || !texts.is_object()) return;
@@ -85,7 +80,7 @@ std::string TextReader::opened(std::string_view event, std::string_view session,
   return json::serialize(parsed);
 }
 
-policy::History::Unwrap text_keys_of(const Common& common, TextKeySource source) {
+seal::TextKeys::Unwrap text_keys_of(const Common& common, TextKeySource source) {
   return [&common, source = std::move(source), told = std::make_shared<bool>(false)](std::string_view wrapped) -> std::optional<Secret> {
     auto key = source.recipient_key.empty() ? by_gateway(common, source, wrapped) : by_file(source, wrapped);
     if (key) return std::move(*key);

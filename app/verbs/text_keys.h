@@ -2,14 +2,11 @@
 #pragma once
 
 #include <boost/json/object.hpp>
-#include <map>
-#include <optional>
 #include <string>
 #include <string_view>
 
 #include "app/verbs/console.h"
 #include "platform/seal/sealed_text.h"
-#include "policy/access/history.h"
 
 namespace CLI {
 class App;
@@ -26,7 +23,7 @@ struct TextKeySource {
 /// Opens sealed texts of events that are read in their order.
 class TextReader {
  public:
-  explicit TextReader(policy::History::Unwrap unwrap) : unwrap_(std::move(unwrap)) {}
+  explicit TextReader(seal::TextKeys::Unwrap unwrap) : keys_(std::move(unwrap)) {}
   /// Fields of an `audit.text_key`.
   void note_key(std::string_view json);
   /// Puts the texts where `sealed` stands, also in what a session reported; leaves it there when they do not open.
@@ -35,17 +32,11 @@ class TextReader {
   [[nodiscard]] std::string opened(std::string_view event, std::string_view session, std::string_view text);
 
  private:
-  struct Known {
-    std::string wrapped;
-    std::optional<seal::TextKey> key;
-    bool asked = false;
-  };
-  policy::History::Unwrap unwrap_;
-  std::map<std::string, Known, std::less<>> keys_;
+  seal::TextKeys keys_;
 };
 
 /// Says on stderr, once, why a key was not given; what it would open stays sealed. `common` must outlive it.
-[[nodiscard]] policy::History::Unwrap text_keys_of(const Common& common, TextKeySource source);
+[[nodiscard]] seal::TextKeys::Unwrap text_keys_of(const Common& common, TextKeySource source);
 /// --unseal without a way to do it.
 constexpr const char* k_unseal_needs = "--unseal needs --reason, which stands in the audit log, or --recipient-key and --recipient-cert";
 /// --recipient-key and --recipient-cert.

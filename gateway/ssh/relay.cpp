@@ -248,7 +248,8 @@ void Relay::tell_refused(std::uint32_t channel, std::string_view what, std::stri
 }
 
 void Relay::tell_not_passed(std::uint32_t channel, std::string_view variable) {
-  if (locale_told_.size() >= k_most_locale_told || std::find(locale_told_.begin(), locale_told_.end(), variable) != locale_told_.end()) return;
+  if (std::find(locale_told_.begin(), locale_told_.end(), variable) != locale_told_.end()) return;
+  if (locale_told_.size() >= k_most_locale_told) return tell_refused(channel, "env " + std::string(variable), "SP-2027");  // no client has so many
   locale_told_.emplace_back(variable);
   control::Envelope told;
   told.mutable_session_event()->set_name("relay.refused");

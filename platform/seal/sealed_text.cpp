@@ -66,4 +66,13 @@ std::optional<std::string> TextKey::open(std::string_view event, std::string_vie
   return std::string(text_of(ByteView(plain)));
 }
 
+std::optional<std::string> TextKeys::open(std::string_view event, std::string_view session, std::string_view sealed) {
+  const auto found = known_.find(text_key_of(sealed));
+  if (found == known_.end()) return std::nullopt;
+  Known& known = found->second;
+  if (!std::exchange(known.asked, true) && unwrap_)
+    if (const auto key = unwrap_(known.wrapped)) known.key.emplace(*key, found->first);
+  return known.key ? known.key->open(event, session, sealed) : std::nullopt;
+}
+
 }  // namespace sallyport::seal

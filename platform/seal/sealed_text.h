@@ -5,9 +5,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "platform/crypto/aead.h"
 #include "platform/model/bytes.h"
@@ -47,6 +50,28 @@ class TextKey {
   std::string id_;
   crypto::Aes256Gcm cipher_;
   std::uint64_t sealed_ = 0;
+};
+
+/// The keys of texts that are read in the order of their events. Each is asked for once, when the first text needs it.
+class TextKeys {
+ public:
+  /// Opens a wrapped key, base64 as its event has it; nothing: who asks may not, or cannot.
+  using Unwrap = std::function<std::optional<Secret>(std::string_view wrapped)>;
+
+  explicit TextKeys(Unwrap unwrap = {}) : unwrap_(std::move(unwrap)) {}
+  /// What an event k_text_key_event says.
+  void note(std::string_view id, std::string_view wrapped) { known_.try_emplace(std::string(id), Known{std::string(wrapped), {}, false}); }
+  /// Nothing: its key is not to be had, or it is of another event or session, or changed.
+  [[nodiscard]] std::optional<std::string> open(std::string_view event, std::string_view session, std::string_view sealed);
+
+ private:
+  struct Known {
+    std::string wrapped;
+    std::optional<TextKey> key;
+    bool asked = false;
+  };
+  Unwrap unwrap_;
+  std::map<std::string, Known, std::less<>> known_;  ///< by id
 };
 
 }  // namespace sallyport::seal

@@ -104,14 +104,6 @@ void History::follow_act(std::string_view name, const JsonFields& fields, std::s
   }
 }
 
-std::optional<std::string> History::open(std::string_view name, std::string_view session, std::string_view sealed) {
-  const auto known = keys_.find(seal::text_key_of(sealed));
-  if (known == keys_.end()) return std::nullopt;
-  if (!std::exchange(known->second.asked, true) && unwrap_)
-    if (const auto key = unwrap_(known->second.wrapped)) known->second.key.emplace(*key, known->first);
-  return known->second.key ? known->second.key->open(name, session, sealed) : std::nullopt;
-}
-
 void History::feed(std::string_view name, std::string_view json, std::string_view id, std::string_view session, std::int64_t at_us, const Take& take) {
   const bool is_decision = name == "channel.decided" || name == "target.decided";
   const bool is_act = name == "guard.judged" || name == "channel.closed" || name == "channel.rules_changed" || name == "session.ended" || name == "file.opened" || name == "file.refused";
@@ -122,7 +114,7 @@ void History::feed(std::string_view name, std::string_view json, std::string_vie
   if (!fields) return;
   if (is_act) return follow_act(name, *fields, id, session, at_us, take);
   if (is_key) {
-    keys_.try_emplace(std::string(fields->get("key")), KnownKey{std::string(fields->get("wrapped")), {}, false});
+    keys_.note(fields->get("key"), fields->get("wrapped"));
     return;
   }
   if (!is_decision) return follow_lock(name == "lock.set", *fields);
@@ -138,7 +130,7 @@ void History::feed(std::string_view name, std::string_view json, std::string_vie
   }
   std::string command(fields->get("command"));
   if (!sealed.empty()) {
-    const auto opened = open(name, session, sealed);
+    const auto opened = keys_.open(name, session, sealed);
     const auto texts = opened ? JsonFields::parse(*opened) : std::nullopt;
     if (!texts) {
       ++sealed_;

@@ -16,7 +16,6 @@
 #include <vector>
 
 #include "platform/model/json_text.h"
-#include "platform/model/secret.h"
 #include "platform/seal/sealed_text.h"
 #include "policy/access/engine.h"
 #include "policy/access/file_rules.h"
@@ -53,12 +52,11 @@ struct Differing {
 
 class History {
  public:
-  /// Opens a wrapped text key, base64 as its event has it (platform/seal/sealed_text.h); nothing: who asks may not, or cannot.
-  using Unwrap = std::function<std::optional<Secret>(std::string_view wrapped)>;
+  using Unwrap = seal::TextKeys::Unwrap;
 
   History() = default;
   /// Each key is asked for once, and only for decisions from `since_us` on.
-  explicit History(Unwrap unwrap, std::int64_t since_us = 0) : unwrap_(std::move(unwrap)), since_us_(since_us) {}
+  explicit History(Unwrap unwrap, std::int64_t since_us = 0) : keys_(std::move(unwrap)), since_us_(since_us) {}
 
   /// One event of the journal. `take` is called when it is a decision that the engine made, with the locks of that moment.
   void feed(std::string_view name, std::string_view json, std::string_view id, std::string_view session, std::int64_t at_us,
@@ -79,16 +77,9 @@ class History {
   void follow_lock(bool is_set, const JsonFields& fields);
   void follow_act(std::string_view name, const JsonFields& fields, std::string_view id, std::string_view session, std::int64_t at_us, const Take& take);
   void remember(const PastDecision& past, std::string_view channel);
-  [[nodiscard]] std::optional<std::string> open(std::string_view name, std::string_view session, std::string_view sealed);
 
-  struct KnownKey {
-    std::string wrapped;
-    std::optional<seal::TextKey> key;
-    bool asked = false;
-  };
-  Unwrap unwrap_;
+  seal::TextKeys keys_;
   std::int64_t since_us_ = 0;
-  std::map<std::string, KnownKey, std::less<>> keys_;  ///< by id
   std::uint64_t sealed_ = 0;
 
   std::map<std::string, Lock> locks_;

@@ -47,9 +47,9 @@ void Channels::on_ask(Session& session, const control::Envelope& question) {
     if (Session* here = authority_.find(label); here != nullptr && here->link != nullptr) judge(*here, question);
   };
   // The command goes into events, sealed, and may hold what the vault lent to her.
-  texts_.when_ready([this, label = session.label, question, go_on] {
+  texts_.when_ready([this, label = session.label, is_shell = question.channel_ask().command().empty(), go_on] {
     Session* here = authority_.find(label);
-    if (here == nullptr || !here->has_target() || question.channel_ask().command().empty()) return go_on();
+    if (here == nullptr || !here->has_target() || is_shell) return go_on();
     authority_.targets->when_masked(*here, go_on);
   });
 }

@@ -11,6 +11,7 @@ namespace sallyport::authority {
 namespace {
 
 constexpr std::chrono::hours k_key_serves{24};
+constexpr std::size_t k_most_waiting = 1024;
 
 }  // namespace
 
@@ -20,6 +21,7 @@ void EventTexts::when_ready(std::function<void()> next) {
     if (is_old) ask();  // it goes on serving until the next one stands in the journal
     return next();
   }
+  if (waiting_.size() >= k_most_waiting) return next();  // without its texts
   waiting_.push_back(std::move(next));
   ask();
 }

@@ -20,7 +20,8 @@ class EventTexts {
  public:
   explicit EventTexts(Authority& authority) : authority_(authority) {}
 
-  /// `next` at once while there is a key, else when the vault and the journal have answered: with a key, or without one.
+  /// `next` at once while there is a key, else when the vault and the journal have answered: with a key, or without one. So many
+  /// may wait (1,024) and no more: the others go on at once, without one.
   void when_ready(std::function<void()> next);
   /// What a field `sealed` of that event holds; `texts` is one JSON object. Empty: there is no key, the texts are withheld.
   [[nodiscard]] std::string seal(std::string_view event, std::string_view session, std::string_view texts);

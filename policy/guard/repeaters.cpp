@@ -1,5 +1,6 @@
 // Programs that run a command once for each of many things: xargs, parallel, find, fd; and those that keep or type commands elsewhere.
 #include <algorithm>
+#include <cctype>
 
 #include "policy/guard/argv_words.h"
 #include "policy/guard/walk.h"
@@ -9,9 +10,21 @@
 namespace sallyport::guard {
 namespace {
 
+/// Could find's test `-name`, `-path` or one of their kin pick the root itself? What is neither a letter nor `*` or `?` might.
+bool finds(std::string_view test, std::string pattern, std::string root) {
+  if (pattern.find_first_of("[\\") != std::string::npos) return true;
+  while (root.size() > 1 && root.ends_with('/')) root.pop_back();
+  if (test.ends_with("name") && test != "-wholename" && root != "/") root = root.substr(root.rfind('/') + 1);
+  if (test.starts_with("-i"))
+    for (std::string* text : {&pattern, &root})
+      std::transform(text->begin(), text->end(), text->begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return wildcard_match(pattern, root, true);
+}
+
 /// What find prints, for the command that a pipe or a substitution hands it to: its roots, and below them the name it looks for or something unknown.
 Output found_paths(const Argv& argv, std::vector<std::string> roots) {
   const std::string unknown(1, k_hole);
+  if (roots.empty()) roots.emplace_back(".");
   std::string looked_for = unknown;
   bool is_root_found = true;
   for (std::size_t i = 1; i < argv.size(); ++i) {
@@ -21,18 +34,16 @@ Output found_paths(const Argv& argv, std::vector<std::string> roots) {
         is_one_of(word, {"-printf", "-ls", "-fls", "-o", "-or", ",", "-delete", "-files0-from"}))
       return unknown;
     if (i + 1 == argv.size()) break;
-    const bool is_not = is_one_of(argv[i - 1], {"!", "-not"});
-    if (is_one_of(word, {"-name", "-iname", "-path", "-wholename", "-ipath", "-regex", "-iregex"})) {
-      if (is_not) continue;
-      is_root_found = false;
+    if (is_one_of(argv[i - 1], {"!", "-not"})) continue;
+    if (is_one_of(word, {"-name", "-iname", "-path", "-wholename", "-ipath"})) {
+      is_root_found = is_root_found && std::any_of(roots.begin(), roots.end(), [&](const std::string& root) { return finds(word, argv[i + 1], root); });
       if (word == "-name" && argv[i + 1].find_first_of("*?[\\/") == std::string::npos) looked_for = argv[i + 1];
-    } else if (word == "-type" && !is_not && argv[i + 1] != "d") {
+    } else if (word == "-type" && argv[i + 1].find('d') == std::string::npos) {
       is_root_found = false;
     } else if (word == "-mindepth" && argv[i + 1] != "0") {
       is_root_found = false;
     }
   }
-  if (roots.empty()) roots.emplace_back(".");
   Output out;
   for (const std::string& root : roots) {
     if (is_root_found) out += root + "\n";
